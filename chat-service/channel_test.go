@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"parley.chat/internal/devkit/testkit"
-	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/appender"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
@@ -306,7 +306,7 @@ func (w *world) appendMessages(by user, channel chat.ChannelID, bodies ...string
 	floor := func(context.Context, chat.ChannelID) (int64, error) {
 		return 0, errors.New("the channel has a counter")
 	}
-	a := eventlog.NewAppender(w.log, w.rdb, floor, eventlog.AppenderConfig{})
+	a := appender.New(w.log, w.rdb, floor, appender.Config{})
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()
@@ -323,7 +323,7 @@ func (w *world) appendMessages(by user, channel chat.ChannelID, bodies ...string
 			Type: event.Message, ChannelID: channel, ID: chat.NewEventID(), ClientID: &id,
 			SenderID: by.ID, SenderName: by.Name, Body: body, SentAt: chat.Now(),
 		}
-		ack, err := a.Append(ctx, e, eventlog.AppendOptions{})
+		ack, err := a.Append(ctx, e, appender.Options{})
 		if err != nil {
 			w.t.Fatal(err)
 		}

@@ -6,7 +6,7 @@ import (
 	"errors"
 
 	"parley.chat/internal/devkit/testkit"
-	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/appender"
 	"parley.chat/internal/eventlog/eventrow"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
@@ -46,7 +46,7 @@ func (w *world) gateway() func(frame.Event) frame.Event {
 	floor := func(context.Context, chat.ChannelID) (int64, error) {
 		return 0, errors.New("the channel has a counter")
 	}
-	a := eventlog.NewAppender(w.log, w.rdb, floor, eventlog.AppenderConfig{})
+	a := appender.New(w.log, w.rdb, floor, appender.Config{})
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()
@@ -60,7 +60,7 @@ func (w *world) gateway() func(frame.Event) frame.Event {
 		w.t.Helper()
 		id := chat.NewClientID()
 		e.ID, e.ClientID, e.SentAt = chat.NewEventID(), &id, chat.Now()
-		ack, err := a.Append(ctx, e, eventlog.AppendOptions{})
+		ack, err := a.Append(ctx, e, appender.Options{})
 		if err != nil {
 			w.t.Fatal(err)
 		}

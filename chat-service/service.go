@@ -16,6 +16,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/appender"
 	"parley.chat/internal/eventlog/msgtrace"
 	"parley.chat/internal/eventlog/ratelimit"
 	"parley.chat/internal/eventlog/sender"
@@ -57,11 +58,10 @@ type Service struct {
 	db       *bun.DB
 	rdb      redis.UniversalClient
 	watch    *redisclient.Watch
-	appendDB redis.UniversalClient // has retries disabled, as the appender requires
 	keys     *token.Keys
 	api      *httpapi.API
-	budget   *eventlog.Budget
-	appender *eventlog.Appender
+	budget   *appender.Budget
+	appender *appender.Appender
 	limiter  *ratelimit.Limiter
 	sender   *sender.Sender
 	relay    *outbox.Relay
@@ -92,9 +92,6 @@ func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) (s *Service, e
 		return s, err
 	}
 	s.watch = redisclient.NewWatch(s.rdb, reg, log)
-	if s.appendDB, err = redisclient.Open(cfg.RedisURL, redisclient.Options{NoRetry: true}); err != nil {
-		return s, err
-	}
 	if s.keys, err = token.LoadKeys(cfg.KeysDir); err != nil {
 		return s, fmt.Errorf("JWT_KEYS_DIR: %w", err)
 	}
@@ -106,10 +103,10 @@ func (s *Service) wire(reg prometheus.Registerer) error {
 	log := eventlog.New(s.rdb, s.cfg.Partitions)
 	traces := msgtrace.New(s.tracing, s.cfg.Traces.Ratio)
 	heads := seen.New(log, unstored.Rows{DB: s.db}.MaxSeq, s.log)
-	s.budget = eventlog.NewBudget(log, eventlog.BudgetConfig{
+	s.budget = appender.NewBudget(s.rdb, s.cfg.Partitions, appender.BudgetConfig{
 		Backlog: s.cfg.BacklogBudget, RefuseAt: float64(s.cfg.RedisRefuseAt) / 100, Logger: s.log,
 	})
-	s.appender = eventlog.NewAppender(log, s.appendDB, unstored.Rows{DB: s.db}.MaxSeq, eventlog.AppenderConfig{
+	s.appender = appender.New(log, s.rdb, unstored.Rows{DB: s.db}.MaxSeq, appender.Config{
 		Logger: s.log, Budget: s.budget, Known: heads.Known, Diverged: heads.Diverged, Stored: unstored.Rows{DB: s.db},
 	})
 	s.limiter = ratelimit.New(s.rdb, ratelimit.Config{
@@ -149,10 +146,8 @@ func (s *Service) Close() error {
 	if s.db != nil {
 		errs = append(errs, s.db.Close())
 	}
-	for _, rdb := range []redis.UniversalClient{s.rdb, s.appendDB} {
-		if rdb != nil {
-			errs = append(errs, rdb.Close())
-		}
+	if s.rdb != nil {
+		errs = append(errs, s.rdb.Close())
 	}
 	return errors.Join(errs...)
 }

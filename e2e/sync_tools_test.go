@@ -18,6 +18,7 @@ import (
 	"parley.chat/internal/devkit/testkit/proctest"
 	"parley.chat/internal/devkit/testkit/wstest"
 	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/appender"
 	"parley.chat/internal/platform/redisclient"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
@@ -90,7 +91,7 @@ func (w *world) appendBodies(c chat.ChannelID, sender chat.UserID, bodies ...str
 		err = w.pool.QueryRow(ctx, `select coalesce(max(seq), 0) from messages where channel_id = $1`, c.UUID).Scan(&seq)
 		return seq, err
 	}
-	a := eventlog.NewAppender(eventlog.New(rdb, rediskey.DefaultPartitions), rdb, floor, eventlog.AppenderConfig{Timeout: 30 * time.Second})
+	a := appender.New(eventlog.New(rdb, rediskey.DefaultPartitions), rdb, floor, appender.Config{Timeout: 30 * time.Second})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- a.Run(ctx) }()
@@ -103,7 +104,7 @@ func (w *world) appendBodies(c chat.ChannelID, sender chat.UserID, bodies ...str
 			Type: event.Message, ChannelID: c, ID: chat.NewEventID(), ClientID: &client, SenderID: sender,
 			SenderName: name, Body: body, SentAt: chat.Now(),
 		}
-		if err := a.Submit(&f, eventlog.AppendOptions{}, func(_ eventlog.Ack, err error) { results <- err }); err != nil {
+		if err := a.Submit(&f, appender.Options{}, func(_ appender.Ack, err error) { results <- err }); err != nil {
 			w.t.Fatal(err)
 		}
 	}

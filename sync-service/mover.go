@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/appender"
 	"parley.chat/internal/eventlog/unstored"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
@@ -19,11 +20,11 @@ import (
 )
 
 // mover appends an event again, under a new seq, if another event holds its seq.
-type mover struct{ appender *eventlog.Appender }
+type mover struct{ appender *appender.Appender }
 
-// newMover returns a mover. The client `rdb` must not retry commands by itself.
+// newMover returns a mover that appends to log, which is stored in rdb.
 func newMover(log *eventlog.Log, rdb redis.UniversalClient, stored unstored.Rows, logger *slog.Logger) *mover {
-	return &mover{appender: eventlog.NewAppender(log, rdb, stored.MaxSeq, eventlog.AppenderConfig{Stored: stored, Logger: logger})}
+	return &mover{appender: appender.New(log, rdb, stored.MaxSeq, appender.Config{Stored: stored, Logger: logger})}
 }
 
 // movedFor is how long the idempotency record of a moved event is kept. The record prevents an
@@ -48,7 +49,7 @@ func (m *mover) move(ctx context.Context, e event.Entry) (bool, error) {
 	}
 	key := chat.ClientID{UUID: uuid.NewSHA1(e.ID.UUID, []byte("moved:"+string(e.Epoch)+":"+strconv.FormatInt(e.Seq, 10)))}
 	f.ClientID = &key
-	_, err = m.appender.Append(ctx, f, eventlog.AppendOptions{Retention: movedFor})
+	_, err = m.appender.Append(ctx, f, appender.Options{Retention: movedFor})
 	if err != nil && apierr.CodeOf(err) == apierr.Forbidden {
 		return false, nil
 	}

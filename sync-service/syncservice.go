@@ -120,7 +120,7 @@ func New(cfg Config, log *slog.Logger, reg *prometheus.Registry) (s *Service, er
 		return s, err
 	}
 	s.watch = redisclient.NewWatch(s.rdb, reg, log)
-	s.mover = newMover(eventlog.New(s.rdb, cfg.Partitions), s.reads, unstored.Rows{DB: s.db}, log)
+	s.mover = newMover(eventlog.New(s.rdb, cfg.Partitions), s.rdb, unstored.Rows{DB: s.db}, log)
 	return s, s.wire(reg)
 }
 

@@ -23,7 +23,7 @@ import (
 
 	"parley.chat/internal/devkit/testkit"
 	"parley.chat/internal/devkit/testkit/wstest"
-	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/appender"
 	"parley.chat/internal/platform/config"
 	accesstoken "parley.chat/internal/platform/token"
 	"parley.chat/shared-contracts/apierr"
@@ -682,13 +682,13 @@ func (w *world) appendEvent(e frame.Event) {
 	w.t.Helper()
 	id := chat.ClientID{UUID: e.ID.UUID}
 	e.ClientID = &id
-	a := eventlog.NewAppender(w.log, w.rdb, nil, eventlog.AppenderConfig{})
+	a := appender.New(w.log, w.rdb, nil, appender.Config{})
 	ctx, cancel := context.WithCancel(w.t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { _ = a.Run(ctx) }) // it returns only when ctx is done
 	defer running.Wait()
 	defer cancel()
-	if _, err := a.Append(ctx, e, eventlog.AppendOptions{}); err != nil {
+	if _, err := a.Append(ctx, e, appender.Options{}); err != nil {
 		w.t.Fatal(err)
 	}
 }

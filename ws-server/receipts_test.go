@@ -24,7 +24,7 @@ func cursorFrame(kind string, c chat.ChannelID, seq int64) map[string]any {
 	return map[string]any{"type": kind, "channel_id": c, "seq": seq}
 }
 
-// receiptsIn returns the receipts of p that conn received, in order.
+// receiptsIn returns p's receipts that conn received, in order.
 func receiptsIn(t *testing.T, conn *wstest.Conn, p person) (all []receiptlog.Receipt) {
 	t.Helper()
 	for _, f := range conn.Frames() {
@@ -40,7 +40,7 @@ func receiptsIn(t *testing.T, conn *wstest.Conn, p person) (all []receiptlog.Rec
 	return all
 }
 
-// awaitReceipt waits until the last receipt of p that conn received is want.
+// awaitReceipt waits until p's last receipt that conn received is want.
 func awaitReceipt(t *testing.T, conn *wstest.Conn, p person, want receiptlog.Receipt) {
 	t.Helper()
 	testkit.Until(t, testkit.Timeout, func() error {
@@ -166,7 +166,7 @@ func TestReceipts_aBurstMakesTwoMoves(t *testing.T) {
 		b.AwaitRef(t, fmt.Sprint(seq))
 	}
 	awaitReceipt(t, a, bob, receiptlog.Receipt{Delivered: 100, Read: 100})
-	maxFrames := 1 + int(time.Since(began)/time.Second) // two, unless this took long
+	maxFrames := 1 + int(time.Since(began)/time.Second) // two, unless the sends took longer
 	if moves := w.moves(c, bob); len(moves) > maxFrames {
 		t.Errorf("%d moves: %+v", len(moves), moves)
 	}
@@ -225,7 +225,7 @@ func (w *world) largeChannelOf(n int, p person) (c chat.ChannelID, others []chat
 	return c, others
 }
 
-// moveAll moves the cursors of members as another gateway does.
+// moveAll moves the members' receipts, as another gateway would.
 func (w *world) moveAll(c chat.ChannelID, users []chat.UserID, at receiptlog.Receipt) {
 	w.t.Helper()
 	moves := make([]receiptlog.Move, len(users))

@@ -48,7 +48,7 @@ type world struct {
 	url      string // REDIS_URL
 	key      token.SigningKey
 	issuer   *token.Issuer
-	keys     token.KeySource // of the gateways; nil: they fetch the keys from JWKS_URL
+	keys     token.KeySource // the gateways' keys; nil: they fetch the keys from JWKS_URL
 	log      *eventlog.Log
 	receipts *receiptlog.Log
 }

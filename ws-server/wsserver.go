@@ -19,6 +19,7 @@ import (
 	"github.com/uptrace/bun"
 
 	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/appender"
 	"parley.chat/internal/eventlog/logconn"
 	"parley.chat/internal/eventlog/mention"
 	"parley.chat/internal/eventlog/msgtrace"
@@ -130,8 +131,8 @@ type Server struct {
 	rdb         redis.UniversalClient
 	watch       *redisclient.Watch
 	conns       *logconn.Connections // for appends and subscriptions
-	budget      *eventlog.Budget
-	appender    *eventlog.Appender
+	budget      *appender.Budget
+	appender    *appender.Appender
 	limiter     *ratelimit.Limiter
 	sender      *sender.Sender
 	erased      *erased.Users
@@ -172,11 +173,11 @@ func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.
 		keys = s.keys
 	}
 	events := eventlog.New(s.rdb, cfg.Partitions)
-	s.budget = eventlog.NewBudget(events, eventlog.BudgetConfig{
+	s.budget = appender.NewBudget(s.rdb, cfg.Partitions, appender.BudgetConfig{
 		Backlog: cfg.BacklogBudget, RefuseAt: float64(cfg.RedisRefuseAt) / 100, Logger: log,
 	})
 	s.conns = logconn.New(s.rdb, cfg.Partitions, log)
-	s.appender = eventlog.NewAppender(events, s.rdb, st.MaxSeq, eventlog.AppenderConfig{
+	s.appender = appender.New(events, s.rdb, st.MaxSeq, appender.Config{
 		Over: s.conns, Logger: log, Budget: s.budget, Stored: unstored.Rows{DB: s.db},
 		// The feed and the gateway are constructed below, before anything runs.
 		Flush:    func() { s.gateway.FlushAcks() },

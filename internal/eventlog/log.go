@@ -1,6 +1,6 @@
-// Package eventlog is Parley's log of events in Redis: appends, reads of heads and tails, and
-// notices to users. All code that uses the partition keys for these purposes is in this package.
-// Package subscriber receives what is published, and package receiptlog holds the receipts. The
+// Package eventlog is Parley's log of events in Redis: the counters and tails of channels, their
+// repair after Redis has lost writes, and notices to users. Package appender appends to the log,
+// package subscriber receives what is published, and package receiptlog holds the receipts. The
 // consumer group belongs to sync-service.
 package eventlog
 
@@ -21,16 +21,10 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-var (
-	//go:embed append.lua
-	appendSource string
-	//go:embed seed.lua
-	seedSource string
+//go:embed seed.lua
+var seedSource string
 
-	appendScript = redis.NewScript(appendSource)
-	seedScript   = redis.NewScript(seedSource)
-	appendHash   = appendScript.Hash()
-)
+var seedScript = redis.NewScript(seedSource)
 
 // Log reads from and publishes to the log. It is safe for concurrent use and holds no state of its
 // own.

@@ -1,4 +1,4 @@
-package eventlog
+package eventlog_test
 
 import (
 	"context"
@@ -14,6 +14,8 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"parley.chat/internal/devkit/testkit/redistest"
+	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/logtest"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/notice"
@@ -35,7 +37,7 @@ func TestPartition_matchesRedisCluster(t *testing.T) {
 		if got := rediskey.Of(id, 16384); int64(got) != slot {
 			t.Fatalf("Of(%s, 16384) = %d, Redis says %d", id, got, slot)
 		}
-		if got := New(nil, 16).Partition(id); int64(got) != slot%16 {
+		if got := eventlog.New(nil, 16).Partition(id); int64(got) != slot%16 {
 			t.Fatalf("partition %d, want %d", got, slot%16)
 		}
 	}
@@ -56,11 +58,12 @@ func TestPartition_matchesRedisCluster(t *testing.T) {
 
 func TestHeads(t *testing.T) {
 	t.Parallel()
-	l, rdb, _ := newLog(t)
-	a, b, none := seeded(t, l), seeded(t, l), chat.NewChannelID()
+	l, _ := logtest.New(t)
+	rdb := l.Redis
+	a, b, none := l.Seeded(t), l.Seeded(t), chat.NewChannelID()
 	rdb.HSet(t.Context(), rediskey.Counter(l.Partition(b.UUID), b), "seq", 42, "epoch", "7-b")
 	heads, err := l.Heads(t.Context(), []chat.ChannelID{none, b, a})
-	if err != nil || len(heads) != 3 || heads[0].Seeded() || heads[1] != (Head{42, "7-b"}) || !heads[2].Seeded() || heads[2].Seq != 0 {
+	if err != nil || len(heads) != 3 || heads[0].Seeded() || heads[1] != (eventlog.Head{Seq: 42, Epoch: "7-b"}) || !heads[2].Seeded() || heads[2].Seq != 0 {
 		t.Errorf("%+v, %v", heads, err)
 	}
 	if heads, err := l.Heads(t.Context(), nil); err != nil || len(heads) != 0 {
@@ -74,9 +77,11 @@ func TestHeads(t *testing.T) {
 
 func TestSeed_onlyIfAbsent(t *testing.T) {
 	t.Parallel()
-	l, _, _ := newLog(t)
+	l, _ := logtest.New(t)
 	ch := chat.NewChannelID()
-	floor := func(n int64) Floor { return func(context.Context, chat.ChannelID) (int64, error) { return n, nil } }
+	floor := func(n int64) eventlog.Floor {
+		return func(context.Context, chat.ChannelID) (int64, error) { return n, nil }
+	}
 	first, err := l.EnsureHead(t.Context(), ch, floor(7))
 	if err != nil || first.Seq != 7 || !first.Seeded() {
 		t.Fatalf("%+v, %v; want seq 7", first, err)
@@ -92,10 +97,15 @@ func TestSeed_onlyIfAbsent(t *testing.T) {
 		t.Errorf("%+v, %v; want %+v", again, err, first)
 	}
 	// A caller that has found no counter must not change a counter that was created since then.
-	if late, err := l.seed(t.Context(), ch, floor(99)); err != nil || late != first {
+	other := chat.NewChannelID()
+	late, err := l.EnsureHead(t.Context(), other, func(ctx context.Context, _ chat.ChannelID) (int64, error) {
+		first, err = l.EnsureHead(ctx, other, floor(7))
+		return 99, err
+	})
+	if err != nil || late != first {
 		t.Errorf("a concurrent seeder: %+v, %v; want %+v", late, err, first)
 	}
-	heads, err := l.Heads(t.Context(), []chat.ChannelID{ch})
+	heads, err := l.Heads(t.Context(), []chat.ChannelID{other})
 	if err != nil || heads[0] != first {
 		t.Errorf("%+v, %v", heads, err)
 	}
@@ -103,9 +113,9 @@ func TestSeed_onlyIfAbsent(t *testing.T) {
 
 func TestSeed_concurrentSeedersAgree(t *testing.T) {
 	t.Parallel()
-	l, _, _ := newLog(t)
+	l, _ := logtest.New(t)
 	ch := chat.NewChannelID()
-	heads := make([]Head, 30)
+	heads := make([]eventlog.Head, 30)
 	var ready, all sync.WaitGroup
 	ready.Add(len(heads))
 	for i := range heads {
@@ -131,17 +141,18 @@ func TestSeed_concurrentSeedersAgree(t *testing.T) {
 
 func TestSeed_newerEpoch(t *testing.T) {
 	t.Parallel()
-	l, rdb, _ := newLog(t)
+	l, _ := logtest.New(t)
+	rdb := l.Redis
 	// This time is far ahead of Redis's clock.
 	const known = int64(9_000_000_000_000)
 	ch := chat.NewChannelID()
 	item := event.Item{Epoch: event.Epoch(fmt.Sprintf("%d-x", known)), Seq: 5, EntryID: "1-1", Kind: event.Message, Sender: chat.NewUserID(), Frame: []byte("{}")}
 	rdb.RPush(t.Context(), rediskey.Tail(l.Partition(ch.UUID), ch), item.Encode())
-	head, err := l.EnsureHead(t.Context(), ch, empty)
+	head, err := l.EnsureHead(t.Context(), ch, logtest.Empty)
 	if err != nil || head.Seq != 5 || head.Epoch.Number() != known+1 {
 		t.Errorf("%+v, %v; want seq 5 and epoch %d", head, err, known+1)
 	}
-	other := seeded(t, l)
+	other := l.Seeded(t)
 	heads, err := l.Heads(t.Context(), []chat.ChannelID{other})
 	now := rdb.Time(t.Context()).Val().UnixMilli()
 	if n := heads[0].Epoch.Number(); err != nil || n > now || n < now-60_000 {
@@ -151,7 +162,8 @@ func TestSeed_newerEpoch(t *testing.T) {
 
 func TestSeed_takesTheHighest(t *testing.T) {
 	t.Parallel()
-	l, rdb, _ := newLog(t)
+	l, _ := logtest.New(t)
+	rdb := l.Redis
 	ctx := t.Context()
 	for _, tt := range []struct {
 		name                string
@@ -200,9 +212,8 @@ func TestSeed_takesTheHighest(t *testing.T) {
 // The part of the stream above the watermark may be longer than one page.
 func TestSeed_pagesTheStream(t *testing.T) {
 	t.Parallel()
-	s := redistest.NewServer(t)
-	rdb := open(t, s.URL())
-	l := New(rdb, 1)
+	l := logtest.On(t, redistest.NewServer(t).URL(), 1)
+	rdb := l.Redis
 	ch, other := chat.NewChannelID(), chat.NewChannelID()
 	const n = 2345
 	_, err := rdb.Pipelined(t.Context(), func(pipe redis.Pipeliner) error {
@@ -221,14 +232,14 @@ func TestSeed_pagesTheStream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	head, err := l.EnsureHead(t.Context(), ch, empty)
+	head, err := l.EnsureHead(t.Context(), ch, logtest.Empty)
 	if err != nil || head.Seq != n {
 		t.Errorf("%+v, %v; want %d", head, err, n)
 	}
 	// A damaged entry of the channel still has a seq.
 	damaged := chat.NewChannelID()
 	rdb.XAdd(t.Context(), &redis.XAddArgs{Stream: rediskey.Stream(0), Values: []any{"v", 1, "channel_id", damaged.String(), "seq", 12, "epoch", "5-x", "kind", "dance"}})
-	if head, err := l.EnsureHead(t.Context(), damaged, empty); err != nil || head.Seq != 12 {
+	if head, err := l.EnsureHead(t.Context(), damaged, logtest.Empty); err != nil || head.Seq != 12 {
 		t.Errorf("damaged: %+v, %v; want 12", head, err)
 	}
 }
@@ -237,7 +248,8 @@ func TestSeed_pagesTheStream(t *testing.T) {
 // event in the stream, it must see the event in PostgreSQL, so it reads PostgreSQL last.
 func TestSeed_whileSyncStores(t *testing.T) {
 	t.Parallel()
-	l, rdb, _ := newLog(t)
+	l, _ := logtest.New(t)
+	rdb := l.Redis
 	ctx := t.Context()
 	ch := chat.NewChannelID()
 	p := l.Partition(ch.UUID)
@@ -263,7 +275,8 @@ func TestSeed_whileSyncStores(t *testing.T) {
 
 func TestSeed_failsWithPostgres(t *testing.T) {
 	t.Parallel()
-	l, rdb, _ := newLog(t)
+	l, _ := logtest.New(t)
+	rdb := l.Redis
 	down := errors.New("PostgreSQL is down")
 	ch := chat.NewChannelID()
 	head, err := l.EnsureHead(t.Context(), ch, func(context.Context, chat.ChannelID) (int64, error) { return 0, down })
@@ -276,14 +289,14 @@ func TestSeed_failsWithPostgres(t *testing.T) {
 }
 
 // fillTail adds items with the given seqs to the tail of a channel.
-func fillTail(t testing.TB, l *Log, ch chat.ChannelID, seqs ...int64) {
+func fillTail(t testing.TB, l logtest.Log, ch chat.ChannelID, seqs ...int64) {
 	t.Helper()
 	var items []any
 	for _, seq := range seqs {
 		it := event.Item{Epoch: "5-x", Seq: seq, EntryID: "1-" + strconv.FormatInt(seq, 10), Kind: event.Message, Sender: chat.UserID{UUID: ch.UUID}, Frame: []byte("{}")}
 		items = append(items, it.Encode())
 	}
-	if err := l.rdb.RPush(context.Background(), rediskey.Tail(l.Partition(ch.UUID), ch), items...).Err(); err != nil {
+	if err := l.Redis.RPush(context.Background(), rediskey.Tail(l.Partition(ch.UUID), ch), items...).Err(); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -308,7 +321,8 @@ func wantSeqs(t *testing.T, what string, items []event.Item, want []int64) {
 
 func TestTail(t *testing.T) {
 	t.Parallel()
-	l, rdb, _ := newLog(t)
+	l, _ := logtest.New(t)
+	rdb := l.Redis
 	ch := chat.NewChannelID()
 	if items, err := l.Tail(t.Context(), ch, 5); err != nil || len(items) != 0 {
 		t.Errorf("of none: %v, %v", items, err)
@@ -329,7 +343,7 @@ func TestTail(t *testing.T) {
 
 func TestTailRange(t *testing.T) {
 	t.Parallel()
-	l, _, _ := newLog(t)
+	l, _ := logtest.New(t)
 	ch := chat.NewChannelID()
 	if items, err := l.TailRange(t.Context(), ch, 1, 5); err != nil || len(items) != 0 {
 		t.Errorf("of none: %v, %v", items, err)
@@ -358,7 +372,7 @@ func TestTailRange(t *testing.T) {
 // A repair leaves a gap in the seqs, so list positions no longer correspond to seqs.
 func TestTailRange_acrossARepair(t *testing.T) {
 	t.Parallel()
-	l, _, _ := newLog(t)
+	l, _ := logtest.New(t)
 	ch := chat.NewChannelID()
 	fillTail(t, l, ch, append(upTo(101, 200), upTo(501, 520)...)...)
 	for _, r := range []struct {
@@ -383,7 +397,7 @@ func TestTailRange_acrossARepair(t *testing.T) {
 // A tail that contains seqs twice must not make the read loop forever.
 func TestTailRange_ends(t *testing.T) {
 	t.Parallel()
-	l, _, _ := newLog(t)
+	l, _ := logtest.New(t)
 	ch := chat.NewChannelID()
 	fillTail(t, l, ch, append(upTo(1, 200), upTo(50, 200)...)...)
 	items, err := l.TailRange(t.Context(), ch, 10, 20)
@@ -415,13 +429,13 @@ func (b *between) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-// Between the two reads of a range, one append may add up to maxPerCall items.
+// Between the two reads of a range, one append may add up to 256 items.
 func TestTailRange_whileItGrows(t *testing.T) {
 	t.Parallel()
-	for _, burst := range []int64{1, 60, 64, 65, maxPerCall, 3 * maxPerCall} {
+	for _, burst := range []int64{1, 60, 64, 65, 256, 3 * 256} {
 		t.Run(strconv.FormatInt(burst, 10), func(t *testing.T) {
 			t.Parallel()
-			l, _, s := newLog(t)
+			l, s := logtest.New(t)
 			ch := chat.NewChannelID()
 			fillTail(t, l, ch, upTo(1, 300)...)
 			watched := redis.NewClient(&redis.Options{Addr: s.Addr()})
@@ -432,7 +446,7 @@ func TestTailRange_whileItGrows(t *testing.T) {
 				}
 			}}
 			watched.AddHook(grow)
-			items, err := New(watched, l.partitions).TailRange(t.Context(), ch, 100, 120)
+			items, err := eventlog.New(watched, l.Partitions()).TailRange(t.Context(), ch, 100, 120)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -448,7 +462,7 @@ func TestTailRange_whileItGrows(t *testing.T) {
 // to the number of items after it.
 func TestTailRange_readsLittle(t *testing.T) {
 	t.Parallel()
-	l, _, s := newLog(t)
+	l, s := logtest.New(t)
 	ch := chat.NewChannelID()
 	fillTail(t, l, ch, upTo(1, 5000)...)
 	before := outputOf(t, s.Client(t))
@@ -468,13 +482,20 @@ func outputOf(t testing.TB, rdb *redis.Client) int64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return infoNumber(info, "total_net_output_bytes")
+	_, rest, _ := strings.Cut(info, "total_net_output_bytes:")
+	var n int64
+	if _, err := fmt.Sscanf(rest, "%d", &n); err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 func TestNotify(t *testing.T) {
 	t.Parallel()
-	l, rdb, _ := newLog(t)
-	n := notice.Notice{Kind: notice.SessionRevoked, UserID: chat.NewUserID(), SessionID: ref(chat.NewSessionID())}
+	l, _ := logtest.New(t)
+	rdb := l.Redis
+	session := chat.NewSessionID()
+	n := notice.Notice{Kind: notice.SessionRevoked, UserID: chat.NewUserID(), SessionID: &session}
 	if err := l.Notify(t.Context(), n); err != nil {
 		t.Fatalf("Notify without a listener failed: %v", err)
 	}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/uptrace/bun"
 
-	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/appender"
 	"parley.chat/internal/eventlog/mention"
 	"parley.chat/internal/eventlog/sender"
 	"parley.chat/internal/platform/token"
@@ -110,7 +110,7 @@ func (s *Service) checkBody(body string) error {
 
 // send appends e if its sender may send it. A retry of a message that was appended earlier gets the
 // original acknowledgement, even if the sender has since left or been blocked.
-func (s *Service) send(ctx context.Context, user token.Claims, e frame.Event) (eventlog.Ack, error) {
+func (s *Service) send(ctx context.Context, user token.Claims, e frame.Event) (appender.Ack, error) {
 	refused := s.admit(ctx, user.UserID, e.ChannelID)
 	if refused == nil && e.ReplyTo != nil {
 		refused = s.checkReply(ctx, &e)
@@ -133,9 +133,9 @@ func (s *Service) send(ctx context.Context, user token.Claims, e frame.Event) (e
 		case found:
 			return ack, nil
 		case apierr.CodeOf(err) == apierr.Conflict && apierr.CodeOf(refused) == apierr.Forbidden:
-			return eventlog.Ack{}, err
+			return appender.Ack{}, err
 		}
-		return eventlog.Ack{}, refused
+		return appender.Ack{}, refused
 	}
 	ack, left, err := s.cfg.Sender.Send(ctx, e)
 	httpapi.ShowLimits(ctx, left)

@@ -18,9 +18,9 @@ import (
 	"parley.chat/internal/devkit/testkit/pgtest"
 	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/appender"
 	"parley.chat/internal/eventlog/unstored"
 	"parley.chat/internal/platform/database"
-	"parley.chat/internal/platform/redisclient"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/shared-migrations/schematest"
@@ -50,34 +50,30 @@ func newFixture(t testing.TB, relays int) *fixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
-	f := &fixture{t: t, db: db, pool: pg.Pool(t), log: eventlog.New(r.Client(t), partitions)}
+	rdb := r.Client(t)
+	f := &fixture{t: t, db: db, pool: pg.Pool(t), log: eventlog.New(rdb, partitions)}
 	logger := slog.New(slog.DiscardHandler) // the tests cause errors on purpose
 	for range relays {
-		appendDB, err := redisclient.Open(r.URL(), redisclient.Options{NoRetry: true})
-		if err != nil {
-			t.Fatal(err)
-		}
 		floor := unstored.Rows{DB: db}.MaxSeq
 		heads := seen.New(f.log, floor, logger)
-		appender := eventlog.NewAppender(f.log, appendDB, floor, eventlog.AppenderConfig{
+		a := appender.New(f.log, rdb, floor, appender.Config{
 			Logger: logger, Known: heads.Known, Diverged: heads.Diverged, Stored: unstored.Rows{DB: db},
 		})
 		relay := NewRelay(Config{
-			DB: db, Log: f.log, Appender: appender, Seen: heads, Revoked: revoked.New(r.Client(t), db, partitions, time.Minute, logger),
+			DB: db, Log: f.log, Appender: a, Seen: heads, Revoked: revoked.New(rdb, db, partitions, time.Minute, logger),
 			Logger: logger, Registry: prometheus.NewRegistry(),
 		})
 		f.relays = append(f.relays, relay)
 		ctx, stop := context.WithCancel(context.Background())
 		var running, appending sync.WaitGroup
 		appendCtx, stopAppender := context.WithCancel(context.Background())
-		appending.Go(func() { _ = appender.Run(appendCtx) })
+		appending.Go(func() { _ = a.Run(appendCtx) })
 		running.Go(func() { _ = relay.Run(ctx) })
 		t.Cleanup(func() {
 			stop()
 			running.Wait()
 			stopAppender()
 			appending.Wait()
-			_ = appendDB.Close()
 		})
 	}
 	return f

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/appender"
 	"parley.chat/internal/eventlog/msgtrace"
 	"parley.chat/internal/platform/database"
 	"parley.chat/internal/platform/outage"
@@ -45,7 +46,7 @@ const (
 type Config struct {
 	DB       *bun.DB
 	Log      *eventlog.Log
-	Appender *eventlog.Appender
+	Appender *appender.Appender
 	Seen     *seen.Heads
 	Revoked  *revoked.Marks
 	Traces   *msgtrace.Tracer // may be nil
@@ -334,7 +335,7 @@ func (r *Relay) append(ctx context.Context, row Row, e frame.Event) error {
 	}
 	e.ClientID, e.SentAt = &chat.ClientID{UUID: row.EventID.UUID}, chat.At(row.CreatedAt)
 	trace := r.cfg.Traces.Send(ctx, &e)
-	ack, err := r.cfg.Appender.Append(ctx, e, eventlog.AppendOptions{Retention: retention, Batch: trace.Batch()})
+	ack, err := r.cfg.Appender.Append(ctx, e, appender.Options{Retention: retention, Batch: trace.Batch()})
 	trace.End(ack, err)
 	if err == nil {
 		r.cfg.Seen.Note(e.ChannelID, ack)

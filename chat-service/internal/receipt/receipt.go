@@ -46,7 +46,7 @@ func (s *Service) move(ctx context.Context, channel chat.ChannelID, user chat.Us
 		Read      int64 `bun:"last_read_seq"`
 	}
 	err := s.db.NewRaw("select last_delivered_seq, last_read_seq from channel_members where channel_id = ? and user_id = ?", channel, user).Scan(ctx, &stored)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) { // without a row the member has just left, and the move has no visible effect
+	if err != nil && !errors.Is(err, sql.ErrNoRows) { // if there is no row, the member has just left, and the move has no visible effect
 		return receiptlog.Receipt{}, fmt.Errorf("read cursor: %w", err)
 	}
 	// Redis may no longer have this member's positions. In that case it stores exactly what it is

@@ -94,7 +94,7 @@ func TestMove(t *testing.T) {
 		if want := (receiptlog.Receipt{Delivered: tt.wantDelivered, Read: tt.want}); err != nil || got != want {
 			t.Errorf("move to %d and %d: %+v, %v; want %+v", tt.delivered, tt.read, got, err, want)
 		}
-		// Other members would see a position below this one move backwards.
+		// If a lower position were stored, other members would see this one move backward.
 		if held, err := f.positions.Held(t.Context(), f.channel, tt.who); err != nil || held[tt.who] != got {
 			t.Errorf("move to %d and %d: Redis holds %+v, %v; want %+v", tt.delivered, tt.read, held[tt.who], err, got)
 		}

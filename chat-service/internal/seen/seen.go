@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/appender"
 	"parley.chat/shared-contracts/chat"
 )
 
@@ -40,7 +41,7 @@ func (h *Heads) Known(channel chat.ChannelID) eventlog.Head {
 }
 
 // Note records the head after an append.
-func (h *Heads) Note(channel chat.ChannelID, ack eventlog.Ack) {
+func (h *Heads) Note(channel chat.ChannelID, ack appender.Ack) {
 	if !ack.Duplicate {
 		h.put(channel, eventlog.Head{Seq: ack.Seq, Epoch: ack.Epoch})
 	}

@@ -148,7 +148,7 @@ func TestConn_silent(t *testing.T) {
 	})
 }
 
-// A connection that is only quiet is kept, because it answers pings.
+// A connection that is merely quiet is kept open, because it answers pings.
 func TestConn_quiet(t *testing.T) {
 	t.Parallel()
 	s := redistest.NewServer(t)

@@ -10,7 +10,7 @@ import (
 	"go.uber.org/goleak"
 
 	"parley.chat/internal/devkit/testkit/otlptest"
-	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/appender"
 	"parley.chat/internal/platform/telemetry/tracing"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
@@ -26,7 +26,7 @@ func sample() frame.Event {
 	}
 }
 
-func outcome(id chat.EventID) eventlog.Ack { return eventlog.Ack{ID: id, Seq: 7} }
+func outcome(id chat.EventID) appender.Ack { return appender.Ack{ID: id, Seq: 7} }
 
 // traced returns a Tracer that traces every event, and a function that sends its spans to the
 // collector.
@@ -62,12 +62,12 @@ func TestTrace(t *testing.T) {
 	e := sample()
 	send := tracer.Send(t.Context(), &e)
 	send.Reserved()
-	*send.Batch() = eventlog.BatchInfo{SentAt: time.Now(), Events: 5, Channels: 2}
+	*send.Batch() = appender.BatchInfo{SentAt: time.Now(), Events: 5, Channels: 2}
 	send.End(outcome(e.ID), nil)
 	again := e
 	again.ID = chat.NewEventID()
 	// A duplicate has no trace of its own.
-	tracer.Send(t.Context(), &again).End(eventlog.Ack{ID: e.ID, Seq: 7, Duplicate: true}, nil)
+	tracer.Send(t.Context(), &again).End(appender.Ack{ID: e.ID, Seq: 7, Duplicate: true}, nil)
 	tracer.Retried(&again, e.ID)
 	now := time.Now()
 	tracer.Delivered(e.ID, 7, Delivery{Channel: e.ChannelID, Began: now, Ended: now, Events: 3, Recipients: 40})
@@ -122,7 +122,7 @@ func TestSend_fails(t *testing.T) {
 	t.Parallel()
 	tracer, _, c, flush := traced(t, "ws-server")
 	e := sample()
-	tracer.Send(t.Context(), &e).End(eventlog.Ack{}, apierr.New(apierr.Overloaded, "too much"))
+	tracer.Send(t.Context(), &e).End(appender.Ack{}, apierr.New(apierr.Overloaded, "too much"))
 	tracer.Stored(Storing{ID: e.ID, Committed: time.Now(), Failed: "cannot be decoded"})
 	flush()
 	spans := c.Spans()

@@ -7,7 +7,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
-	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/appender"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/frame"
 )
@@ -20,7 +20,7 @@ type Send struct {
 	caller    trace.SpanContext
 	submitted time.Time
 	reserved  time.Time
-	batch     eventlog.BatchInfo
+	batch     appender.BatchInfo
 }
 
 // Send starts the trace of e, which has been validated and must not change until End. It returns
@@ -39,8 +39,8 @@ func (s *Send) Reserved() {
 	}
 }
 
-// Batch returns the BatchInfo that the append fills in, for use in eventlog.AppendOptions.
-func (s *Send) Batch() *eventlog.BatchInfo {
+// Batch returns the BatchInfo that the append fills in, for use in appender.Options.
+func (s *Send) Batch() *appender.BatchInfo {
 	if s == nil {
 		return nil
 	}
@@ -49,7 +49,7 @@ func (s *Send) Batch() *eventlog.BatchInfo {
 
 // End creates the span of a send, from the creation of the event's id until now, with child spans
 // for its steps. It does nothing for a retry; see Retried.
-func (s *Send) End(ack eventlog.Ack, err error) {
+func (s *Send) End(ack appender.Ack, err error) {
 	if s == nil || ack.Duplicate {
 		return
 	}

@@ -134,9 +134,9 @@ func TestMove_rules(t *testing.T) {
 	}
 }
 
-// In whatever order, how often and from how many goroutines moves arrive, the result is the
-// greatest position. No reader ever sees a position move back, and the maximum in the stream equals
-// the result.
+// The result must be the greatest position, no matter in which order, how often and from how many
+// goroutines moves arrive. No reader may ever see a position move back, and the maximum in the
+// stream must equal the result.
 func TestMove_anyOrderGivesTheMaximum(t *testing.T) {
 	t.Parallel()
 	l := newFixture(t, redistest.NewServer(t).URL())
@@ -296,8 +296,8 @@ func TestMove_oneUserTwice(t *testing.T) {
 	}
 }
 
-// PostgreSQL may hold a greater receipt than Redis if Redis does not hold the member's. So a move
-// can be restricted to receipts that Redis holds.
+// If Redis does not hold a member's receipt, PostgreSQL may hold a greater one than the move. So a
+// move can be restricted to receipts that Redis holds.
 func TestMove_ifHeld(t *testing.T) {
 	t.Parallel()
 	l := newFixture(t, redistest.NewServer(t).URL())
@@ -317,8 +317,8 @@ func TestMove_ifHeld(t *testing.T) {
 	}
 }
 
-// sync-service sets an expiry on receipts once they are stored; a move that changes something
-// removes it.
+// sync-service sets an expiry on receipts once they are stored; a move that changes a position
+// removes the expiry.
 func TestMove_persists(t *testing.T) {
 	t.Parallel()
 	l := newFixture(t, redistest.NewServer(t).URL())
@@ -339,7 +339,7 @@ func TestMove_persists(t *testing.T) {
 	}
 }
 
-// The moves work on a Cluster, with channels on all nodes and after the scripts were flushed.
+// Moves work on a Cluster, with channels on all nodes, and after the script cache was flushed.
 func TestMove_cluster(t *testing.T) {
 	t.Parallel()
 	c := redistest.Cluster(t, 3, 0)

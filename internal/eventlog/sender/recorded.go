@@ -3,14 +3,14 @@ package sender
 import (
 	"context"
 
-	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/appender"
 	"parley.chat/shared-contracts/frame"
 )
 
-// Recorded returns the first ack of an event that may be a retry; see eventlog.Appender.Recorded.
+// Recorded returns the first ack of an event that may be a retry; see appender.Appender.Recorded.
 // It is for callers that may refuse an event before sending it, so that a retry still gets its ack,
 // whatever has changed since the first send.
-func (s *Sender) Recorded(ctx context.Context, e *frame.Event) (ack eventlog.Ack, found bool, err error) {
+func (s *Sender) Recorded(ctx context.Context, e *frame.Event) (ack appender.Ack, found bool, err error) {
 	ack, found, err = s.appender.Recorded(ctx, e)
 	if found && err == nil {
 		s.traces.Retried(e, ack.ID)

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/appender"
 	"parley.chat/internal/eventlog/msgtrace"
 	"parley.chat/internal/eventlog/ratelimit"
 	"parley.chat/shared-contracts/apierr"
@@ -20,7 +20,7 @@ import (
 // returned.
 type Sender struct {
 	limit    *ratelimit.Limiter
-	appender *eventlog.Appender
+	appender *appender.Appender
 	traces   *msgtrace.Tracer
 
 	ctx     context.Context // context of the goroutines that handle refused sends
@@ -34,8 +34,8 @@ type Sender struct {
 const refusalTimeout = 3 * time.Second
 
 // New returns a Sender. If traces is nil, it traces nothing.
-func New(limit *ratelimit.Limiter, appender *eventlog.Appender, traces *msgtrace.Tracer) *Sender {
-	s := &Sender{limit: limit, appender: appender, traces: traces}
+func New(limit *ratelimit.Limiter, a *appender.Appender, traces *msgtrace.Tracer) *Sender {
+	s := &Sender{limit: limit, appender: a, traces: traces}
 	s.ctx, s.end = context.WithCancel(context.Background())
 	return s
 }
@@ -67,7 +67,7 @@ func (s *Sender) start(f func()) bool {
 // exactly once, possibly before Submit returns; done must not block. The error is an *apierr.Error:
 // RateLimited, or any error from the append. A retry of an event that was appended earlier gets its
 // first ack even if the user has no sends left. It takes no token and starts no block.
-func (s *Sender) Submit(e *frame.Event, done func(eventlog.Ack, error)) {
+func (s *Sender) Submit(e *frame.Event, done func(appender.Ack, error)) {
 	if trace := s.traces.Send(context.Background(), e); trace != nil {
 		s.submitTraced(e, trace, nil, done)
 		return
@@ -76,15 +76,15 @@ func (s *Sender) Submit(e *frame.Event, done func(eventlog.Ack, error)) {
 }
 
 // submitTraced is like submit, but ends the trace of e before it calls done.
-func (s *Sender) submitTraced(e *frame.Event, trace *msgtrace.Send, left *ratelimit.State, done func(eventlog.Ack, error)) {
-	s.submit(e, trace, left, func(ack eventlog.Ack, err error) {
+func (s *Sender) submitTraced(e *frame.Event, trace *msgtrace.Send, left *ratelimit.State, done func(appender.Ack, error)) {
+	s.submit(e, trace, left, func(ack appender.Ack, err error) {
 		trace.End(ack, err)
 		done(ack, err)
 	})
 }
 
 // submit sends e. Before it calls done, it sets *left, unless left is nil.
-func (s *Sender) submit(e *frame.Event, trace *msgtrace.Send, left *ratelimit.State, done func(eventlog.Ack, error)) {
+func (s *Sender) submit(e *frame.Event, trace *msgtrace.Send, left *ratelimit.State, done func(appender.Ack, error)) {
 	s.limit.Reserve(e.SenderID, func(v ratelimit.Verdict, err error) {
 		trace.Reserved()
 		if left != nil {
@@ -92,7 +92,7 @@ func (s *Sender) submit(e *frame.Event, trace *msgtrace.Send, left *ratelimit.St
 		}
 		switch {
 		case err != nil:
-			done(eventlog.Ack{}, err)
+			done(appender.Ack{}, err)
 		case v.Granted:
 			s.append(e, trace, done)
 		default:
@@ -100,7 +100,7 @@ func (s *Sender) submit(e *frame.Event, trace *msgtrace.Send, left *ratelimit.St
 				done(s.refuse(e, v.Blocked))
 				s.appender.Flushed()
 			}) {
-				done(eventlog.Ack{}, apierr.New(apierr.Unavailable, "The server is shutting down. Retry with the same client_id."))
+				done(appender.Ack{}, apierr.New(apierr.Unavailable, "The server is shutting down. Retry with the same client_id."))
 			}
 		}
 	})
@@ -109,14 +109,14 @@ func (s *Sender) submit(e *frame.Event, trace *msgtrace.Send, left *ratelimit.St
 // Send is like Submit, but waits for the outcome. It also returns the state of the sender's limit,
 // whose Rate is zero if the limit is disabled or could not be checked. If e is traced, its trace
 // and the request's span in ctx are linked; a retry is linked to the trace of the first send.
-func (s *Sender) Send(ctx context.Context, e frame.Event) (eventlog.Ack, ratelimit.State, error) {
+func (s *Sender) Send(ctx context.Context, e frame.Event) (appender.Ack, ratelimit.State, error) {
 	type outcome struct {
-		ack eventlog.Ack
+		ack appender.Ack
 		err error
 	}
 	got := make(chan outcome, 1)
 	var left ratelimit.State
-	s.submitTraced(&e, s.traces.Send(ctx, &e), &left, func(ack eventlog.Ack, err error) { got <- outcome{ack, err} })
+	s.submitTraced(&e, s.traces.Send(ctx, &e), &left, func(ack appender.Ack, err error) { got <- outcome{ack, err} })
 	select {
 	case o := <-got:
 		if o.ack.Duplicate {
@@ -126,12 +126,12 @@ func (s *Sender) Send(ctx context.Context, e frame.Event) (eventlog.Ack, ratelim
 		}
 		return o.ack, left, o.err
 	case <-ctx.Done():
-		return eventlog.Ack{}, ratelimit.State{}, apierr.Wrap(ctx.Err(), apierr.Unavailable, "The event log did not answer in time. Retry with the same client_id.")
+		return appender.Ack{}, ratelimit.State{}, apierr.Wrap(ctx.Err(), apierr.Unavailable, "The event log did not answer in time. Retry with the same client_id.")
 	}
 }
 
-func (s *Sender) append(e *frame.Event, trace *msgtrace.Send, done func(eventlog.Ack, error)) {
-	err := s.appender.Submit(e, eventlog.AppendOptions{Batch: trace.Batch()}, func(ack eventlog.Ack, err error) {
+func (s *Sender) append(e *frame.Event, trace *msgtrace.Send, done func(appender.Ack, error)) {
+	err := s.appender.Submit(e, appender.Options{Batch: trace.Batch()}, func(ack appender.Ack, err error) {
 		if ack.Duplicate {
 			s.limit.Refund(e.SenderID)
 			s.traces.Retried(e, ack.ID)
@@ -139,13 +139,13 @@ func (s *Sender) append(e *frame.Event, trace *msgtrace.Send, done func(eventlog
 		done(ack, err)
 	})
 	if err != nil {
-		done(eventlog.Ack{}, err)
+		done(appender.Ack{}, err)
 	}
 }
 
 // refuse handles a send that got no token. If the send is a retry, it gets its first ack. If it is
 // not, the user is blocked.
-func (s *Sender) refuse(e *frame.Event, left time.Duration) (eventlog.Ack, error) {
+func (s *Sender) refuse(e *frame.Event, left time.Duration) (appender.Ack, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, refusalTimeout)
 	defer cancel()
 	ack, found, err := s.Recorded(ctx, e)
@@ -158,9 +158,9 @@ func (s *Sender) refuse(e *frame.Event, left time.Duration) (eventlog.Ack, error
 	if err != nil {
 		var known *apierr.Error
 		if errors.As(err, &known) {
-			return eventlog.Ack{}, err
+			return appender.Ack{}, err
 		}
-		return eventlog.Ack{}, apierr.Wrap(err, apierr.Unavailable, "The rate limit cannot be checked at the moment. Retry with the same client_id.")
+		return appender.Ack{}, apierr.Wrap(err, apierr.Unavailable, "The rate limit cannot be checked at the moment. Retry with the same client_id.")
 	}
-	return eventlog.Ack{}, &apierr.Error{Code: apierr.RateLimited, Message: "Too many messages. Please try again later.", RetryAfter: left}
+	return appender.Ack{}, &apierr.Error{Code: apierr.RateLimited, Message: "Too many messages. Please try again later.", RetryAfter: left}
 }

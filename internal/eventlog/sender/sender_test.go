@@ -15,6 +15,7 @@ import (
 	"parley.chat/internal/devkit/testkit"
 	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/appender"
 	"parley.chat/internal/eventlog/ratelimit"
 	"parley.chat/internal/eventlog/sender"
 	"parley.chat/internal/platform/redisclient"
@@ -54,9 +55,9 @@ func newWorld(t *testing.T) *world {
 	w.log = eventlog.New(w.rdb, 4)
 	logger := slog.New(slog.DiscardHandler)
 	limiter := ratelimit.New(w.rdb, ratelimit.Config{Count: limit, Window: time.Hour, Block: block, Partitions: 4, Timeout: time.Second, Logger: logger})
-	appender := eventlog.NewAppender(w.log, w.rdb, func(context.Context, chat.ChannelID) (int64, error) { return 0, nil }, eventlog.AppenderConfig{Timeout: time.Second, Logger: logger})
-	w.Sender = sender.New(limiter, appender, nil)
-	for _, run := range []func(context.Context) error{limiter.Run, appender.Run, w.Run} { // the Sender stops first
+	a := appender.New(w.log, w.rdb, func(context.Context, chat.ChannelID) (int64, error) { return 0, nil }, appender.Config{Timeout: time.Second, Logger: logger})
+	w.Sender = sender.New(limiter, a, nil)
+	for _, run := range []func(context.Context) error{limiter.Run, a.Run, w.Run} { // the Sender stops first
 		ctx, cancel := context.WithCancel(context.Background())
 		ended := make(chan struct{})
 		go func() { // stop waits for it
@@ -80,14 +81,14 @@ func message(user chat.UserID, c chat.ChannelID, body string) frame.Event {
 }
 
 // submit calls Submit and waits for the outcome.
-func (w *world) submit(e frame.Event) (eventlog.Ack, error) {
+func (w *world) submit(e frame.Event) (appender.Ack, error) {
 	w.t.Helper()
 	type outcome struct {
-		ack eventlog.Ack
+		ack appender.Ack
 		err error
 	}
 	got := make(chan outcome, 2)
-	w.Submit(&e, func(ack eventlog.Ack, err error) { got <- outcome{ack, err} })
+	w.Submit(&e, func(ack appender.Ack, err error) { got <- outcome{ack, err} })
 	o := <-got
 	if len(got) > 0 {
 		w.t.Error("done was called twice")

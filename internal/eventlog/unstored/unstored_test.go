@@ -15,6 +15,7 @@ import (
 	"parley.chat/internal/devkit/testkit/pgtest"
 	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/appender"
 	"parley.chat/internal/eventlog/unstored"
 	"parley.chat/internal/platform/database"
 	"parley.chat/internal/platform/redisclient"
@@ -58,7 +59,7 @@ func appendedAbove(t *testing.T, floor int64, n int) (*eventlog.Log, chat.Channe
 	}
 	t.Cleanup(func() { _ = rdb.Close() })
 	log := eventlog.New(rdb, 4)
-	a := eventlog.NewAppender(log, rdb, func(context.Context, chat.ChannelID) (int64, error) { return floor, nil }, eventlog.AppenderConfig{Logger: slog.New(slog.DiscardHandler)})
+	a := appender.New(log, rdb, func(context.Context, chat.ChannelID) (int64, error) { return floor, nil }, appender.Config{Logger: slog.New(slog.DiscardHandler)})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- a.Run(ctx) }() // awaited below
@@ -67,7 +68,7 @@ func appendedAbove(t *testing.T, floor int64, n int) (*eventlog.Log, chat.Channe
 	results := make(chan error, n)
 	for range n {
 		e := frame.Event{Type: event.Message, ChannelID: c, ID: chat.NewEventID(), ClientID: new(chat.NewClientID()), SenderID: user, Body: "hi", SentAt: chat.Now()}
-		if err := a.Submit(&e, eventlog.AppendOptions{}, func(_ eventlog.Ack, err error) { results <- err }); err != nil {
+		if err := a.Submit(&e, appender.Options{}, func(_ appender.Ack, err error) { results <- err }); err != nil {
 			t.Fatal(err)
 		}
 	}

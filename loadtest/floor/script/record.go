@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/appender"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
@@ -58,11 +59,11 @@ func record(ctx context.Context, opts *redis.Options, channels, body int) (calls
 	}
 	rdb := redis.NewClient(&plain)
 	defer rdb.Close()
-	appender := eventlog.NewAppender(eventlog.New(rdb, 16), rdb,
-		func(context.Context, chat.ChannelID) (int64, error) { return 0, nil }, eventlog.AppenderConfig{Logger: slog.Default()})
+	a := appender.New(eventlog.New(rdb, 16), rdb,
+		func(context.Context, chat.ChannelID) (int64, error) { return 0, nil }, appender.Config{Logger: slog.Default()})
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
-	running.Go(func() { err = errors.Join(err, appender.Run(ctx)) })
+	running.Go(func() { err = errors.Join(err, a.Run(ctx)) })
 	defer running.Wait()
 	defer cancel()
 	sender := chat.NewUserID()
@@ -72,7 +73,7 @@ func record(ctx context.Context, opts *redis.Options, channels, body int) (calls
 			Type: event.Message, ChannelID: chat.NewChannelID(), ID: chat.NewEventID(), ClientID: &client, SenderID: sender,
 			SenderName: "load-0", Body: strings.Repeat("x", body), SentAt: chat.Now(),
 		}
-		if _, err := appender.Append(ctx, e, eventlog.AppendOptions{}); err != nil {
+		if _, err := a.Append(ctx, e, appender.Options{}); err != nil {
 			return nil, fmt.Errorf("append the event to record: %w", err)
 		}
 		seen.mu.Lock()

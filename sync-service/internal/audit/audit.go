@@ -25,6 +25,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/appender"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/rediskey"
@@ -303,7 +304,7 @@ func (w *window) duplicate(e event.Entry, ms int64) (int64, bool) {
 	if e.ClientID.IsZero() || !e.Kind.FromMember() {
 		return 0, false
 	}
-	if half := eventlog.IdempotencyWindow.Milliseconds() / 2; ms-w.since > half {
+	if half := appender.IdempotencyWindow.Milliseconds() / 2; ms-w.since > half {
 		w.old, w.now, w.since = w.now, map[uint64]int64{}, ms
 	}
 	key := maphash.Comparable(w.seed, [3]chat.EventID{{UUID: e.Channel.UUID}, {UUID: e.Sender.UUID}, {UUID: e.ClientID.UUID}})

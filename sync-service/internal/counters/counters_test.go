@@ -8,6 +8,7 @@ import (
 
 	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/appender"
 	"parley.chat/internal/platform/redisclient"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
@@ -35,7 +36,7 @@ func TestRebuild_live(t *testing.T) {
 	defer func() { _ = rdb.Close() }()
 	log := eventlog.New(rdb, partitions)
 	floor := func(context.Context, chat.ChannelID) (int64, error) { return 0, nil }
-	a := eventlog.NewAppender(log, rdb, floor, eventlog.AppenderConfig{})
+	a := appender.New(log, rdb, floor, appender.Config{})
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- a.Run(ctx) }()
@@ -57,7 +58,7 @@ func TestRebuild_live(t *testing.T) {
 					Type: event.Message, ChannelID: channels[n%len(channels)], ID: chat.NewEventID(), ClientID: &id, SenderID: ann,
 					SenderName: "ann", Body: fmt.Sprint(n), SentAt: chat.Now(),
 				}
-				if _, err := a.Append(ctx, e, eventlog.AppendOptions{}); err != nil {
+				if _, err := a.Append(ctx, e, appender.Options{}); err != nil {
 					return err
 				}
 				if n == len(channels) {

@@ -19,6 +19,7 @@ import (
 	"parley.chat/internal/devkit/testkit/pgtest"
 	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/appender"
 	"parley.chat/internal/eventlog/logconn"
 	"parley.chat/internal/platform/database"
 	"parley.chat/internal/platform/redisclient"
@@ -41,7 +42,7 @@ type world struct {
 	rdb      redis.UniversalClient
 	log      *eventlog.Log
 	pool     *pgxpool.Pool
-	appender *eventlog.Appender
+	appender *appender.Appender
 	feed     *Feed
 	notices  chan notice.Notice
 	receipts chan []byte
@@ -87,7 +88,7 @@ func newWorld(t *testing.T, change ...func(*Config)) *world {
 		c(&cfg)
 	}
 	w.feed = New(cfg)
-	w.appender = eventlog.NewAppender(w.log, w.rdb, cfg.History.MaxSeq, eventlog.AppenderConfig{Over: conns, Logger: logger})
+	w.appender = appender.New(w.log, w.rdb, cfg.History.MaxSeq, appender.Config{Over: conns, Logger: logger})
 	// The connections stop last, because the feed and the appender use them.
 	for _, run := range []func(context.Context) error{conns.Run, w.appender.Run, w.feed.Run} {
 		ctx, cancel := context.WithCancel(context.Background())
@@ -122,7 +123,7 @@ func (w *world) appended(c chat.ChannelID, n int) {
 	w.t.Helper()
 	for range n {
 		e := message(c, 0, chat.NewUserID(), "hi")
-		if _, err := w.appender.Append(w.t.Context(), e, eventlog.AppendOptions{}); err != nil {
+		if _, err := w.appender.Append(w.t.Context(), e, appender.Options{}); err != nil {
 			w.t.Fatal(err)
 		}
 	}

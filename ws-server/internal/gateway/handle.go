@@ -4,7 +4,7 @@ import (
 	"errors"
 	"time"
 
-	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/appender"
 	"parley.chat/internal/eventlog/ratelimit"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
@@ -100,7 +100,7 @@ func (c *client) appendEvent(f *frame.Client) error {
 		return apierr.New(apierr.Unavailable, "The server is shutting down. Reconnect and retry with the same client_id.")
 	}
 	began, ref := time.Now(), f.Ref
-	c.g.cfg.Sender.Submit(e, func(ack eventlog.Ack, err error) {
+	c.g.cfg.Sender.Submit(e, func(ack appender.Ack, err error) {
 		defer func() {
 			<-c.inflight
 			c.g.inflight.leave()

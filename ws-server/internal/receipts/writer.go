@@ -204,7 +204,7 @@ func (w *writer) recordResult(s pendingMove, moved receiptlog.Moved) {
 
 // moveBatch moves receipts in Redis. For a receipt that Redis does not hold, it first reads the
 // position stored in PostgreSQL and writes the greater one, so that the receipt never moves
-// backwards.
+// backward.
 func (w *writer) moveBatch(ctx context.Context, moves []receiptlog.Move) ([]receiptlog.Moved, error) {
 	ctx, cancel := context.WithTimeout(ctx, moveTimeout)
 	defer cancel()

@@ -1,4 +1,4 @@
-package eventlog
+package appender
 
 import (
 	"context"
@@ -29,15 +29,15 @@ type BudgetConfig struct {
 // once a second, so an append costs nothing extra. If only sync-service or PostgreSQL is down,
 // nothing is refused until the backlog exceeds its limit.
 type Budget struct {
-	log     *Log
+	rdb     redis.UniversalClient
 	cfg     BudgetConfig
 	refused []atomic.Pointer[string] // by partition, the reason for refusing appends; nil if they are accepted
 	warn    bool                     // Run has warned that maxmemory is not set; used only by Run
 }
 
 // NewBudget returns a Budget that refuses nothing until Run has made its first check.
-func NewBudget(log *Log, cfg BudgetConfig) *Budget {
-	return &Budget{log: log, cfg: cfg, refused: make([]atomic.Pointer[string], log.partitions)}
+func NewBudget(rdb redis.UniversalClient, partitions int, cfg BudgetConfig) *Budget {
+	return &Budget{rdb: rdb, cfg: cfg, refused: make([]atomic.Pointer[string], partitions)}
 }
 
 // check returns an Overloaded error while partition p accepts no appends. A nil Budget accepts all
@@ -79,7 +79,7 @@ func (b *Budget) checkAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	backlogs, err := b.log.backlogs(ctx)
+	backlogs, err := b.backlogs(ctx)
 	if err != nil {
 		return err
 	}
@@ -129,16 +129,16 @@ func refusals(backlogs []int64, budget int64) []string {
 // backlogs returns, by partition, how many entries are not stored yet. If the stream's last id is
 // the watermark, there are none. If not, the number is the difference between the two entry counts,
 // and at most the stream's length.
-func (l *Log) backlogs(ctx context.Context) ([]int64, error) {
-	infos, marks := make([]*redis.XInfoStreamCmd, l.partitions), make([]*redis.SliceCmd, l.partitions)
-	_, _ = l.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error { // each command has its own error
-		for p := range l.partitions {
+func (b *Budget) backlogs(ctx context.Context) ([]int64, error) {
+	infos, marks := make([]*redis.XInfoStreamCmd, len(b.refused)), make([]*redis.SliceCmd, len(b.refused))
+	_, _ = b.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error { // each command has its own error
+		for p := range b.refused {
 			marks[p] = pipe.HMGet(ctx, rediskey.Stored(p), "entry", "added")
 			infos[p] = pipe.XInfoStream(ctx, rediskey.Stream(p))
 		}
 		return nil
 	})
-	n := make([]int64, l.partitions)
+	n := make([]int64, len(b.refused))
 	for p := range n {
 		switch err := infos[p].Err(); {
 		case redis.HasErrorPrefix(err, "no such key"):
@@ -197,7 +197,7 @@ func (b *Budget) fullNode(ctx context.Context) (string, error) {
 		return nil
 	}
 	var err error
-	switch c := b.log.rdb.(type) {
+	switch c := b.rdb.(type) {
 	case *redis.ClusterClient:
 		err = c.ForEachMaster(ctx, checkNode)
 	case *redis.Client:

@@ -1,4 +1,4 @@
-package eventlog
+package appender
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"parley.chat/internal/devkit/testkit"
 	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/internal/eventlog/logconn"
+	"parley.chat/internal/eventlog/logtest"
 	"parley.chat/internal/eventlog/subscriber"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/rediskey"
@@ -42,14 +43,14 @@ func (r recorder) until(t testing.TB, want string) {
 	}
 }
 
-// The same code works on a Cluster: appends, tails, heads and subscriptions of all partitions, also
-// when a master dies. Then acknowledged and replicated events are still there, the numbering
-// continues, and every topic of the dead master is confirmed again.
+// The same code works on a Cluster: appends, tails, heads and subscriptions in all partitions, even
+// when a master dies. After that, acknowledged and replicated events must still exist, the
+// numbering must continue, and every topic on the dead master must be confirmed again.
 func TestCluster(t *testing.T) {
 	t.Parallel()
 	c := redistest.Cluster(t, 3, 1)
-	rdb := open(t, c.URL())
-	l := New(rdb, 16)
+	l := logtest.On(t, c.URL(), 16)
+	rdb := l.Redis
 	conns := logconn.New(rdb, l.Partitions(), quiet)
 	var recorders []recorder // by connection, of which there is one per partition
 	subs := subscriber.Over(conns, func() subscriber.Sink {
@@ -57,7 +58,7 @@ func TestCluster(t *testing.T) {
 		return recorders[len(recorders)-1]
 	})
 	run(t, conns.Run)
-	a := NewAppender(l, rdb, empty, AppenderConfig{Over: conns, Logger: quiet})
+	a := New(l.Log, rdb, logtest.Empty, Config{Over: conns, Logger: quiet})
 	startAppender(t, a)
 
 	// One channel in each partition.

@@ -1,10 +1,11 @@
-package eventlog
+package appender
 
 import (
 	"context"
 	"slices"
 	"time"
 
+	"parley.chat/internal/eventlog"
 	"parley.chat/shared-contracts/chat"
 )
 
@@ -149,9 +150,9 @@ func (a *Appender) askStored(channels []chat.ChannelID, partitions map[int]bool)
 
 // diverged resolves the conflict after Redis has refused an append because its head (found) differs
 // from what this process has seen or is below the highest stored seq (stored).
-func (a *Appender) diverged(ctx context.Context, channel chat.ChannelID, found Head, stored int64) error {
+func (a *Appender) diverged(ctx context.Context, channel chat.ChannelID, found eventlog.Head, stored int64) error {
 	if found.Seq < stored {
-		known := Head{Seq: stored, Epoch: found.Epoch}
+		known := eventlog.Head{Seq: stored, Epoch: found.Epoch}
 		if a.cfg.Known != nil {
 			seen := a.cfg.Known(channel)
 			known.Seq = max(known.Seq, seen.Seq)

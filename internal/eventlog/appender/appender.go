@@ -1,9 +1,12 @@
-package eventlog
+// Package appender appends events to the log. Callers share round trips, and the events of each
+// channel keep their order. A Budget refuses appends before Redis is full.
+package appender
 
 import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	_ "embed"
 	"encoding/hex"
 	"errors"
 	"log/slog"
@@ -12,8 +15,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 
+	"parley.chat/internal/eventlog"
 	"parley.chat/internal/eventlog/logconn"
 	"parley.chat/internal/platform/resp"
 	"parley.chat/shared-contracts/apierr"
@@ -23,11 +28,16 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
+//go:embed append.lua
+var appendSource string
+
+var appendHash = redis.NewScript(appendSource).Hash()
+
 // IdempotencyWindow is how long a retry with the same client id is safe.
 const IdempotencyWindow = 10 * time.Minute
 
-// AppenderConfig configures an Appender. A zero field selects its default.
-type AppenderConfig struct {
+// Config configures an Appender. A zero field selects its default.
+type Config struct {
 	// Over holds the connections to append over. The caller runs them: they start before the
 	// Appender and stop after it. If Over is nil, the Appender creates and runs its own.
 	Over    *logconn.Connections
@@ -38,13 +48,13 @@ type AppenderConfig struct {
 	// has seen none. If Known is set and Redis has lost writes, Redis refuses the append. Before
 	// the append is sent again, Diverged must resolve this: it learns the newer epoch or repairs
 	// the channel. If both are nil, appends trust what Redis says.
-	Known    func(chat.ChannelID) Head
-	Diverged func(ctx context.Context, channel chat.ChannelID, found Head) error
+	Known    func(chat.ChannelID) eventlog.Head
+	Diverged func(ctx context.Context, channel chat.ChannelID, found eventlog.Head) error
 	// Stored, if set, is compared with Redis before the first append to a channel over each
 	// connection. If Redis is behind, it has lost writes, and the channel continues above the
 	// stored seqs, in a new epoch. While PostgreSQL is not responding, appends trust what Redis
 	// says.
-	Stored Stored
+	Stored eventlog.Stored
 	// Flush, if set, is called after each round of outcomes, so that everything that they trigger
 	// can be sent in one batch.
 	Flush func()
@@ -60,25 +70,26 @@ type AppenderConfig struct {
 // A batch whose outcome is unknown is sent again as a whole; the idempotency records make that
 // harmless.
 type Appender struct {
-	log   *Log
+	log   *eventlog.Log
+	rdb   redis.UniversalClient
 	conns *logconn.Connections
-	floor Floor
-	cfg   AppenderConfig
+	floor eventlog.Floor
+	cfg   Config
 	lanes []*lane // by connection
 }
 
-// NewAppender returns an Appender for the Redis server that rdb is configured for. The Appender
-// calls floor if a channel has no counter.
-func NewAppender(log *Log, rdb redis.UniversalClient, floor Floor, cfg AppenderConfig) *Appender {
+// New returns an Appender to log, which is stored in rdb. The Appender calls floor if a channel has
+// no counter.
+func New(log *eventlog.Log, rdb redis.UniversalClient, floor eventlog.Floor, cfg Config) *Appender {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 5 * time.Second
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	a := &Appender{log: log, conns: cfg.Over, floor: floor, cfg: cfg}
+	a := &Appender{log: log, rdb: rdb, conns: cfg.Over, floor: floor, cfg: cfg}
 	if a.conns == nil {
-		a.conns = logconn.New(rdb, log.partitions, cfg.Logger)
+		a.conns = logconn.New(rdb, log.Partitions(), cfg.Logger)
 	}
 	for _, k := range a.conns.All() {
 		a.lanes = append(a.lanes, newLane(a, k))
@@ -120,8 +131,8 @@ func (a *Appender) expire(ctx context.Context) {
 	}
 }
 
-// AppendOptions configures one append.
-type AppendOptions struct {
+// Options configures one append.
+type Options struct {
 	Retention time.Duration // lifetime of the idempotency record; default IdempotencyWindow
 	Batch     *BatchInfo    // if set, filled in when the append succeeds, before its outcome is reported
 }
@@ -147,7 +158,7 @@ type Ack struct {
 // Overloaded (see Budget) or Unavailable. Unavailable means that Redis did not answer in time or,
 // if the channel has no counter, that PostgreSQL did not. The event may have been appended anyway;
 // a retry with the same client id finds out.
-func (a *Appender) Append(ctx context.Context, e frame.Event, o AppendOptions) (Ack, error) {
+func (a *Appender) Append(ctx context.Context, e frame.Event, o Options) (Ack, error) {
 	type outcome struct {
 		ack Ack
 		err error
@@ -167,7 +178,7 @@ func (a *Appender) Append(ctx context.Context, e frame.Event, o AppendOptions) (
 // Submit is like Append, but does not wait. It does not retain e. It calls done exactly once, from
 // one of the Appender's goroutines, which done must not block. If Submit returns an error, nothing
 // was submitted, and done is never called.
-func (a *Appender) Submit(e *frame.Event, o AppendOptions, done func(Ack, error)) error {
+func (a *Appender) Submit(e *frame.Event, o Options, done func(Ack, error)) error {
 	if e.ClientID == nil || e.ClientID.IsZero() {
 		return apierr.New(apierr.Internal, "An event must have a client_id.")
 	}
@@ -229,12 +240,18 @@ func (p *pending) encode(partition int, e *frame.Event, retention time.Duration)
 	return nil
 }
 
+// appendBulkUUID appends an id as a string of the Redis protocol.
+func appendBulkUUID(b []byte, id uuid.UUID) []byte {
+	b = append(b, "$36\r\n"...)
+	return append(chat.AppendUUID(b, id), '\r', '\n')
+}
+
 // Recorded returns the ack of an event that was appended earlier under the same client id. found is
 // false if there is no record, or if it has expired. The error is a Conflict if the client id was
 // used for different content.
 func (a *Appender) Recorded(ctx context.Context, e *frame.Event) (ack Ack, found bool, err error) {
 	p := a.log.Partition(e.ChannelID.UUID)
-	record, err := a.log.rdb.Get(ctx, rediskey.Idempotency(p, e.ChannelID, e.SenderID, *e.ClientID)).Result()
+	record, err := a.rdb.Get(ctx, rediskey.Idempotency(p, e.ChannelID, e.SenderID, *e.ClientID)).Result()
 	switch {
 	case errors.Is(err, redis.Nil):
 		return Ack{}, false, nil

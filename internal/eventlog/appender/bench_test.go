@@ -1,4 +1,4 @@
-package eventlog
+package appender
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"parley.chat/internal/devkit/testkit/redistest"
+	"parley.chat/internal/eventlog/logtest"
 	"parley.chat/shared-contracts/chat"
 )
 
@@ -24,13 +25,13 @@ func BenchmarkAppend(b *testing.B) {
 		for _, inFlight := range []int{1, 100, 1000} { // callers per core
 			b.Run(fmt.Sprintf("fsync=%s/callers=%d", fsync, inFlight), func(b *testing.B) {
 				s := redistest.NewServer(b, redistest.Options{Settings: map[string]string{"appendfsync": fsync}})
-				rdb := open(b, s.URL())
-				l := New(rdb, 16)
-				a := NewAppender(l, rdb, empty, AppenderConfig{Logger: quiet})
+				l := logtest.On(b, s.URL(), 16)
+				rdb := l.Redis
+				a := New(l.Log, rdb, logtest.Empty, Config{Logger: quiet})
 				startAppender(b, a)
 				channels := make([]chat.ChannelID, benchChannels)
 				for i := range channels {
-					channels[i] = seeded(b, l)
+					channels[i] = l.Seeded(b)
 				}
 				body := strings.Repeat("hello ", 20)
 				var next atomic.Int64
@@ -42,7 +43,7 @@ func BenchmarkAppend(b *testing.B) {
 					ann := chat.NewUserID()
 					for pb.Next() {
 						ch := channels[next.Add(1)%benchChannels]
-						if _, err := a.Append(context.Background(), message(ch, ann, body), AppendOptions{}); err != nil {
+						if _, err := a.Append(context.Background(), message(ch, ann, body), Options{}); err != nil {
 							b.Error(err)
 							return
 						}
@@ -61,12 +62,12 @@ func BenchmarkAppendScript(b *testing.B) {
 	for _, events := range []int{1, 10, 100} { // per call
 		b.Run("events="+strconv.Itoa(events), func(b *testing.B) {
 			s := redistest.NewServer(b, redistest.Options{Settings: map[string]string{"appendfsync": "everysec"}})
-			rdb := open(b, s.URL())
-			l := New(rdb, 16)
-			a := NewAppender(l, rdb, empty, AppenderConfig{Logger: quiet})
+			l := logtest.On(b, s.URL(), 16)
+			rdb := l.Redis
+			a := New(l.Log, rdb, logtest.Empty, Config{Logger: quiet})
 			channels := make([]chat.ChannelID, benchChannels)
 			for i := range channels {
-				channels[i] = seeded(b, l)
+				channels[i] = l.Seeded(b)
 			}
 			if err := appendScript.Load(b.Context(), rdb).Err(); err != nil {
 				b.Fatal(err)
@@ -75,7 +76,7 @@ func BenchmarkAppendScript(b *testing.B) {
 			round := func() (batches [][]*pending) {
 				for _, ch := range channels {
 					for range events {
-						if err := a.Submit(ref(message(ch, ann, body)), AppendOptions{}, func(Ack, error) {}); err != nil {
+						if err := a.Submit(ref(message(ch, ann, body)), Options{}, func(Ack, error) {}); err != nil {
 							b.Fatal(err)
 						}
 					}
@@ -107,12 +108,12 @@ func BenchmarkAppendScript(b *testing.B) {
 
 // BenchmarkSubmit measures the work of an append before it waits: encoding, digest, keys.
 func BenchmarkSubmit(b *testing.B) {
-	rdb := open(b, "redis://127.0.0.1:1") // never reached
-	a := NewAppender(New(rdb, 16), rdb, empty, AppenderConfig{Logger: quiet})
+	l := logtest.On(b, "redis://127.0.0.1:1", 16) // never reached
+	a := New(l.Log, l.Redis, logtest.Empty, Config{Logger: quiet})
 	e := message(chat.NewChannelID(), chat.NewUserID(), strings.Repeat("hello ", 20))
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := a.Submit(&e, AppendOptions{}, func(Ack, error) {}); err != nil {
+		if err := a.Submit(&e, Options{}, func(Ack, error) {}); err != nil {
 			b.Fatal(err)
 		}
 		takeBack(a.lanes[0])

@@ -1,4 +1,4 @@
-package eventlog
+package appender
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"parley.chat/internal/devkit/testkit"
+	"parley.chat/internal/eventlog/logtest"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
@@ -41,7 +42,7 @@ type ledger struct {
 func (l *ledger) submit(e frame.Event) bool {
 	out := &outcome{e: e}
 	l.wg.Add(1)
-	err := l.a.Submit(&e, AppendOptions{}, func(ack Ack, err error) {
+	err := l.a.Submit(&e, Options{}, func(ack Ack, err error) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		out.ack, out.err = ack, err
@@ -81,11 +82,11 @@ func (l *ledger) wait(t testing.TB) []*outcome {
 
 // wantWhole checks that a channel's entries are 1 … n without gaps or duplicates, and that every
 // ack belongs to exactly one of them.
-func wantWhole(t testing.TB, l *Log, ch chat.ChannelID, acks []Ack) {
+func wantWhole(t testing.TB, l logtest.Log, ch chat.ChannelID, acks []Ack) {
 	t.Helper()
 	byClient := make(map[chat.ClientID]int)
 	at := make(map[int64]chat.EventID)
-	for i, e := range entries(t, l, ch) {
+	for i, e := range l.Entries(t, ch) {
 		if e.Seq != int64(i+1) {
 			t.Fatalf("entry %d of %s has seq %d", i+1, ch, e.Seq)
 		}
@@ -104,8 +105,9 @@ func wantWhole(t testing.TB, l *Log, ch chat.ChannelID, acks []Ack) {
 // Events that one goroutine submits to one channel get seqs in submission order.
 func TestAppender_keepsTheOrder(t *testing.T) {
 	t.Parallel()
-	l, rdb, _ := newLog(t)
-	a := NewAppender(l, rdb, empty, AppenderConfig{Logger: quiet})
+	l, _ := logtest.New(t)
+	rdb := l.Redis
+	a := New(l.Log, rdb, logtest.Empty, Config{Logger: quiet})
 	startAppender(t, a)
 	channels := make([]chat.ChannelID, 5) // without counters
 	for i := range channels {
@@ -141,7 +143,7 @@ func TestAppender_keepsTheOrder(t *testing.T) {
 	total := 0
 	for ch, some := range acks {
 		wantWhole(t, l, ch, some)
-		total += len(entries(t, l, ch))
+		total += len(l.Entries(t, ch))
 	}
 	if total != writers*each {
 		t.Errorf("%d entries, want %d", total, writers*each)
@@ -151,13 +153,14 @@ func TestAppender_keepsTheOrder(t *testing.T) {
 // Events that arrive while a batch is in flight are sent together, with one call per channel.
 func TestAppender_groupCommit(t *testing.T) {
 	t.Parallel()
-	l, rdb, s := newLog(t)
-	a := NewAppender(l, rdb, empty, AppenderConfig{Logger: quiet})
+	l, s := logtest.New(t)
+	rdb := l.Redis
+	a := New(l.Log, rdb, logtest.Empty, Config{Logger: quiet})
 	startAppender(t, a)
 	led := &ledger{a: a}
 	channels := make([]chat.ChannelID, 5)
 	for i := range channels {
-		channels[i] = seeded(t, l)
+		channels[i] = l.Seeded(t)
 		led.submit(message(channels[i], chat.NewUserID(), "warm up"))
 	}
 	led.wait(t)
@@ -189,21 +192,22 @@ func TestAppender_moreThanOneCall(t *testing.T) {
 	for _, name := range []string{"seeded", "unseeded"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l, rdb, _ := newLog(t)
+			l, _ := logtest.New(t)
+			rdb := l.Redis
 			if err := appendScript.Load(t.Context(), rdb).Err(); err != nil {
 				t.Fatal(err)
 			}
-			still, busy, ann := seeded(t, l), chat.NewChannelID(), chat.NewUserID()
+			still, busy, ann := l.Seeded(t), chat.NewChannelID(), chat.NewUserID()
 			if name == "seeded" {
-				busy = seeded(t, l)
+				busy = l.Seeded(t)
 			}
 			var a *Appender
-			a = NewAppender(l, rdb, func(ctx context.Context, _ chat.ChannelID) (int64, error) {
+			a = New(l.Log, rdb, func(ctx context.Context, _ chat.ChannelID) (int64, error) {
 				// The lane keeps running while the counter is being created. Later events must not
 				// overtake the waiting ones.
-				_, err := a.Append(ctx, message(still, ann, "meanwhile"), AppendOptions{})
+				_, err := a.Append(ctx, message(still, ann, "meanwhile"), Options{})
 				return 0, err
-			}, AppenderConfig{Logger: quiet})
+			}, Config{Logger: quiet})
 			led := &ledger{a: a}
 			const n = maxBatch + maxPerCall + 17
 			for i := range n { // all events are waiting when the lane starts
@@ -234,13 +238,14 @@ func TestAppender_moreThanOneCall(t *testing.T) {
 
 func TestAppender_outcomes(t *testing.T) {
 	t.Parallel()
-	l, rdb, _ := newLog(t)
-	a := NewAppender(l, rdb, empty, AppenderConfig{Logger: quiet})
+	l, _ := logtest.New(t)
+	rdb := l.Redis
+	a := New(l.Log, rdb, logtest.Empty, Config{Logger: quiet})
 	startAppender(t, a)
 	ctx := t.Context()
 	ch, bob := chat.NewChannelID(), chat.NewUserID()
 	first := message(ch, bob, "hi")
-	ack, err := a.Append(ctx, first, AppendOptions{})
+	ack, err := a.Append(ctx, first, Options{})
 	if err != nil || ack != (Ack{ID: first.ID, Seq: 1, Epoch: ack.Epoch, SentAt: first.SentAt}) || ack.Epoch == "" {
 		t.Fatalf("%+v, %v", ack, err)
 	}
@@ -248,28 +253,28 @@ func TestAppender_outcomes(t *testing.T) {
 	retry.ID, retry.SentAt = chat.NewEventID(), chat.At(time.Now().Add(time.Hour))
 	want := ack
 	want.Duplicate = true
-	if got, err := a.Append(ctx, retry, AppendOptions{}); err != nil || got != want {
+	if got, err := a.Append(ctx, retry, Options{}); err != nil || got != want {
 		t.Errorf("a retry: %+v, %v; want %+v", got, err, want)
 	}
 	// The relay appends the very same event again. To the relay, that is not reported as a
 	// duplicate.
-	if got, err := a.Append(ctx, first, AppendOptions{}); err != nil || got != ack {
+	if got, err := a.Append(ctx, first, Options{}); err != nil || got != ack {
 		t.Errorf("the same event: %+v, %v; want %+v", got, err, ack)
 	}
 	retry.Body = "other"
-	if _, err := a.Append(ctx, retry, AppendOptions{}); apierr.CodeOf(err) != apierr.Conflict {
+	if _, err := a.Append(ctx, retry, Options{}); apierr.CodeOf(err) != apierr.Conflict {
 		t.Errorf("other content: %v, want conflict", err)
 	}
-	if _, err := a.Append(ctx, membership(event.MemberLeft, ch, bob), AppendOptions{Retention: time.Hour}); err != nil {
+	if _, err := a.Append(ctx, membership(event.MemberLeft, ch, bob), Options{Retention: time.Hour}); err != nil {
 		t.Error(err)
 	}
-	if _, err := a.Append(ctx, message(ch, bob, "late"), AppendOptions{}); apierr.CodeOf(err) != apierr.Forbidden {
+	if _, err := a.Append(ctx, message(ch, bob, "late"), Options{}); apierr.CodeOf(err) != apierr.Forbidden {
 		t.Errorf("after they left: %v, want forbidden", err)
 	}
 	ended, cancel := context.WithCancel(ctx)
 	cancel()
 	gone := chat.NewChannelID()
-	if _, err := a.Append(ended, message(gone, bob, "x"), AppendOptions{}); err != nil && (apierr.CodeOf(err) != apierr.Unavailable || !errors.Is(err, context.Canceled)) {
+	if _, err := a.Append(ended, message(gone, bob, "x"), Options{}); err != nil && (apierr.CodeOf(err) != apierr.Unavailable || !errors.Is(err, context.Canceled)) {
 		t.Errorf("the caller has gone: %v", err)
 	}
 	for name, e := range map[string]frame.Event{
@@ -277,14 +282,14 @@ func TestAppender_outcomes(t *testing.T) {
 		"zero client id": {Type: event.Message, ChannelID: ch, ClientID: &chat.ClientID{}},
 		"unknown kind":   {Type: "dance", ChannelID: ch, ClientID: ref(chat.NewClientID())},
 	} {
-		if err := a.Submit(&e, AppendOptions{}, func(Ack, error) { t.Error("done was called") }); apierr.CodeOf(err) != apierr.Internal || err == nil {
+		if err := a.Submit(&e, Options{}, func(Ack, error) { t.Error("done was called") }); apierr.CodeOf(err) != apierr.Internal || err == nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	broken := seeded(t, l)
+	broken := l.Seeded(t)
 	rdb.Del(ctx, rediskey.Stream(l.Partition(broken.UUID)))
 	rdb.Set(ctx, rediskey.Stream(l.Partition(broken.UUID)), "no stream", 0)
-	if _, err := a.Append(ctx, message(broken, bob, "x"), AppendOptions{}); apierr.CodeOf(err) != apierr.Internal || !redis.HasErrorPrefix(errors.Unwrap(err), "WRONGTYPE") {
+	if _, err := a.Append(ctx, message(broken, bob, "x"), Options{}); apierr.CodeOf(err) != apierr.Internal || !redis.HasErrorPrefix(errors.Unwrap(err), "WRONGTYPE") {
 		t.Errorf("a stream of another type: %v, want internal", err)
 	}
 }
@@ -294,7 +299,7 @@ func TestAppender_outcomes(t *testing.T) {
 func retryAppend(a *Appender, e frame.Event) (Ack, error) {
 	for {
 		e.ID, e.SentAt = chat.NewEventID(), chat.Now()
-		ack, err := a.Append(context.Background(), e, AppendOptions{})
+		ack, err := a.Append(context.Background(), e, Options{})
 		if apierr.CodeOf(err) != apierr.Unavailable || err == nil {
 			return ack, err
 		}
@@ -344,7 +349,7 @@ func load(t *testing.T, a *Appender, channels []chat.ChannelID, disturb func()) 
 }
 
 // wantAllOnce checks that the streams contain exactly the acknowledged events, each once.
-func wantAllOnce(t *testing.T, l *Log, acks map[chat.ChannelID][]Ack) {
+func wantAllOnce(t *testing.T, l logtest.Log, acks map[chat.ChannelID][]Ack) {
 	t.Helper()
 	for ch, some := range acks {
 		wantWhole(t, l, ch, some)
@@ -353,7 +358,7 @@ func wantAllOnce(t *testing.T, l *Log, acks map[chat.ChannelID][]Ack) {
 			seqs = append(seqs, ack.Seq)
 		}
 		slices.Sort(seqs)
-		if n := len(entries(t, l, ch)); n != len(some) || len(slices.Compact(seqs)) != n {
+		if n := len(l.Entries(t, ch)); n != len(some) || len(slices.Compact(seqs)) != n {
 			t.Errorf("%s: %d entries for %d acks", ch, n, len(some))
 		}
 	}
@@ -362,10 +367,11 @@ func wantAllOnce(t *testing.T, l *Log, acks map[chat.ChannelID][]Ack) {
 // Every acknowledged event is in the stream exactly once, although Redis was killed under load.
 func TestAppender_redisKilled(t *testing.T) {
 	t.Parallel()
-	l, rdb, s := newLog(t)
-	a := NewAppender(l, rdb, empty, AppenderConfig{Timeout: 300 * time.Millisecond, Logger: quiet})
+	l, s := logtest.New(t)
+	rdb := l.Redis
+	a := New(l.Log, rdb, logtest.Empty, Config{Timeout: 300 * time.Millisecond, Logger: quiet})
 	startAppender(t, a)
-	channels := []chat.ChannelID{seeded(t, l), seeded(t, l), chat.NewChannelID()}
+	channels := []chat.ChannelID{l.Seeded(t), l.Seeded(t), chat.NewChannelID()}
 	acks := load(t, a, channels, func() {
 		for range 3 {
 			s.Kill(t)
@@ -377,8 +383,9 @@ func TestAppender_redisKilled(t *testing.T) {
 
 func TestAppender_scriptFlushed(t *testing.T) {
 	t.Parallel()
-	l, rdb, s := newLog(t)
-	a := NewAppender(l, rdb, empty, AppenderConfig{Logger: quiet})
+	l, s := logtest.New(t)
+	rdb := l.Redis
+	a := New(l.Log, rdb, logtest.Empty, Config{Logger: quiet})
 	startAppender(t, a)
 	channels := []chat.ChannelID{chat.NewChannelID(), chat.NewChannelID()}
 	acks := load(t, a, channels, func() {
@@ -401,10 +408,11 @@ func TestAppender_scriptFlushed(t *testing.T) {
 // If an append gets no answer, its outcome is unknown. A retry with the same client id settles it.
 func TestAppender_redisSilent(t *testing.T) {
 	t.Parallel()
-	l, rdb, s := newLog(t)
-	a := NewAppender(l, rdb, empty, AppenderConfig{Timeout: 200 * time.Millisecond, Logger: quiet})
+	l, s := logtest.New(t)
+	rdb := l.Redis
+	a := New(l.Log, rdb, logtest.Empty, Config{Timeout: 200 * time.Millisecond, Logger: quiet})
 	startAppender(t, a)
-	ch, ann := seeded(t, l), chat.NewUserID()
+	ch, ann := l.Seeded(t), chat.NewUserID()
 	led := &ledger{a: a}
 	led.submit(message(ch, ann, "before"))
 	led.wait(t)
@@ -431,7 +439,7 @@ func TestAppender_redisSilent(t *testing.T) {
 		}
 	}
 	wantWhole(t, l, ch, acks)
-	if n := len(entries(t, l, ch)); n != 1+len(all) {
+	if n := len(l.Entries(t, ch)); n != 1+len(all) {
 		t.Errorf("%d entries, want %d", n, 1+len(all))
 	}
 }
@@ -439,14 +447,15 @@ func TestAppender_redisSilent(t *testing.T) {
 // A refusal by a full Redis is temporary: no append hangs, and none is half done.
 func TestAppender_redisFull(t *testing.T) {
 	t.Parallel()
-	l, rdb, s := newLog(t)
-	a := NewAppender(l, rdb, empty, AppenderConfig{Timeout: 100 * time.Millisecond, Logger: quiet})
+	l, s := logtest.New(t)
+	rdb := l.Redis
+	a := New(l.Log, rdb, logtest.Empty, Config{Timeout: 100 * time.Millisecond, Logger: quiet})
 	startAppender(t, a)
-	ch := seeded(t, l)
+	ch := l.Seeded(t)
 	admin := s.Client(t)
 	admin.ConfigSet(t.Context(), "maxmemory", "1")
 	e := message(ch, chat.NewUserID(), "x")
-	if _, err := a.Append(t.Context(), e, AppendOptions{}); apierr.CodeOf(err) != apierr.Unavailable {
+	if _, err := a.Append(t.Context(), e, Options{}); apierr.CodeOf(err) != apierr.Unavailable {
 		t.Errorf("%v, want unavailable", err)
 	}
 	admin.ConfigSet(t.Context(), "maxmemory", "0")
@@ -459,7 +468,8 @@ func TestAppender_redisFull(t *testing.T) {
 // counter continue to work.
 func TestAppender_floorFails(t *testing.T) {
 	t.Parallel()
-	l, rdb, _ := newLog(t)
+	l, _ := logtest.New(t)
+	rdb := l.Redis
 	asked, answer := make(chan struct{}), make(chan error)
 	var down atomic.Bool
 	down.Store(true)
@@ -475,15 +485,15 @@ func TestAppender_floorFails(t *testing.T) {
 			return 0, ctx.Err()
 		}
 	}
-	a := NewAppender(l, rdb, floor, AppenderConfig{Logger: quiet})
+	a := New(l.Log, rdb, floor, Config{Logger: quiet})
 	startAppender(t, a)
-	other, ch, ann := seeded(t, l), chat.NewChannelID(), chat.NewUserID()
+	other, ch, ann := l.Seeded(t), chat.NewChannelID(), chat.NewUserID()
 	led := &ledger{a: a}
 	led.submit(message(ch, ann, "first"))
 	<-asked
 	led.submit(message(ch, ann, "second")) // waits behind the first one
 	for i := range 5 {
-		ack, err := a.Append(t.Context(), message(other, ann, "go on"), AppendOptions{})
+		ack, err := a.Append(t.Context(), message(other, ann, "go on"), Options{})
 		if err != nil || ack.Seq != int64(i+1) {
 			t.Fatalf("a channel with a counter: %+v, %v", ack, err)
 		}
@@ -496,10 +506,10 @@ func TestAppender_floorFails(t *testing.T) {
 		}
 	}
 	down.Store(false)
-	if ack, err := a.Append(t.Context(), message(ch, ann, "third"), AppendOptions{}); err != nil || ack.Seq != 8 {
+	if ack, err := a.Append(t.Context(), message(ch, ann, "third"), Options{}); err != nil || ack.Seq != 8 {
 		t.Errorf("later: %+v, %v; want seq 8", ack, err)
 	}
-	if n := len(entries(t, l, ch)); n != 1 {
+	if n := len(l.Entries(t, ch)); n != 1 {
 		t.Errorf("%d entries; refused events must not be in the stream", n)
 	}
 }
@@ -507,22 +517,23 @@ func TestAppender_floorFails(t *testing.T) {
 // A channel whose counter is being created keeps its order; other channels are not blocked.
 func TestAppender_keepsTheOrderWhileSeeding(t *testing.T) {
 	t.Parallel()
-	l, rdb, _ := newLog(t)
+	l, _ := logtest.New(t)
+	rdb := l.Redis
 	asked, answer := make(chan struct{}), make(chan struct{})
-	a := NewAppender(l, rdb, func(context.Context, chat.ChannelID) (int64, error) {
+	a := New(l.Log, rdb, func(context.Context, chat.ChannelID) (int64, error) {
 		asked <- struct{}{}
 		<-answer
 		return 0, nil
-	}, AppenderConfig{Logger: quiet})
+	}, Config{Logger: quiet})
 	startAppender(t, a)
-	other, ch, ann := seeded(t, l), chat.NewChannelID(), chat.NewUserID()
+	other, ch, ann := l.Seeded(t), chat.NewChannelID(), chat.NewUserID()
 	led := &ledger{a: a}
 	led.submit(message(ch, ann, "0"))
 	<-asked
 	for i := 1; i < 2*maxPerCall; i++ {
 		led.submit(message(ch, ann, strconv.Itoa(i)))
 		if i%100 == 0 {
-			if _, err := a.Append(t.Context(), message(other, ann, "x"), AppendOptions{}); err != nil {
+			if _, err := a.Append(t.Context(), message(other, ann, "x"), Options{}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -538,8 +549,9 @@ func TestAppender_keepsTheOrderWhileSeeding(t *testing.T) {
 // A lost counter is created again above every seq in the stream, so that no seq is used twice.
 func TestAppender_counterLost(t *testing.T) {
 	t.Parallel()
-	l, rdb, s := newLog(t)
-	a := NewAppender(l, rdb, empty, AppenderConfig{Logger: quiet})
+	l, s := logtest.New(t)
+	rdb := l.Redis
+	a := New(l.Log, rdb, logtest.Empty, Config{Logger: quiet})
 	startAppender(t, a)
 	ch := chat.NewChannelID()
 	acks := load(t, a, []chat.ChannelID{ch}, func() {
@@ -556,15 +568,16 @@ func TestAppender_counterLost(t *testing.T) {
 // Shutdown finishes submitted events and refuses new ones.
 func TestAppender_shutdown(t *testing.T) {
 	t.Parallel()
-	l, rdb, s := newLog(t)
+	l, s := logtest.New(t)
+	rdb := l.Redis
 	gate := make(chan struct{})
 	slow := chat.NewChannelID()
-	a := NewAppender(l, rdb, func(context.Context, chat.ChannelID) (int64, error) { <-gate; return 0, nil }, AppenderConfig{Logger: quiet})
+	a := New(l.Log, rdb, func(context.Context, chat.ChannelID) (int64, error) { <-gate; return 0, nil }, Config{Logger: quiet})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ran := make(chan error, 1)
 	go func() { ran <- a.Run(ctx) }()
-	ch, ann := seeded(t, l), chat.NewUserID()
+	ch, ann := l.Seeded(t), chat.NewUserID()
 	led := &ledger{a: a}
 	led.submit(message(slow, ann, "waits for its counter"))
 	for i := range 3 * maxPerCall {
@@ -580,7 +593,7 @@ func TestAppender_shutdown(t *testing.T) {
 		}
 		return nil
 	})
-	if _, err := a.Append(t.Context(), message(ch, ann, "late"), AppendOptions{}); apierr.CodeOf(err) != apierr.Unavailable {
+	if _, err := a.Append(t.Context(), message(ch, ann, "late"), Options{}); apierr.CodeOf(err) != apierr.Unavailable {
 		t.Errorf("after the end: %v, want unavailable", err)
 	}
 	select {
@@ -607,7 +620,7 @@ func TestAppender_shutdown(t *testing.T) {
 	}
 	wantWhole(t, l, ch, acks)
 	wantWhole(t, l, slow, nil)
-	if n := len(entries(t, l, slow)); n != 1 {
+	if n := len(l.Entries(t, slow)); n != 1 {
 		t.Errorf("%d entries of the slow channel", n)
 	}
 }
@@ -615,10 +628,11 @@ func TestAppender_shutdown(t *testing.T) {
 // Shutdown completes even if Redis never comes back.
 func TestAppender_shutdownWithoutRedis(t *testing.T) {
 	t.Parallel()
-	l, rdb, s := newLog(t)
-	a := NewAppender(l, rdb, empty, AppenderConfig{Timeout: 100 * time.Millisecond, Logger: quiet})
+	l, s := logtest.New(t)
+	rdb := l.Redis
+	a := New(l.Log, rdb, logtest.Empty, Config{Timeout: 100 * time.Millisecond, Logger: quiet})
 	stop := startAppender(t, a)
-	ch := seeded(t, l)
+	ch := l.Seeded(t)
 	s.Kill(t)
 	led := &ledger{a: a}
 	for range 10 {

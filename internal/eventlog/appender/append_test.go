@@ -1,4 +1,4 @@
-package eventlog
+package appender
 
 import (
 	"bytes"
@@ -14,6 +14,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"parley.chat/internal/eventlog"
+	"parley.chat/internal/eventlog/logtest"
 	"parley.chat/internal/platform/resp"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
@@ -21,11 +23,14 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
+// appendScript is append.lua as go-redis runs it.
+var appendScript = redis.NewScript(appendSource)
+
 // call runs append.lua with events, as the appender does. known is the newest head of the channel
 // that the caller has seen.
-func call(t testing.TB, l *Log, known Head, o AppendOptions, events ...frame.Event) ([]string, error) {
+func call(t testing.TB, l logtest.Log, known eventlog.Head, o Options, events ...frame.Event) ([]string, error) {
 	t.Helper()
-	a := NewAppender(l, l.rdb, empty, AppenderConfig{Logger: quiet})
+	a := New(l.Log, l.Redis, logtest.Empty, Config{Logger: quiet})
 	for _, e := range events {
 		if err := a.Submit(&e, o, func(Ack, error) {}); err != nil {
 			t.Fatal(err)
@@ -33,7 +38,7 @@ func call(t testing.TB, l *Log, known Head, o AppendOptions, events ...frame.Eve
 	}
 	keys, args := argsOf(t, a, takeBack(a.lanes[0]))
 	args[2], args[3] = string(known.Epoch), known.Seq
-	return appendScript.Run(context.Background(), l.rdb, keys, args...).StringSlice()
+	return appendScript.Run(context.Background(), l.Redis, keys, args...).StringSlice()
 }
 
 // takeBack removes and returns the events that wait in a lane.
@@ -81,9 +86,9 @@ func argsOf(t testing.TB, a *Appender, call []*pending) (keys []string, args []a
 
 // mustCall is like call, for a caller that has seen no head of the channel yet. It returns the
 // results without the epoch.
-func mustCall(t testing.TB, l *Log, events ...frame.Event) []string {
+func mustCall(t testing.TB, l logtest.Log, events ...frame.Event) []string {
 	t.Helper()
-	results, err := call(t, l, Head{}, AppendOptions{}, events...)
+	results, err := call(t, l, eventlog.Head{}, Options{}, events...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,14 +105,14 @@ func wantResults(t testing.TB, got []string, want ...string) {
 	}
 }
 
-func dup(l *Log, e frame.Event, seq int) string {
+func dup(l logtest.Log, e frame.Event, seq int) string {
 	return fmt.Sprintf("dup %s %s %d %s", digestText(&e), e.ID, seq, e.SentAt)
 }
 
 func TestAppendScript_numbers(t *testing.T) {
 	t.Parallel()
-	l, _, _ := newLog(t)
-	ch, other, ann := seeded(t, l), seeded(t, l), chat.NewUserID()
+	l, _ := logtest.New(t)
+	ch, other, ann := l.Seeded(t), l.Seeded(t), chat.NewUserID()
 	three := func(c chat.ChannelID) []frame.Event {
 		return []frame.Event{message(c, ann, "a"), message(c, ann, "b"), message(c, ann, "c")}
 	}
@@ -118,12 +123,12 @@ func TestAppendScript_numbers(t *testing.T) {
 	if err != nil || heads[0].Seq != 6 || heads[1].Seq != 3 {
 		t.Errorf("heads %+v, %v", heads, err)
 	}
-	for i, e := range entries(t, l, ch) {
+	for i, e := range l.Entries(t, ch) {
 		if e.Seq != int64(i+1) || bodyOf(t, e.Payload) != string("abcabc"[i]) || e.Epoch != heads[0].Epoch {
 			t.Errorf("entry %d is %+v", i+1, e)
 		}
 	}
-	results, err := call(t, l, Head{Epoch: heads[0].Epoch, Seq: 6}, AppendOptions{}, three(ch)[0])
+	results, err := call(t, l, eventlog.Head{Epoch: heads[0].Epoch, Seq: 6}, Options{}, three(ch)[0])
 	if err != nil || results[0] != string(heads[0].Epoch) || results[1] != "ok 7" {
 		t.Errorf("with a known head: %q, %v", results, err)
 	}
@@ -132,13 +137,14 @@ func TestAppendScript_numbers(t *testing.T) {
 // The test uses seqs beyond 2^31, up to the largest integer that a float64 represents exactly.
 func TestAppendScript_bigNumbers(t *testing.T) {
 	t.Parallel()
-	l, rdb, _ := newLog(t)
-	ch := seeded(t, l)
+	l, _ := logtest.New(t)
+	rdb := l.Redis
+	ch := l.Seeded(t)
 	for _, seq := range []int64{1 << 31, 1<<53 - 10} {
 		rdb.HSet(t.Context(), rediskey.Counter(l.Partition(ch.UUID), ch), "seq", seq)
 		wantResults(t, mustCall(t, l, message(ch, chat.NewUserID(), "x"), message(ch, chat.NewUserID(), "x")),
 			"ok "+strconv.FormatInt(seq+1, 10), "ok "+strconv.FormatInt(seq+2, 10))
-		all := entries(t, l, ch)
+		all := l.Entries(t, ch)
 		if last := all[len(all)-1]; last.Seq != seq+2 || !strings.Contains(string(last.Payload), fmt.Sprintf(`"seq":%d,`, seq+2)) {
 			t.Errorf("%+v", last)
 		}
@@ -167,16 +173,17 @@ func everyKind(ch chat.ChannelID) []frame.Event {
 // Stream, tail and topic get the same encoding, and Go can decode the data that Lua writes.
 func TestAppendScript_writesWhatGoReads(t *testing.T) {
 	t.Parallel()
-	l, rdb, _ := newLog(t)
+	l, _ := logtest.New(t)
+	rdb := l.Redis
 	ctx := t.Context()
-	ch := seeded(t, l)
+	ch := l.Seeded(t)
 	p := l.Partition(ch.UUID)
 	sub := rdb.SSubscribe(ctx, rediskey.Topic(p, ch))
 	defer sub.Close()
 	if _, err := sub.Receive(ctx); err != nil {
 		t.Fatal(err)
 	}
-	head, err := l.EnsureHead(ctx, ch, empty)
+	head, err := l.EnsureHead(ctx, ch, logtest.Empty)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -254,8 +261,8 @@ func TestAppendScript_writesWhatGoReads(t *testing.T) {
 
 func TestAppendScript_idempotency(t *testing.T) {
 	t.Parallel()
-	l, _, _ := newLog(t)
-	ch, ann := seeded(t, l), chat.NewUserID()
+	l, _ := logtest.New(t)
+	ch, ann := l.Seeded(t), chat.NewUserID()
 	first := message(ch, ann, "hi")
 	wantResults(t, mustCall(t, l, first), "ok 1")
 
@@ -281,7 +288,7 @@ func TestAppendScript_idempotency(t *testing.T) {
 	sender := first
 	sender.SenderID = chat.NewUserID()
 	channel := first
-	channel.ChannelID = seeded(t, l)
+	channel.ChannelID = l.Seeded(t)
 	wantResults(t, mustCall(t, l, sender), "ok 2")
 	wantResults(t, mustCall(t, l, channel), "ok 1")
 
@@ -290,7 +297,7 @@ func TestAppendScript_idempotency(t *testing.T) {
 	again, changed := a, a
 	again.ID, changed.ID, changed.Body = chat.NewEventID(), chat.NewEventID(), "other"
 	wantResults(t, mustCall(t, l, a, again, b, changed, again), "ok 3", dup(l, a, 3), "ok 4", "conflict", dup(l, a, 3))
-	if all := entries(t, l, ch); len(all) != 4 || all[2].ID != a.ID || all[3].ID != b.ID {
+	if all := l.Entries(t, ch); len(all) != 4 || all[2].ID != a.ID || all[3].ID != b.ID {
 		t.Errorf("%d entries, want 4", len(all))
 	}
 	if tail, err := l.Tail(t.Context(), ch, 50); err != nil || len(tail) != 4 {
@@ -300,11 +307,12 @@ func TestAppendScript_idempotency(t *testing.T) {
 
 func TestAppendScript_keepsTheRecordFor(t *testing.T) {
 	t.Parallel()
-	l, rdb, _ := newLog(t)
-	ch := seeded(t, l)
+	l, _ := logtest.New(t)
+	rdb := l.Redis
+	ch := l.Seeded(t)
 	for _, retention := range []time.Duration{0, time.Hour, 7 * 24 * time.Hour} {
 		e := message(ch, chat.NewUserID(), "x")
-		if _, err := call(t, l, Head{}, AppendOptions{Retention: retention}, e); err != nil {
+		if _, err := call(t, l, eventlog.Head{}, Options{Retention: retention}, e); err != nil {
 			t.Fatal(err)
 		}
 		want := retention
@@ -321,8 +329,9 @@ func TestAppendScript_keepsTheRecordFor(t *testing.T) {
 // A call that is refused as a whole does not change Redis.
 func TestAppendScript_refusesAll(t *testing.T) {
 	t.Parallel()
-	l, rdb, _ := newLog(t)
-	ch, none := seeded(t, l), chat.NewChannelID()
+	l, _ := logtest.New(t)
+	rdb := l.Redis
+	ch, none := l.Seeded(t), chat.NewChannelID()
 	mustCall(t, l, message(ch, chat.NewUserID(), "x"), message(ch, chat.NewUserID(), "y"))
 	heads, err := l.Heads(t.Context(), []chat.ChannelID{ch})
 	if err != nil {
@@ -331,35 +340,35 @@ func TestAppendScript_refusesAll(t *testing.T) {
 	epoch := heads[0].Epoch
 	half := chat.NewChannelID()
 	rdb.HSet(t.Context(), rediskey.Counter(l.Partition(half.UUID), half), "seq", 5) // no epoch
-	before := keysOf(t, rdb)
+	before := l.Keys(t)
 	bob := chat.NewUserID()
 	for _, tt := range []struct {
 		name  string
 		ch    chat.ChannelID
-		known Head
+		known eventlog.Head
 		want  string
 	}{
-		{"no counter", none, Head{}, "UNSEEDED"},
-		{"no counter, though one is known", none, Head{Seq: 4, Epoch: epoch}, "UNSEEDED"},
-		{"half a counter", half, Head{}, "UNSEEDED"},
-		{"another epoch", ch, Head{Seq: 2, Epoch: "1-other"}, "EPOCH 2 " + string(epoch)},
-		{"another epoch, ahead", ch, Head{Seq: 9, Epoch: "1-other"}, "EPOCH 2 " + string(epoch)},
-		{"behind", ch, Head{Seq: 3, Epoch: epoch}, "STALE 2 " + string(epoch)},
-		{"behind, of any epoch", ch, Head{Seq: 3}, "STALE 2 " + string(epoch)},
+		{"no counter", none, eventlog.Head{}, "UNSEEDED"},
+		{"no counter, though one is known", none, eventlog.Head{Seq: 4, Epoch: epoch}, "UNSEEDED"},
+		{"half a counter", half, eventlog.Head{}, "UNSEEDED"},
+		{"another epoch", ch, eventlog.Head{Seq: 2, Epoch: "1-other"}, "EPOCH 2 " + string(epoch)},
+		{"another epoch, ahead", ch, eventlog.Head{Seq: 9, Epoch: "1-other"}, "EPOCH 2 " + string(epoch)},
+		{"behind", ch, eventlog.Head{Seq: 3, Epoch: epoch}, "STALE 2 " + string(epoch)},
+		{"behind, of any epoch", ch, eventlog.Head{Seq: 3}, "STALE 2 " + string(epoch)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			results, err := call(t, l, tt.known, AppendOptions{}, message(tt.ch, bob, "a"), membership(event.MemberLeft, tt.ch, bob), message(tt.ch, bob, "b"))
+			results, err := call(t, l, tt.known, Options{}, message(tt.ch, bob, "a"), membership(event.MemberLeft, tt.ch, bob), message(tt.ch, bob, "b"))
 			if err == nil || results != nil || !strings.HasPrefix(err.Error(), tt.want) {
 				t.Errorf("%q, %v; want %s", results, err, tt.want)
 			}
-			if after := keysOf(t, rdb); !maps.Equal(after, before) {
+			if after := l.Keys(t); !maps.Equal(after, before) {
 				t.Errorf("Redis has changed:\n%v\n%v", slices.Sorted(maps.Keys(before)), slices.Sorted(maps.Keys(after)))
 			}
 		})
 	}
 	// If a call is not refused, its events are appended.
-	for _, known := range []Head{{Seq: 2, Epoch: epoch}, {Seq: 3, Epoch: epoch}, {}} {
-		if _, err := call(t, l, known, AppendOptions{}, message(ch, bob, "a")); err != nil {
+	for _, known := range []eventlog.Head{{Seq: 2, Epoch: epoch}, {Seq: 3, Epoch: epoch}, {}} {
+		if _, err := call(t, l, known, Options{}, message(ch, bob, "a")); err != nil {
 			t.Errorf("known %+v: %v", known, err)
 		}
 	}
@@ -367,8 +376,9 @@ func TestAppendScript_refusesAll(t *testing.T) {
 
 func TestAppendScript_removalMarks(t *testing.T) {
 	t.Parallel()
-	l, rdb, _ := newLog(t)
-	ch, other := seeded(t, l), seeded(t, l)
+	l, _ := logtest.New(t)
+	rdb := l.Redis
+	ch, other := l.Seeded(t), l.Seeded(t)
 	ann, bob := chat.NewUserID(), chat.NewUserID()
 	of := func(k event.Kind) frame.Event {
 		e := message(ch, bob, "x")
@@ -415,8 +425,9 @@ func TestAppendScript_removalMarks(t *testing.T) {
 // A tail expires only while everything in it is stored, so a new item must remove the expiry.
 func TestAppendScript_persistsTheTail(t *testing.T) {
 	t.Parallel()
-	l, rdb, _ := newLog(t)
-	ch := seeded(t, l)
+	l, _ := logtest.New(t)
+	rdb := l.Redis
+	ch := l.Seeded(t)
 	tail := rediskey.Tail(l.Partition(ch.UUID), ch)
 	e := message(ch, chat.NewUserID(), "x")
 	mustCall(t, l, e)
@@ -438,8 +449,9 @@ func TestAppendScript_persistsTheTail(t *testing.T) {
 // the tail can be rebuilt.
 func TestAppendScript_badTail(t *testing.T) {
 	t.Parallel()
-	l, rdb, _ := newLog(t)
-	ch := seeded(t, l)
+	l, _ := logtest.New(t)
+	rdb := l.Redis
+	ch := l.Seeded(t)
 	p := l.Partition(ch.UUID)
 	rdb.Set(t.Context(), rediskey.Tail(p, ch), "no list", 0)
 	sub := rdb.SSubscribe(t.Context(), rediskey.Topic(p, ch))
@@ -450,7 +462,7 @@ func TestAppendScript_badTail(t *testing.T) {
 	e := message(ch, chat.NewUserID(), "x")
 	wantResults(t, mustCall(t, l, e), "ok 1")
 	wantResults(t, mustCall(t, l, e), dup(l, e, 1))
-	if all := entries(t, l, ch); len(all) != 1 || all[0].ID != e.ID {
+	if all := l.Entries(t, ch); len(all) != 1 || all[0].ID != e.ID {
 		t.Errorf("%d entries", len(all))
 	}
 	if m, err := sub.ReceiveMessage(t.Context()); err != nil || !strings.Contains(m.Payload, e.ID.String()) {
@@ -461,8 +473,9 @@ func TestAppendScript_badTail(t *testing.T) {
 // Writes that may fail come first, so that a failure never leaves an append half done.
 func TestAppendScript_writesNothingWhereItFails(t *testing.T) {
 	t.Parallel()
-	l, rdb, _ := newLog(t)
-	ch, bob := seeded(t, l), chat.NewUserID()
+	l, _ := logtest.New(t)
+	rdb := l.Redis
+	ch, bob := l.Seeded(t), chat.NewUserID()
 	p := l.Partition(ch.UUID)
 	e := message(ch, bob, "x")
 	for name, key := range map[string]string{
@@ -471,12 +484,12 @@ func TestAppendScript_writesNothingWhereItFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			rdb.RPush(t.Context(), key, "of another type")
 			defer rdb.Del(t.Context(), key)
-			before := keysOf(t, rdb)
-			_, err := call(t, l, Head{}, AppendOptions{}, membership(event.MemberLeft, ch, chat.NewUserID()), e)
+			before := l.Keys(t)
+			_, err := call(t, l, eventlog.Head{}, Options{}, membership(event.MemberLeft, ch, chat.NewUserID()), e)
 			if !redis.HasErrorPrefix(err, "WRONGTYPE") {
 				t.Errorf("%v, want WRONGTYPE", err)
 			}
-			if after := keysOf(t, rdb); !maps.Equal(after, before) {
+			if after := l.Keys(t); !maps.Equal(after, before) {
 				t.Errorf("Redis has changed:\n%v\n%v", before, after)
 			}
 		})
@@ -487,16 +500,17 @@ func TestAppendScript_writesNothingWhereItFails(t *testing.T) {
 // A full Redis refuses the first write, so the append is never half done.
 func TestAppendScript_writesNothingIntoAFullRedis(t *testing.T) {
 	t.Parallel()
-	l, rdb, _ := newLog(t)
-	ch := seeded(t, l)
-	before := keysOf(t, rdb)
+	l, _ := logtest.New(t)
+	rdb := l.Redis
+	ch := l.Seeded(t)
+	before := l.Keys(t)
 	rdb.ConfigSet(t.Context(), "maxmemory", "1")
-	_, err := call(t, l, Head{}, AppendOptions{}, message(ch, chat.NewUserID(), "x"))
+	_, err := call(t, l, eventlog.Head{}, Options{}, message(ch, chat.NewUserID(), "x"))
 	if !redis.HasErrorPrefix(err, "OOM") {
 		t.Errorf("%v, want OOM", err)
 	}
 	rdb.ConfigSet(t.Context(), "maxmemory", "0")
-	if after := keysOf(t, rdb); !maps.Equal(after, before) {
+	if after := l.Keys(t); !maps.Equal(after, before) {
 		t.Errorf("Redis has changed:\n%v\n%v", before, after)
 	}
 }
@@ -505,8 +519,8 @@ func TestAppendScript_writesNothingIntoAFullRedis(t *testing.T) {
 // maxPerCall events, must work there.
 func TestAppendScript_fullCallOnCluster(t *testing.T) {
 	t.Parallel()
-	l, _, _ := newLog(t)
-	ch := seeded(t, l)
+	l, _ := logtest.New(t)
+	ch := l.Seeded(t)
 	var events []frame.Event
 	for i := range maxPerCall {
 		events = append(events, message(ch, chat.NewUserID(), strconv.Itoa(i)))

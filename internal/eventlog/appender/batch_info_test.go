@@ -1,9 +1,10 @@
-package eventlog
+package appender
 
 import (
 	"testing"
 	"time"
 
+	"parley.chat/internal/eventlog/logtest"
 	"parley.chat/shared-contracts/chat"
 )
 
@@ -11,16 +12,17 @@ import (
 // attempt.
 func TestSubmit_batchInfo(t *testing.T) {
 	t.Parallel()
-	l, rdb, _ := newLog(t)
-	first, second, sender := seeded(t, l), seeded(t, l), chat.NewUserID()
-	a := NewAppender(l, rdb, empty, AppenderConfig{})
+	l, _ := logtest.New(t)
+	rdb := l.Redis
+	first, second, sender := l.Seeded(t), l.Seeded(t), chat.NewUserID()
+	a := New(l.Log, rdb, logtest.Empty, Config{})
 	began := time.Now()
 	var infos [3]BatchInfo
 	done := make(chan error, len(infos))
 	// Submitted before there is a connection, so they share a batch.
 	for i, ch := range []chat.ChannelID{first, first, second} {
 		e := message(ch, sender, "x")
-		if err := a.Submit(&e, AppendOptions{Batch: &infos[i]}, func(_ Ack, err error) { done <- err }); err != nil {
+		if err := a.Submit(&e, Options{Batch: &infos[i]}, func(_ Ack, err error) { done <- err }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -39,7 +41,7 @@ func TestSubmit_batchInfo(t *testing.T) {
 	e := message(first, sender, "x")
 	e.ClientID = nil
 	var none BatchInfo
-	if err := a.Submit(&e, AppendOptions{Batch: &none}, func(Ack, error) {}); err == nil || none != (BatchInfo{}) {
+	if err := a.Submit(&e, Options{Batch: &none}, func(Ack, error) {}); err == nil || none != (BatchInfo{}) {
 		t.Errorf("a refused append has the batch %+v, %v", none, err)
 	}
 }

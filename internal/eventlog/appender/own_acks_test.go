@@ -1,4 +1,4 @@
-package eventlog
+package appender
 
 import (
 	"fmt"
@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"parley.chat/internal/eventlog/logtest"
 	"parley.chat/shared-contracts/chat"
 )
 
@@ -15,13 +16,14 @@ import (
 func TestAppender_eachGetsItsOwnAck(t *testing.T) {
 	before := runtime.GOMAXPROCS(16)
 	defer runtime.GOMAXPROCS(before)
-	l, rdb, _ := newLog(t)
-	a := NewAppender(l, rdb, empty, AppenderConfig{Logger: quiet})
+	l, _ := logtest.New(t)
+	rdb := l.Redis
+	a := New(l.Log, rdb, logtest.Empty, Config{Logger: quiet})
 	startAppender(t, a)
 	var all sync.WaitGroup
 	for range 64 {
-		ch := seeded(t, l)
-		head, err := l.EnsureHead(t.Context(), ch, empty)
+		ch := l.Seeded(t)
+		head, err := l.EnsureHead(t.Context(), ch, logtest.Empty)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -34,7 +36,7 @@ func TestAppender_eachGetsItsOwnAck(t *testing.T) {
 				}
 				got := make(chan outcome, 1)
 				e := message(ch, me, fmt.Sprint(n))
-				if err := a.Submit(&e, AppendOptions{}, func(ack Ack, err error) { got <- outcome{ack, err} }); err != nil {
+				if err := a.Submit(&e, Options{}, func(ack Ack, err error) { got <- outcome{ack, err} }); err != nil {
 					t.Error(err)
 					return
 				}

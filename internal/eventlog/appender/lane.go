@@ -1,13 +1,15 @@
-package eventlog
+package appender
 
 import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"parley.chat/internal/eventlog"
 	"parley.chat/internal/eventlog/logconn"
 	"parley.chat/internal/platform/resp"
 	"parley.chat/shared-contracts/apierr"
@@ -57,7 +59,7 @@ type scriptCall struct {
 	stored int64 // the highest seq that PostgreSQL holds; 0 if it was not asked
 }
 
-// info returns the description of a batch for AppendOptions.
+// info returns the description of a batch for Options.
 func (f *batch) info() BatchInfo {
 	t := BatchInfo{SentAt: f.sentAt, Channels: len(f.calls)}
 	for _, c := range f.calls {
@@ -276,7 +278,7 @@ func (l *lane) nextBatchLocked() *batch {
 func (l *lane) appendCall(b []byte, c scriptCall) []byte {
 	call, channel := c.events, c.events[0].channel
 	p := l.a.log.Partition(channel.UUID)
-	var known Head
+	var known eventlog.Head
 	if l.a.cfg.Known != nil {
 		known = l.a.cfg.Known(channel)
 	}
@@ -406,7 +408,7 @@ func (l *lane) refusedLocked(c scriptCall, err replyError) (lost error) {
 	switch word := err.word(); {
 	case word == "UNSEEDED":
 		l.parkLocked(c, func(ctx context.Context, channel chat.ChannelID) error {
-			_, err := l.a.log.seed(ctx, channel, l.a.floor)
+			_, err := l.a.log.EnsureHead(ctx, channel, l.a.floor)
 			return err
 		})
 	case word == "EPOCH", word == "STALE":
@@ -463,7 +465,7 @@ func (l *lane) pauseLocked(err error) {
 	l.attempt++
 }
 
-// Flushed ends a round of outcomes; see AppenderConfig.Flush.
+// Flushed ends a round of outcomes; see Config.Flush.
 func (l *lane) Flushed() { l.a.Flushed() }
 
 // Settle reports the outcomes of settled events. Only the connection calls it.
@@ -573,13 +575,16 @@ var wrongServer = map[string]bool{"MOVED": true, "READONLY": true, "MASTERDOWN":
 var temporary = map[string]bool{"BUSY": true, "LOADING": true, "CLUSTERDOWN": true, "ASK": true, "TRYAGAIN": true, "NOREPLICAS": true, "MISCONF": true, "OOM": true}
 
 // refusedAt parses the head from a refusal: "EPOCH <seq> <epoch>" or "STALE <seq> <epoch>".
-func refusedAt(err error) Head {
+func refusedAt(err error) eventlog.Head {
 	f := strings.Fields(err.Error())
 	if len(f) != 3 {
-		return Head{}
+		return eventlog.Head{}
 	}
-	h, _ := headOf([]any{f[1], f[2]})
-	return h
+	seq, parseErr := strconv.ParseInt(f[1], 10, 64)
+	if parseErr != nil {
+		return eventlog.Head{}
+	}
+	return eventlog.Head{Seq: seq, Epoch: event.Epoch(f[2])}
 }
 
 // parkLocked parks a channel. In a separate goroutine, so that other channels are not blocked, it
