@@ -159,7 +159,7 @@ func TestDialErrors(t *testing.T) {
 			g.upgrade = func(w http.ResponseWriter, _ *http.Request) bool {
 				w.Header().Set("Retry-After", tt.retryAfter)
 				w.WriteHeader(tt.status)
-				_, _ = io.WriteString(w, "the reason\n") // an error means that the client is gone
+				_, _ = io.WriteString(w, "the reason\n") // fails only if the client has disconnected
 				return true
 			}
 			r := g.run(nil)

@@ -245,7 +245,7 @@ func (g *gateway) socket(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *gateway) send(conn *websocket.Conn, data []byte) {
-	_ = conn.WriteMessage(websocket.TextMessage, data) // an error means that the client is disconnected
+	_ = conn.WriteMessage(websocket.TextMessage, data) // fails only if the client has disconnected
 }
 
 func (g *gateway) take(conn *websocket.Conn, f frame.Client) {

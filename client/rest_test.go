@@ -63,7 +63,7 @@ func TestAPI_errors(t *testing.T) {
 					w.Header().Set("Retry-After", tt.retryAfter)
 				}
 				w.WriteHeader(tt.status)
-				_, _ = io.WriteString(w, tt.body) // an error means that the client is gone
+				_, _ = io.WriteString(w, tt.body) // fails only if the client has disconnected
 			})
 			err := api.LeaveChannel(t.Context(), chat.NewChannelID())
 			e, ok := errors.AsType[*client.Error](err)
@@ -206,7 +206,7 @@ func TestAPI_pages(t *testing.T) {
 		case cursor == "a b+c":
 			answer["items"] = []map[string]string{{"name": "c"}}
 		}
-		_ = json.NewEncoder(w).Encode(answer) // an error means that the client is gone
+		_ = json.NewEncoder(w).Encode(answer) // fails only if the client has disconnected
 	})
 	channels, err := api.MyChannels(t.Context())
 	if err != nil || len(channels) != 3 || channels[2].Name != "c" {

@@ -67,7 +67,7 @@ func TestLogInAgain(t *testing.T) {
 			shown = append(shown, in.Device)
 			out["device_token"] = in.Device + "x"
 		}
-		_ = json.NewEncoder(w).Encode(out) // an error means that the client is gone
+		_ = json.NewEncoder(w).Encode(out) // fails only if the client has disconnected
 	}))
 	t.Cleanup(server.Close)
 	first, err := client.LogIn(t.Context(), server.URL, "ann", "secret")
@@ -123,7 +123,7 @@ func (r *refresher) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	r.n++
-	_ = json.NewEncoder(w).Encode(map[string]any{ // an error means that the client is gone
+	_ = json.NewEncoder(w).Encode(map[string]any{ // fails only if the client has disconnected
 		"user":         map[string]string{"id": user.String(), "username": "Ann"},
 		"access_token": fmt.Sprint("access-", r.n), "refresh_token": fmt.Sprint("refresh-", r.n), "expires_in": r.seconds,
 	})

@@ -32,7 +32,7 @@ func (o *terminal) Write(p []byte) (int, error) {
 	return o.b.Write(p)
 }
 
-// await waits for a text and returns the match of the pattern's group.
+// await waits until the output matches a pattern, and returns the match of the pattern's group.
 func (o *terminal) await(t *testing.T, pattern string) string {
 	t.Helper()
 	re := regexp.MustCompile(pattern)

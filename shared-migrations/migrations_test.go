@@ -29,8 +29,8 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// TestEachMigration checks that each step down restores the schema from before the step up, and
-// that migrating up again results in the same schema.
+// TestEachMigration checks that each down step restores the schema that existed before the up step,
+// and that migrating up again results in the same schema.
 func TestEachMigration(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Empty(t).URL

@@ -340,7 +340,7 @@ func TestServe_observability(t *testing.T) {
 	if code, _ := get(t, in.URL+"/ws"); code == 404 {
 		t.Errorf("/ws is not the gateway's: %d", code)
 	}
-	for _, path := range []string{"/", "/v1/me", "/ws"} { // like a page whose name resolves to this machine
+	for _, path := range []string{"/", "/v1/me", "/ws"} { // simulates a page whose host name resolves to this machine
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, in.URL+path, http.NoBody)
 		if err != nil {
 			t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 // maxBytes limits what the first page load may transfer.
 const maxBytes = 150_000
 
-// TestFirstLoad measures what a new visitor and a signed-in user load with an empty cache.
+// TestFirstLoad measures how much data a new visitor and a signed-in user load with an empty cache.
 func TestFirstLoad(t *testing.T) {
 	w := newWorld(t)
 	ann := w.account("ann")

@@ -70,7 +70,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusUnauthorized)
 		answer = map[string]any{"code": apierr.InvalidCredentials, "detail": "no such account"}
 	}
-	_ = json.NewEncoder(w).Encode(answer) // an error means that the bot is gone
+	_ = json.NewEncoder(w).Encode(answer) // fails only if the bot has disconnected
 }
 
 func (s *server) socket(w http.ResponseWriter, r *http.Request) {
@@ -112,7 +112,7 @@ func (s *server) take(f frame.Client) {
 
 // sendLocked sends a frame. s.mu must be held.
 func (s *server) sendLocked(data []byte) {
-	_ = s.conn.WriteMessage(websocket.TextMessage, data) // an error means that the bot is gone
+	_ = s.conn.WriteMessage(websocket.TextMessage, data) // fails only if the bot has disconnected
 }
 
 // say sends a message event from a user and returns the event's id.

@@ -292,7 +292,7 @@ func TestLearnPeers(t *testing.T) {
 			fmt.Fprintf(w, `{"items":[{"id":%q,"kind":"direct","peer":{"user_id":%q,"username":"bob"}}]}`, direct, chat.NewUserID())
 			return
 		}
-		_, _ = io.WriteString(w, `{}`) // an error means that the client is gone
+		_, _ = io.WriteString(w, `{}`) // fails only if the client has disconnected
 	})
 	s.show(t.Context(), client.Joined{Channel: frame.ChannelSummary{ChannelID: direct, Kind: chat.Direct}})
 	if want := "  · in @bob, 0 unread; " + direct.String() + "\n"; out.String() != want {

@@ -60,7 +60,7 @@ func newServer(t *testing.T) *server {
 		switch {
 		case strings.HasSuffix(r.URL.Path, "/join") && !strings.Contains(r.URL.Path, tea.String()):
 			w.WriteHeader(http.StatusNotFound)
-			_, _ = io.WriteString(w, `{"code":"not_found","detail":"no such channel"}`) // an error means that the client is gone
+			_, _ = io.WriteString(w, `{"code":"not_found","detail":"no such channel"}`) // fails only if the client has disconnected
 		case strings.HasPrefix(r.URL.Path, "/v1/channels/"):
 			fmt.Fprintf(w, `{"id":%q,"name":"tea","kind":"public"}`, tea)
 		case in["password"] == "wrong":
@@ -81,7 +81,7 @@ func (s *server) socket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer conn.Close()
-	send := func(data []byte) { _ = conn.WriteMessage(websocket.TextMessage, data) } // an error means that the program is gone
+	send := func(data []byte) { _ = conn.WriteMessage(websocket.TextMessage, data) } // fails only if the program has disconnected
 	send(frame.Encode(frame.Hello{UserID: ann, Channels: []frame.ChannelSummary{{ChannelID: tea, Name: "tea", Kind: chat.Public, Epoch: "1-a"}}}))
 	for {
 		_, data, err := conn.ReadMessage()

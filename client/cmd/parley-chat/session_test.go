@@ -37,7 +37,7 @@ func (i *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	i.n++
-	_ = json.NewEncoder(w).Encode(map[string]any{ // an error means that the client is gone
+	_ = json.NewEncoder(w).Encode(map[string]any{ // fails only if the client has disconnected
 		"user":         map[string]string{"id": "0198f3b2-7c00-7a10-8000-0000000000a1", "username": "Ann"},
 		"access_token": fmt.Sprint("access-", i.n), "refresh_token": fmt.Sprint("refresh-", i.n), "expires_in": 600,
 	})

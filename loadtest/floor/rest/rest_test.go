@@ -66,7 +66,7 @@ func (w *world) message(c chat.ChannelID, seq int64, sender chat.UserID, data st
 	return id
 }
 
-// get calls a handler and decodes its answer.
+// get calls a handler and decodes its response.
 func get[T any](t *testing.T, handler echo.HandlerFunc, user chat.UserID, id string) (page[T], error) {
 	t.Helper()
 	req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)

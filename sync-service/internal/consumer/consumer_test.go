@@ -160,7 +160,7 @@ func TestReap_keepsPendingEntries(t *testing.T) {
 	if _, err := w.put(ctx, newer); err != nil {
 		t.Fatal(err)
 	}
-	// Claims are disabled, so the entry stays pending on the ghost.
+	// Claims are disabled, so the entry stays pending for the ghost consumer.
 	stream := rediskey.Stream(partition(w.channels[0]))
 	w.rdb.XGroupCreate(ctx, stream, rediskey.ConsumerGroup, "0")
 	w.rdb.XReadGroup(ctx, &redis.XReadGroupArgs{Group: rediskey.ConsumerGroup, Consumer: "ghost", Streams: []string{stream, ">"}, Block: -1})
