@@ -87,8 +87,8 @@ func ownHosts(addr string) browser.Hosts {
 	return hosts
 }
 
-// distinct joins errors, which may be joined themselves. It reports a variable that several
-// services read only once.
+// distinct joins errors, which may be joined themselves. If several services read the same
+// variable, it reports the variable only once.
 func distinct(errs []error) error {
 	var kept []error
 	seen := map[string]bool{}

@@ -54,7 +54,7 @@ func FreePort() (int, error) {
 func claimPorts() error {
 	err := errors.New("all ports of 127.0.0.1 that are reserved for this are in use")
 	for _, n := range rand.Perm(portBlocks) {
-		// Another user's lock files cannot be opened; then try the next block.
+		// Lock files of other users cannot be opened. In that case, try the next block.
 		file, unopened := os.OpenFile(filepath.Join(os.TempDir(), fmt.Sprintf("parley-ports-%d.lock", n)), os.O_RDWR|os.O_CREATE, 0o600)
 		if unopened != nil {
 			err = unopened

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// Timeout bounds every wait of a test for a condition that must become true. It is much longer than
-// any wait takes on an idle machine: a test must not fail because the machine is busy, and a test
-// that waits in vain still fails.
+// Timeout bounds every wait in a test for a condition that must become true. It is much longer than
+// any wait takes on an idle machine: a test must not fail because the machine is busy, but it does
+// fail if the condition never becomes true.
 const Timeout = 2 * time.Minute
 
 // Until calls check repeatedly until it returns nil. After timeout it fails the test with check's

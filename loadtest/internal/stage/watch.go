@@ -111,7 +111,7 @@ func (w *Watch) run(ctx context.Context) error {
 	}
 }
 
-// poll asks for which of the open marks a row has appeared.
+// poll asks PostgreSQL which of the open marks have a row now.
 func (w *Watch) poll(ctx context.Context) error {
 	if len(w.open) == 0 {
 		return nil

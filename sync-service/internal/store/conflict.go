@@ -119,7 +119,7 @@ func resolveConflict(ctx context.Context, tx pgx.Tx, i int, r *Row, res *Result)
 	}
 	elsewhere := same != nil && same.seq != r.Seq
 	switch {
-	case at == nil && !elsewhere: // the conflict was with a row of this batch, which has already been resolved
+	case at == nil && !elsewhere: // the conflict was with another row in this batch, and has already been resolved
 		return insertOne(ctx, tx, r, res)
 	case elsewhere && at != nil && rank(at.kind) == rankEvent:
 		// Another event holds the seq, and this event was appended again under a new seq.

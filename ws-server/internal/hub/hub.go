@@ -23,7 +23,7 @@ import (
 	"parley.chat/shared-contracts/event"
 )
 
-// Connection is the part of a connection that the hub needs. Its methods must not block.
+// Connection has the methods of a connection that the hub needs. Its methods must not block.
 type Connection interface {
 	User() chat.UserID
 	// Prefetch loads the memory that Deliver and DeliverEphemeral access first into the CPU cache.
@@ -31,7 +31,7 @@ type Connection interface {
 	Prefetch()
 	// Deliver sends a frame made by Config.Join that carries the given number of events.
 	Deliver(frame []byte, events int)
-	// DeliverEphemeral sends a frame made by Config.Join that may be dropped.
+	// DeliverEphemeral sends a frame made by Config.Join. The connection may drop the frame.
 	DeliverEphemeral(frame []byte)
 	// Replay asks the connection to read the events that a subscription is missing, and to pass
 	// them to Subscription.DeliverReplay.
