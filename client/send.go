@@ -99,10 +99,10 @@ func (c *Client) post(it *item) (*item, error) {
 	switch {
 	case c.outbox.closed:
 		return it, ErrClosed
-	case len(c.outbox.items) >= c.cfg.MaxPending || len(c.notes) >= 2*c.cfg.MaxPending:
-		return it, ErrFull
 	case c.outbox.byID[it.ClientID] != nil:
 		return c.outbox.byID[it.ClientID], nil
+	case len(c.outbox.items) >= c.cfg.MaxPending || len(c.notes) >= 2*c.cfg.MaxPending:
+		return it, ErrFull
 	}
 	c.outbox.add(it)
 	c.noteLocked(statusOf(it, Pending))

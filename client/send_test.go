@@ -297,6 +297,27 @@ func TestSend_beforeRun(t *testing.T) {
 	}
 }
 
+// TestSend_againWhileFull checks that a message that is already waiting can be sent again, although
+// there is no room for another one. Its sender may want to wait for it a second time.
+func TestSend_againWhileFull(t *testing.T) {
+	t.Parallel()
+	c := chat.NewChannelID()
+	g := newGateway(t, c)
+	idle, release := g.client(time.Now, func(cfg *client.Config) { cfg.MaxPending = 1 })
+	draft := client.Draft{To: client.ToChannel(c), Body: "x", ClientID: chat.NewClientID()}
+	if err := idle.PostDraft(draft); err != nil {
+		t.Fatal(err)
+	}
+	if err := idle.PostDraft(draft); err != nil {
+		t.Errorf("PostDraft of the waiting message: %v", err)
+	}
+	r := g.start(idle, release)
+	r.awaitStates(draft.ClientID, "pending sent")
+	if n := len(g.received(frame.Send)); n != 1 {
+		t.Errorf("the message was sent %d times, want once", n)
+	}
+}
+
 // TestRun_endsWhileSendsWait checks that all sends are settled when Run ends, and that later sends
 // fail.
 func TestRun_endsWhileSendsWait(t *testing.T) {
