@@ -438,6 +438,23 @@ func TestRemoveName_replacesTheDeadLetter(t *testing.T) {
 	}
 }
 
+// TestRemoveName_noFields checks a dead letter that an operator has added by hand, without any
+// field of an entry.
+func TestRemoveName_noFields(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id, err := w.rdb.XAdd(t.Context(), &redis.XAddArgs{Stream: rediskey.Dead(1), Values: []string{"dead_reason", "by hand"}}).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if done, err := deadletter.RemoveName(t.Context(), w.rdb, deadletter.Letter{Partition: 1, ID: id}); !done || err != nil {
+		t.Errorf("%v, %v", done, err)
+	}
+	if list := w.letters(); len(list) != 1 || list[0].ID == id {
+		t.Errorf("dead letters %+v, want a new one", list)
+	}
+}
+
 func TestCalls_failWithoutRedis(t *testing.T) {
 	t.Parallel()
 	server := redistest.NewServer(t)

@@ -43,7 +43,8 @@ func (l Letter) NamedUser() (user chat.UserID, ok bool) {
 // payload cannot be decoded, it becomes empty. RemoveName may be repeated; done is false if the
 // dead letter was already removed or replaced.
 func RemoveName(ctx context.Context, rdb redis.UniversalClient, l Letter) (done bool, err error) {
-	fields := maps.Clone(l.Fields)
+	fields := map[string]any{}
+	maps.Copy(fields, l.Fields)
 	fields[fieldPayload] = ""
 	payload, _ := l.Fields[fieldPayload].(string)
 	if e, err := frame.DecodeEvent([]byte(payload)); err == nil {
