@@ -3,12 +3,14 @@ package channel
 import (
 	"context"
 	"fmt"
-	"sync"
 	"testing"
 
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/uptrace/bun"
 
+	"parley.chat/internal/devkit/testkit"
 	"parley.chat/internal/platform/token"
+	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 )
 
@@ -60,27 +62,93 @@ func TestRemoveMember_successor(t *testing.T) {
 	}
 }
 
-// TestLeave_lastOwnersConcurrently checks that a channel with members always has an owner.
-func TestLeave_lastOwnersConcurrently(t *testing.T) {
+// TestChange_lastOwnersConcurrently checks that a channel with members always has an owner, even if
+// its two owners leave or become members at the same time. The first of them is stopped at the end
+// of its transaction until the second waits, too.
+func TestChange_lastOwnersConcurrently(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	ann, bob := f.user("ann"), f.user("bob")
 	f.user("cyd")
-	for i := range 10 {
-		id := f.channel(chat.Public, fmt.Sprint("room ", i), nil, "ann owner", "bob owner", "cyd member")
-		var wg sync.WaitGroup
-		for _, u := range []token.Claims{ann, bob} {
-			wg.Go(func() {
-				if err := f.leave(t.Context(), id, u); err != nil {
-					t.Error(err)
-				}
-			})
+	leave := func(id chat.ChannelID, by token.Claims) error { return f.leave(t.Context(), id, by) }
+	resign := func(id chat.ChannelID, by token.Claims) error {
+		_, err := f.setRole(t.Context(), id, by, by.UserID, chat.Member)
+		return err
+	}
+	gate := f.gate("outbox")
+	for _, tt := range []struct {
+		name   string
+		first  func(chat.ChannelID, token.Claims) error // by ann
+		second func(chat.ChannelID, token.Claims) error // by bob
+		denied bool                                     // bob is the last owner and must stay
+		want   string
+	}{
+		{"both leave", leave, leave, false, "cyd owner"},
+		{"one leaves, one resigns", leave, resign, true, "bob owner, cyd member"},
+		{"one resigns, one leaves", resign, leave, false, "ann owner, cyd member"},
+		{"both resign", resign, resign, true, "ann member, bob owner, cyd member"},
+	} {
+		id := f.channel(chat.Public, tt.name, nil, "ann owner", "bob owner", "cyd member")
+		first, second := make(chan error, 1), make(chan error, 1)
+		gate.close()
+		go func() { first <- tt.first(id, ann) }()
+		gate.waiting(1)
+		go func() { second <- tt.second(id, bob) }()
+		gate.waiting(2)
+		gate.open()
+		if err := <-first; err != nil {
+			t.Errorf("%s: the first: %v", tt.name, err)
 		}
-		wg.Wait()
-		if got := f.members(id); got != "cyd owner" {
-			t.Fatalf("round %d: members %s, want cyd owner", i, got)
+		if err := <-second; (apierr.CodeOf(err) == apierr.Conflict) != tt.denied || err != nil != tt.denied {
+			t.Errorf("%s: the second: %v", tt.name, err)
+		}
+		if got := f.members(id); got != tt.want {
+			t.Errorf("%s: members %s, want %s", tt.name, got, tt.want)
 		}
 	}
+}
+
+// gate stops transactions that insert into a table.
+type gate struct {
+	f    *fixture
+	conn *pgxpool.Conn
+}
+
+// gate returns an open gate before a table.
+func (f *fixture) gate(table string) *gate {
+	f.t.Helper()
+	f.exec(`create function pass_gate() returns trigger language plpgsql as
+		$$ begin perform pg_advisory_xact_lock_shared(1); return new; end $$`)
+	f.exec("create trigger gate before insert on " + table + " for each row execute function pass_gate()")
+	conn, err := f.pool.Acquire(f.t.Context())
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(conn.Release)
+	return &gate{f, conn}
+}
+
+func (g *gate) close() { g.exec("select pg_advisory_lock(1)") }
+
+func (g *gate) open() { g.exec("select pg_advisory_unlock(1)") }
+
+func (g *gate) exec(sql string) {
+	g.f.t.Helper()
+	if _, err := g.conn.Exec(g.f.t.Context(), sql); err != nil {
+		g.f.t.Fatal(err)
+	}
+}
+
+// waiting waits until n transactions wait for a lock: for the gate, or for each other.
+func (g *gate) waiting(n int) {
+	g.f.t.Helper()
+	testkit.Until(g.f.t, testkit.Timeout, func() error {
+		got := g.f.text("select count(*)::text from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
+		if got != fmt.Sprint(n) {
+			return fmt.Errorf("%s transactions wait for a lock, want %d", got, n)
+		}
+		return nil
+	})
 }
 
 // TestLeaveGroup_onlyItsChannels checks that a user who leaves a group loses all its channels and
