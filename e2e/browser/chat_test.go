@@ -84,21 +84,25 @@ func TestBadges(t *testing.T) {
 	w.call("POST", "/v1/channels/"+work+"/members", ann.Token, map[string]any{"user_id": bob.ID}, nil)
 	p := w.person("bob")
 	p.logIn("/c/" + work)
-	link := func(id string) string { return find("channel-link", fmt.Sprintf(`[data-channel-id="%s"]`, id)) }
-	p.await(link(tea))
+	p.lists(channelLink(tea))
 	w.say(ann, tea, "first")
 	w.say(ann, tea, "second, @bob")
-	p.await(link(tea) + `[data-unread="2"][data-mentions="1"]`)
-	p.click(link(tea))
+	p.lists(channelLink(tea) + `[data-unread="2"][data-mentions="1"]`)
+	p.until(`document.title === "(2) #work – Parley" && document.querySelector('link[rel="icon"]').href.includes("unread-2")`)
+	if status := value[int](p, `fetch(document.querySelector('link[rel="icon"]').href).then(r => r.status)`); status != 200 {
+		t.Errorf("the icon of two unread messages: %d", status)
+	}
+	p.openChannel(tea)
 	p.reads("second, @bob")
-	p.gone(link(tea) + `[data-unread]`)
+	p.gone(channelLink(tea) + `[data-unread]`)
+	p.until(`document.title === "#tea – Parley" && document.querySelector('link[rel="icon"]').href.endsWith("/icon.svg")`)
 
 	// The first direct message makes its channel appear.
 	var dm struct{ ID string }
 	w.call("POST", "/v1/dms", ann.Token, map[string]any{"user_id": bob.ID}, &dm)
 	w.say(ann, dm.ID, "between us")
-	p.await(link(dm.ID) + `[data-unread="1"]`)
-	p.click(link(dm.ID))
+	p.lists(channelLink(dm.ID) + `[data-unread="1"]`)
+	p.openChannel(dm.ID)
 	p.reads("between us")
 	p.say("nobody else knows")
 	p.until(status("sent"))

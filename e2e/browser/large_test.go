@@ -145,9 +145,10 @@ func (w *world) filledChannel(by account, count int) string {
 func (w *world) fillChannels(of account, count int) []string {
 	w.t.Helper()
 	rows, err := w.pool.Query(context.Background(), `with made as (
-			insert into channels (id, kind, name) select gen_random_uuid(), 'public', 'channel ' || to_char(i, 'FM000') from generate_series(0, $2::int - 1) i returning id, name
+			insert into channels (id, kind, name) select gen_random_uuid(), 'public', 'channel ' || to_char(i, 'FM000') from generate_series($3::int, $3::int + $2::int - 1) i returning id, name
 		), joined as (insert into channel_members (channel_id, user_id, role) select id, $1::uuid, 'owner' from made)
-		select id::text from made order by name`, of.ID, count)
+		select id::text from made order by name`, of.ID, count, w.filled)
+	w.filled += count
 	if err != nil {
 		w.t.Fatal(err)
 	}

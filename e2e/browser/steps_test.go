@@ -55,11 +55,26 @@ func (p *person) create(name, kind string) string {
 	return strings.TrimPrefix(value[string](p, "location.pathname"), "/c/")
 }
 
+// showList shows the channel list. In a narrow window, an open channel hides it.
+func (p *person) showList() {
+	p.t.Helper()
+	if value[bool](p, fmt.Sprintf(`document.querySelector(%s)?.getClientRects().length > 0`, quote(find("back")))) {
+		p.click(find("back"))
+	}
+}
+
 // openChannel opens a channel from the list.
 func (p *person) openChannel(id string) {
 	p.t.Helper()
+	p.showList()
 	p.click(channelLink(id))
 	p.until(fmt.Sprintf(`location.pathname === %s`, quote("/c/"+id)))
+}
+
+// lists waits until the selector matches an entry of the channel list, which may be hidden.
+func (p *person) lists(selector string) {
+	p.t.Helper()
+	p.until(fmt.Sprintf(`document.querySelector(%s) !== null`, quote(selector)))
 }
 
 // channelLink returns the selector of a channel in the list.

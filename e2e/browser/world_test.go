@@ -37,6 +37,7 @@ type world struct {
 	pool   *pgxpool.Pool
 	redis  *redis.Client
 	chrome context.Context
+	filled int // the number of channels that fillChannels has made
 }
 
 func newWorld(t *testing.T) *world {

@@ -1,35 +1,74 @@
-/**
- * useMarkRead marks the channel as read while its newest message is in view and the page has focus.
- */
+/** useMarkRead marks messages as read while they are on screen and the page has the focus. */
 
-import { useEffect } from "preact/hooks";
+import type { RefObject } from "preact";
+import { useEffect, useRef } from "preact/hooks";
 
 import type { ChannelState } from "../state/channel-state";
 import { placing } from "../state/compose";
+import { sawMessages } from "../state/reading";
+
+/**
+ * THRESHOLDS are the visible shares of a row at which the observer reports it. Each is half of the
+ * next one, so that rows of any height are reported before the whole view shows only them.
+ */
+const THRESHOLDS = [0, ...Array.from({ length: 11 }, (_, i) => 0.5 ** i)];
 
 const pageFocused = (): boolean => document.visibilityState === "visible" && document.hasFocus();
 
-export function useMarkRead(state: ChannelState, newestInSight: boolean): void {
-  const log = state.log.value;
-  const unread = state.unread.value;
+/** A message is on screen if half of it is visible, or if it fills half of the view. */
+function onScreen({ isIntersecting, boundingClientRect, intersectionRect, rootBounds }: IntersectionObserverEntry): boolean {
+  const view = rootBounds?.height ?? boundingClientRect.height;
+  return isIntersecting && intersectionRect.height >= Math.min(boundingClientRect.height, view) / 2;
+}
+
+export function useMarkRead(state: ChannelState, scroller: RefObject<HTMLElement | null>): void {
+  const observing = useRef<{ readonly observer: IntersectionObserver; readonly mark: () => void } | undefined>(undefined);
+  // Until the list has reached its position, it may show other messages for a moment.
   const placed = !placing.value;
   useEffect(() => {
-    if (!newestInSight) {
+    if (!placed) {
       return undefined;
     }
+    const visible = new Set<number>();
     const mark = (): void => {
-      const seq = state.handle.position?.seq ?? 0;
-      // Check again, because another position may have been requested since the list was rendered.
-      if (!placing.peek() && pageFocused() && state.handle.followed && seq > state.handle.readSeq) {
-        state.handle.markRead(seq);
+      if (pageFocused()) {
+        sawMessages(state, visible);
       }
     };
-    mark();
+    const observer = new IntersectionObserver(
+      (entries) => {
+        for (const entry of entries) {
+          const seq = Number(entry.target.getAttribute("data-seq"));
+          if (onScreen(entry)) {
+            visible.add(seq);
+          } else {
+            visible.delete(seq);
+          }
+          if (!entry.target.isConnected) {
+            observer.unobserve(entry.target);
+          }
+        }
+        mark();
+      },
+      { root: scroller.current, threshold: THRESHOLDS },
+    );
+    observing.current = { observer, mark };
     addEventListener("focus", mark);
     document.addEventListener("visibilitychange", mark);
     return () => {
+      observing.current = undefined;
+      observer.disconnect();
       removeEventListener("focus", mark);
       document.removeEventListener("visibilitychange", mark);
     };
-  }, [state, newestInSight, placed, log, unread]);
+  }, [state, placed]);
+  // Rows come and go with every render. Observing a row again has no effect.
+  useEffect(() => {
+    for (const row of scroller.current?.querySelectorAll("[data-seq]") ?? []) {
+      observing.current?.observer.observe(row);
+    }
+  });
+  const log = state.log.value;
+  const unread = state.unread.value;
+  useEffect(() => observing.current?.mark(), [log, unread]);
 }

@@ -6,7 +6,9 @@ import { useComputed, useSignal } from "@preact/signals";
 
 import { t } from "../i18n";
 import { dayLabel } from "../lib/dates";
-import { estimate, NEW_ROW, type Row, rowsOf } from "../lib/rows";
+import type { LoggedMessage } from "../lib/log";
+import { estimate, keyOf, NEW_ROW, type Row, rowsOf } from "../lib/rows";
+import { firstUnread, reaches } from "../lib/seen";
 import type { ChannelState } from "../state/channel-state";
 import { connection, connectionText } from "../state/connection";
 import { focusComposer, placing, returnToNewest, target } from "../state/compose";
@@ -18,6 +20,7 @@ import { Icon } from "./icon";
 import { type MessageActions, MessageRow } from "./message-row";
 import { PendingRow } from "./pending-row";
 import { useMarkRead } from "./mark-read";
+import { NewBar } from "./new-bar";
 import { useWindow } from "./windowed";
 
 /**
@@ -35,9 +38,11 @@ export function MessageList({ state }: { readonly state: ChannelState }): JSX.El
     () => (log === undefined ? [] : rowsOf({ log, pending, me, readSeq: newAfter })),
     [log, pending, newAfter, me],
   );
-  const list = useWindow(rows, estimate);
   const atNewest = log?.atNewest === true;
-  useMarkRead(state, list.atEnd && atNewest);
+  const list = useWindow(rows, estimate, atNewest);
+  useMarkRead(state, list.scroller);
+  const allInView = list.atEnd && atNewest;
+  const unread = unreadOf(state, list);
   usePages(state, list, log);
 
   // Only one row is a tab stop; the arrow keys move the focus from there.
@@ -112,7 +117,8 @@ export function MessageList({ state }: { readonly state: ChannelState }): JSX.El
         </div>
       </div>
       {log === undefined && <NotLoaded state={state} />}
-      {!(list.atEnd && atNewest) && log !== undefined && (
+      {(unread.sight === "above" || (unread.sight === "within" && !allInView)) && <NewBar state={state} first={unread.first} away={unread.sight === "above"} />}
+      {!allInView && log !== undefined && (
         <button
           type="button"
           class="jump"
@@ -123,11 +129,31 @@ export function MessageList({ state }: { readonly state: ChannelState }): JSX.El
           }}
         >
           <Icon name="down" size={16} />
-          {state.unread.value > 0 ? t().list.newCount(state.unread.value) : t().list.jumpToNewest}
+          {unread.sight === "below" ? t().list.newCount(state.unread.value) : t().list.jumpToNewest}
         </button>
       )}
     </div>
   );
+}
+
+interface FirstUnread {
+  /** The first unread message, if it is loaded. */
+  readonly first: LoggedMessage | undefined;
+  /** Where it is, relative to the view; undefined if nothing is unread. */
+  readonly sight: "above" | "within" | "below" | undefined;
+}
+
+function unreadOf(state: ChannelState, list: ReturnType<typeof useWindow>): FirstUnread {
+  const log = state.log.value;
+  const me = myID();
+  if (log === undefined || state.unread.value === 0 || placing.value) {
+    return { first: undefined, sight: undefined };
+  }
+  const first = firstUnread(log, state.readSeq, me);
+  if (first !== undefined) {
+    return { first, sight: list.sightOf(keyOf(first, me)) };
+  }
+  return { first, sight: !reaches(log, state.readSeq) ? "above" : log.atNewest ? undefined : "below" };
 }
 
 /** NotLoaded says why a channel is empty although it may have messages. */
@@ -175,7 +201,7 @@ function useTarget(
     if (wanted.key === undefined || (wanted.key === NEW_ROW && !there)) {
       list.toEnd();
     } else if (there) {
-      list.reveal(wanted.key, wanted.flash ? "centre" : "nearest");
+      list.reveal(wanted.key, wanted.flash || wanted.key === NEW_ROW ? "centre" : "nearest");
       if (wanted.flash) {
         flash(wanted.key);
       }

@@ -10,6 +10,7 @@ import type { Row } from "../lib/rows";
 import type { ChannelState } from "../state/channel-state";
 import { edit, editing, reply } from "../state/compose";
 import { openDialog } from "../state/dialog";
+import { markUnread } from "../state/reading";
 import { hasNamesake, mentionedNames, nameOf, person } from "../state/people";
 import { myID } from "../state/me";
 import { testids } from "../testids";
@@ -116,6 +117,8 @@ function onKey(event: KeyboardEvent, row: Row & { readonly kind: "message" }, st
     reply(message);
   } else if (key === "e" && mine) {
     edit(message);
+  } else if (key === "u") {
+    markUnread(state, message);
   } else if (key === "+" || key === "=") {
     openDialog({ name: "react", message });
   } else if (key === "delete" && (mine || state.manages)) {

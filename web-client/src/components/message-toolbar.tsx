@@ -8,6 +8,7 @@ import type { ChannelState } from "../state/channel-state";
 import { edit, reply } from "../state/compose";
 import { openDialog } from "../state/dialog";
 import { isSet, react } from "../state/react";
+import { markUnread } from "../state/reading";
 import { copyLink } from "../state/share";
 import { testids } from "../testids";
 import { IconButton } from "./button";
@@ -46,6 +47,7 @@ export function MessageToolbar({ state, message, mine, reachable }: MessageToolb
       <IconButton icon="reply" label={t().message.reply} tabIndex={tabIndex} onClick={() => reply(message)} testid={testids.reply} />
       {mine && <IconButton icon="pencil" label={t().message.edit} tabIndex={tabIndex} onClick={() => edit(message)} testid={testids.edit} />}
       <IconButton icon="link" label={t().message.copyLink} tabIndex={tabIndex} onClick={() => void copyLink(state.id, message.seq)} testid={testids.copyLink} />
+      <IconButton icon="unread" label={t().message.markUnread} tabIndex={tabIndex} onClick={() => markUnread(state, message)} testid={testids.markUnread} />
       {mine && (
         <IconButton icon="eye" label={t().message.receipts} tabIndex={tabIndex} onClick={() => openDialog({ name: "receipts", message })} testid={testids.receipts} />
       )}

@@ -26,7 +26,7 @@ let renders = 0;
 
 function List({ rows }: { readonly rows: readonly Item[] }) {
   renders++;
-  list = useWindow(rows, () => 40);
+  list = useWindow(rows, () => 40, true);
   return (
     <div ref={list.scroller}>
       <div>

@@ -45,6 +45,8 @@ export interface Windowed {
    */
   readonly reveal: (key: string, how: "centre" | "nearest") => void;
   readonly toEnd: () => void;
+  /** Where a row is, relative to the view; undefined if there is no such row. */
+  readonly sightOf: (key: string) => "above" | "within" | "below" | undefined;
   /** The height of the content above and below the view, in pixels. */
   readonly above: () => number;
   readonly below: () => number;
@@ -56,7 +58,11 @@ interface Position {
   stuckToEnd: boolean;
 }
 
-export function useWindow<T extends Item>(rows: readonly T[], estimate: (row: T) => number): Windowed {
+/**
+ * useWindow lays out the rows. `complete` says that no rows will be loaded after the last one: only
+ * then does a view at the end stay there.
+ */
+export function useWindow<T extends Item>(rows: readonly T[], estimate: (row: T) => number, complete: boolean): Windowed {
   const scroller = useRef<HTMLDivElement>(null);
   const heights = useRef(new Map<string, number>());
   const position = useRef<Position>({ anchor: undefined, stuckToEnd: true });
@@ -132,7 +138,12 @@ export function useWindow<T extends Item>(rows: readonly T[], estimate: (row: T)
   // After every render, correct the position and measure the rows before the browser paints. This is
   // the only place where a render causes another one.
   const chain = useRef(0);
+  const laidOut = useRef(rows);
   useLayoutEffect(() => {
+    if (laidOut.current !== rows && complete && view.atEnd) {
+      position.current = { stuckToEnd: true, anchor: undefined };
+    }
+    laidOut.current = rows;
     if (chain.current >= MAX_CHAIN) {
       chain.current = 0;
       return;
@@ -176,7 +187,7 @@ export function useWindow<T extends Item>(rows: readonly T[], estimate: (row: T)
     if (element === null) {
       return;
     }
-    const stuckToEnd = element.scrollTop + element.clientHeight >= total - END_SLACK;
+    const stuckToEnd = complete && element.scrollTop + element.clientHeight >= total - END_SLACK;
     position.current = { stuckToEnd, anchor: anchorAt(offsets, element.scrollTop, (i) => rows[i]?.key) };
     updateView();
   };
@@ -198,6 +209,16 @@ export function useWindow<T extends Item>(rows: readonly T[], estimate: (row: T)
     settle();
   };
 
+  const sightOf = (key: string): "above" | "within" | "below" | undefined => {
+    const index = indexes.get(key);
+    if (index === undefined) {
+      return undefined;
+    }
+    const begin = offsets[index] ?? 0;
+    const end = offsets[index + 1] ?? begin;
+    return end <= view.top ? "above" : begin >= view.top + view.height ? "below" : "within";
+  };
+
   return {
     scroller,
     range,
@@ -207,6 +228,7 @@ export function useWindow<T extends Item>(rows: readonly T[], estimate: (row: T)
     onScroll,
     reveal,
     toEnd,
+    sightOf,
     above: () => scroller.current?.scrollTop ?? 0,
     below: () => total - (scroller.current?.scrollTop ?? 0) - (scroller.current?.clientHeight ?? 0),
   };

@@ -5,6 +5,7 @@ import { locale, t } from "../i18n";
 const formats = {
   clock: { hour: "2-digit", minute: "2-digit" },
   weekday: { weekday: "long", day: "numeric", month: "long" },
+  weekdayClock: { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" },
   withYear: { day: "numeric", month: "long", year: "numeric" },
   full: { dateStyle: "full", timeStyle: "medium" },
 } as const satisfies Record<string, Intl.DateTimeFormatOptions>;
@@ -40,6 +41,9 @@ export function dayLabel(ms: number, now: number): string {
   }
   return new Date(ms).getFullYear() === new Date(now).getFullYear() ? format("weekday", ms) : format("withYear", ms);
 }
+
+/** sinceLabel returns a point in time, without the date if it is today. */
+export const sinceLabel = (ms: number, now: number): string => format(dayOf(ms) === dayOf(now) ? "clock" : "weekdayClock", ms);
 
 export const timeLabel = (ms: number): string => format("clock", ms);
 export const fullLabel = (ms: number): string => format("full", ms);

@@ -18,6 +18,7 @@ import { openDialog } from "../state/dialog";
 import { failedRead } from "../state/history";
 import { showPresence } from "../state/lifecycle";
 import { connection } from "../state/connection";
+import { beginVisit } from "../state/reading";
 import { membersShown } from "../state/preferences";
 import { navigate } from "../state/route";
 import { copyLink } from "../state/share";
@@ -35,7 +36,7 @@ export function ChannelScreen({ state, seq }: ChannelScreenProps): JSX.Element {
   useLayoutEffect(() => {
     resetCompose();
     state.handle.follow(); // if it was left out
-    state.newAfter.value = state.unread.peek() > 0 ? state.readSeq : undefined;
+    beginVisit(state);
     return () => {
       state.newAfter.value = undefined;
     };

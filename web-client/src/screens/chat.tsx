@@ -8,9 +8,10 @@ import { useEffect } from "preact/hooks";
 import { ConnectionStatus } from "../components/connection-status";
 import { DialogHost } from "../components/dialog-host";
 import { Sidebar } from "../components/sidebar";
+import { useTabMark } from "../components/tab-mark";
 import { Button } from "../components/button";
 import { t } from "../i18n";
-import { channels, channelsLoaded, openState, totalUnread } from "../state/channels";
+import { channels, channelsLoaded, openState } from "../state/channels";
 import { openDialog } from "../state/dialog";
 import { navigate, route } from "../state/route";
 import { handleShortcut } from "../state/shortcuts";
@@ -24,7 +25,7 @@ export function Chat(): JSX.Element {
     addEventListener("keydown", handleShortcut);
     return () => removeEventListener("keydown", handleShortcut);
   }, []);
-  useTitle();
+  useTabMark();
   const inside = route.value.name !== "home";
   const shown = inside || !narrow.value;
   return (
@@ -106,19 +107,4 @@ function Welcome(): JSX.Element {
       </div>
     </main>
   );
-}
-
-/**
- * Keeps the document's title up to date. The title shows the number of unread messages and the open
- * channel.
- */
-function useTitle(): void {
-  const { highlights, messages } = totalUnread.value;
-  const state = openState.value;
-  const title = state?.title.value ?? "";
-  const mark = highlights > 0 ? `(${highlights}) ` : messages > 0 ? "• " : "";
-  const place = state === undefined ? "" : state.kind === "direct" ? `${title} – ` : `#${title} – `;
-  useEffect(() => {
-    document.title = `${mark}${place}Parley`;
-  }, [mark, place]);
 }

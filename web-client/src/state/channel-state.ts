@@ -16,14 +16,25 @@ export interface Online {
   readonly users: ReadonlySet<string>;
 }
 
+/** UnreadMark is where the user has marked messages as unread that they had read. */
+export interface UnreadMark {
+  /** The seq of the first of these messages. */
+  readonly from: number;
+  /** How many messages from others were marked. */
+  readonly count: number;
+}
+
 /** MAX_MEMBERS is the maximum number of members that the page lists. */
 export const MAX_MEMBERS = 1000;
 
 export class ChannelState {
   readonly id: string;
   readonly details = signal<ChannelDetails | undefined>(undefined);
-  readonly unread = signal(0);
-  readonly mentions = signal(0);
+  /** Messages that the user has marked as unread on this device. */
+  readonly mark = signal<UnreadMark | undefined>(undefined);
+  private readonly counted = signal({ unread: 0, mentions: 0 });
+  readonly unread = computed(() => this.counted.value.unread + (this.mark.value?.count ?? 0));
+  readonly mentions = computed(() => this.counted.value.mentions);
   /**
    * When the last message was sent, in milliseconds since 1970; 0 if none has arrived since the
    * page was loaded.
@@ -73,17 +84,28 @@ export class ChannelState {
   }
 
   /**
-   * The seq up to which this user has read: the SDK's value or the server's, whichever is higher.
+   * The seq up to which no message counts as unread, according to the server or the SDK. Messages
+   * from before the user joined never do.
    */
+  get serverReadSeq(): number {
+    const details = this.details.peek();
+    return Math.max(this.handle.readSeq, details?.last_read_seq ?? 0, details?.joined_seq ?? 0);
+  }
+
+  /** The seq up to which this user has read, unless they have marked messages as unread. */
   get readSeq(): number {
-    return Math.max(this.handle.readSeq, this.details.peek()?.last_read_seq ?? 0);
+    const mark = this.mark.peek();
+    return mark === undefined ? this.serverReadSeq : Math.min(this.serverReadSeq, mark.from - 1);
+  }
+
+  setCounts(unread: number, mentions: number): void {
+    this.counted.value = { unread, mentions };
   }
 
   setDetails(details: ChannelDetails): void {
     this.details.value = details;
     if (!this.handle.followed) {
-      this.unread.value = details.unread;
-      this.mentions.value = details.unread_mentions;
+      this.setCounts(details.unread, details.unread_mentions);
     }
   }
 }

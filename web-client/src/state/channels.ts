@@ -6,6 +6,7 @@ import { computed, signal } from "@preact/signals";
 import { ChannelState, MAX_MEMBERS } from "./channel-state";
 import { sdk } from "./client";
 import { learnMember } from "./people";
+import { restoreMark } from "./reading";
 import { route } from "./route";
 import { showError } from "./toasts";
 
@@ -36,16 +37,14 @@ export const directChannels = computed(() =>
     .filter((c) => c.kind === "direct")
     .sort((a, b) => b.activeAt.value - a.activeAt.value || compareTitles(a, b)),
 );
-/** The number of unread messages in all channels; highlights are mentions and direct messages. */
-export const totalUnread = computed(() => {
-  let messages = 0;
-  let highlights = 0;
-  for (const c of channels.value.values()) {
-    messages += c.unread.value;
-    highlights += c.kind === "direct" ? c.unread.value : c.mentions.value;
-  }
-  return { messages, highlights };
-});
+/** The number of unread messages in all channels. */
+export const totalUnread = computed(() => [...channels.value.values()].reduce((sum, c) => sum + c.unread.value, 0));
+
+function stateOf(id: string): ChannelState {
+  const state = new ChannelState(sdk().channel(id));
+  restoreMark(state);
+  return state;
+}
 
 /** ensureChannel returns the state of a channel, creating it if it is new. */
 export function ensureChannel(id: string): ChannelState {
@@ -53,14 +52,14 @@ export function ensureChannel(id: string): ChannelState {
   if (known !== undefined) {
     return known;
   }
-  const made = new ChannelState(sdk().channel(id));
+  const made = stateOf(id);
   channels.value = new Map(channels.value).set(id, made);
   return made;
 }
 
 export function addChannel(details: ChannelDetails): ChannelState {
   learnPeer(details);
-  const state = channels.value.get(details.id) ?? new ChannelState(sdk().channel(details.id));
+  const state = channels.value.get(details.id) ?? stateOf(details.id);
   state.setDetails(details);
   if (!channels.value.has(details.id)) {
     channels.value = new Map(channels.value).set(details.id, state);
@@ -91,7 +90,7 @@ export async function loadChannels(): Promise<void> {
   const all = new Map(channels.value);
   for (const details of list) {
     learnPeer(details);
-    const state = all.get(details.id) ?? new ChannelState(sdk().channel(details.id));
+    const state = all.get(details.id) ?? stateOf(details.id);
     state.setDetails(details);
     all.set(details.id, state);
   }

@@ -9,7 +9,7 @@ import type { LoggedMessage } from "../lib/log";
 import { keyOf, NEW_ROW } from "../lib/rows";
 import type { ChannelState } from "./channel-state";
 import { sdk } from "./client";
-import { openAround, openNewest } from "./history";
+import { openAfter, openAround, openNewest } from "./history";
 import { openChannel } from "./route";
 import { myID } from "./me";
 import { showError } from "./toasts";
@@ -50,7 +50,8 @@ export const toNewest = (): void => {
  * nothing could be loaded, the channel stays empty.
  */
 export async function showChannel(state: ChannelState, seq: number | undefined): Promise<void> {
-  await (seq === undefined ? openNewest(state) : openAround(state, seq));
+  const after = state.newAfter.peek();
+  await (seq !== undefined ? openAround(state, seq) : after !== undefined ? openAfter(state, after) : openNewest(state));
   if (state.log.peek() === undefined) {
     return;
   }
@@ -61,17 +62,20 @@ export async function showChannel(state: ChannelState, seq: number | undefined):
   }
 }
 
-/**
- * showNew scrolls to the "New messages" line if it is within the log, and to the newest message
- * otherwise.
- */
+/** showUnread draws the "New messages" line before the first unread message and scrolls to it. */
+export async function showUnread(state: ChannelState): Promise<void> {
+  const after = state.readSeq;
+  state.newAfter.value = after;
+  await openAfter(state, after);
+  showNew(state);
+}
+
+/** showNew scrolls to the "New messages" line if there is one, and to the newest message otherwise. */
 function showNew(state: ChannelState): void {
-  const newAfter = state.newAfter.peek();
-  const first = state.log.peek()?.messages[0];
-  if (newAfter !== undefined && first !== undefined && first.seq <= newAfter) {
-    target.value = { key: NEW_ROW, flash: false, focus: false };
-  } else {
+  if (state.newAfter.peek() === undefined) {
     toNewest();
+  } else {
+    target.value = { key: NEW_ROW, flash: false, focus: false };
   }
 }
 

@@ -10,6 +10,7 @@ import type { ChannelEvent, Message } from "@parley/client";
 import { signal } from "@preact/signals";
 
 import { apply, cutAfter, EMPTY, extend, firstSeq, lastSeq, type MessageLog, prepend } from "../lib/log";
+import { reaches } from "../lib/seen";
 import type { ChannelState } from "./channel-state";
 import { sdk } from "./client";
 import { learn } from "./people";
@@ -83,6 +84,18 @@ export async function openAround(state: ChannelState, seq: number): Promise<void
   if (log !== undefined && seq >= firstSeq(log) && seq <= lastSeq(log) && failedRead(state) === undefined) {
     return;
   }
+  await readAround(state, seq);
+}
+
+/** openAfter loads the messages around the first one after a seq, unless the log contains it. */
+export async function openAfter(state: ChannelState, seq: number): Promise<void> {
+  const log = state.log.peek();
+  if (log === undefined || !reaches(log, seq) || lastSeq(log) <= seq || failedRead(state) !== undefined) {
+    await readAround(state, Math.max(1, seq));
+  }
+}
+
+async function readAround(state: ChannelState, seq: number): Promise<void> {
   await read(state, "whole", { around: seq, limit: PAGE }, (_, page) => {
     const after = page.filter((m) => m.seq > seq).length;
     return { messages: page, atOldest: page.length - after < PAGE / 2, atNewest: after < PAGE / 2 };

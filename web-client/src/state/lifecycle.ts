@@ -140,8 +140,7 @@ export async function quit(channelID: string, work: () => Promise<unknown>): Pro
 const messagesOf = (state: ChannelState) => state.handle.pending.filter((p) => p.kind === "send");
 
 function syncCounts(state: ChannelState): void {
-  state.unread.value = state.handle.unread;
-  state.mentions.value = state.handle.unreadMentions;
+  state.setCounts(state.handle.unread, state.handle.unreadMentions);
 }
 
 function handleEvent(state: ChannelState, event: ChannelEvent): void {
