@@ -90,6 +90,36 @@ func TestScreens(t *testing.T) {
 	}
 }
 
+// TestMembersDrawer checks that the page remembers whether the members are shown only where there
+// is room for them. In a narrower window, they would cover the messages of every channel.
+func TestMembersDrawer(t *testing.T) {
+	w := newWorld(t)
+	ann := w.account("ann")
+	tea, work := w.channel(ann, "tea", "public"), w.channel(ann, "work", "public")
+	p := w.person("ann")
+	p.resize(900, 800)
+	p.logIn("/c/" + tea)
+	p.click(find("toggle-members"))
+	p.await(find("member"))
+	p.openChannel(work)
+	p.gone(find("members"))
+	p.click(find("toggle-members"))
+	p.await(find("member"))
+	p.open("/c/" + work)
+	p.connected()
+	p.gone(find("members"))
+
+	p.resize(1280, 800)
+	p.click(find("toggle-members"))
+	p.await(find("member"))
+	p.openChannel(tea)
+	p.await(find("members"))
+	p.open("/c/" + tea)
+	p.await(find("members"))
+	p.resize(900, 800)
+	p.gone(find("members"))
+}
+
 // checkScreen checks the current screen and takes screenshots in light and dark.
 func (p *person) checkScreen(name string, width int64) {
 	p.t.Helper()

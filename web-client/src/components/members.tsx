@@ -9,8 +9,8 @@ import { type ChannelState, MAX_MEMBERS } from "../state/channel-state";
 import { loadMembers } from "../state/channels";
 import { sdk } from "../state/client";
 import { openDialog } from "../state/dialog";
+import { showMembers } from "../state/members-pane";
 import { nameOf, person } from "../state/people";
-import { membersShown } from "../state/preferences";
 import { myID } from "../state/me";
 import { attempt, showError } from "../state/toasts";
 import { testids } from "../testids";
@@ -38,9 +38,7 @@ export function Members({ state }: { readonly state: ChannelState }): JSX.Elemen
         <IconButton
           icon="close"
           label={t().members.close}
-          onClick={() => {
-            membersShown.value = false;
-          }}
+          onClick={() => showMembers(false)}
           testid={testids.closeMembers}
         />
       </header>

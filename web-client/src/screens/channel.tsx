@@ -19,7 +19,7 @@ import { failedRead } from "../state/history";
 import { showPresence } from "../state/lifecycle";
 import { connection } from "../state/connection";
 import { beginVisit } from "../state/reading";
-import { membersShown } from "../state/preferences";
+import { membersShown, showMembers, uncoverMessages } from "../state/members-pane";
 import { navigate } from "../state/route";
 import { copyLink } from "../state/share";
 import { testids } from "../testids";
@@ -35,6 +35,7 @@ export function ChannelScreen({ state, seq }: ChannelScreenProps): JSX.Element {
   // messages as read.
   useLayoutEffect(() => {
     resetCompose();
+    uncoverMessages();
     state.handle.follow(); // if it was left out
     beginVisit(state);
     return () => {
@@ -106,9 +107,7 @@ function Head({ state }: { readonly state: ChannelState }): JSX.Element {
             aria-pressed={membersShown.value}
             aria-label={t().channel.membersButton(members, online)}
             title={t().channel.membersOnline(members, online)}
-            onClick={() => {
-              membersShown.value = !membersShown.value;
-            }}
+            onClick={() => showMembers(!membersShown.value)}
             data-testid={testids.toggleMembers}
           >
             <Icon name="people" />

@@ -25,7 +25,8 @@ const isStrings = (value: unknown): value is readonly string[] => Array.isArray(
 export const language = storedSignal<LanguageChoice>("language", "browser", oneOf("browser", "en", "de"));
 export const theme = storedSignal<Theme>("theme", "system", oneOf("system", "light", "dark"));
 export const notificationLevel = storedSignal<NotificationLevel>("notify", "all", oneOf("all", "mentions", "none"));
-export const membersShown = storedSignal("members", false, isBoolean);
+/** Whether the members are shown beside the messages, where there is room for them. */
+export const membersBeside = storedSignal("members", false, isBoolean);
 /**
  * The collapsed sections of the channel list. A collapsed section shows only unread channels and
  * the open channel.

@@ -1,11 +1,17 @@
-/** Whether the window has room for only one pane. The style sheet uses the same width. */
+/** The layout that fits into the window. The style sheet uses the same widths. */
 
-import { signal } from "@preact/signals";
+import { type ReadonlySignal, signal } from "@preact/signals";
 
-const query = matchMedia("(max-width: 720px)");
+function matching(condition: string): ReadonlySignal<boolean> {
+  const query = matchMedia(condition);
+  const matches = signal(query.matches);
+  query.addEventListener("change", () => {
+    matches.value = query.matches;
+  });
+  return matches;
+}
 
-export const narrow = signal(query.matches);
-
-query.addEventListener("change", () => {
-  narrow.value = query.matches;
-});
+/** Whether the window has room for only one pane. */
+export const narrow = matching("(max-width: 720px)");
+/** Whether the members are drawn over the messages, instead of beside them. */
+export const membersCover = matching("(max-width: 1099px)");
