@@ -63,6 +63,33 @@ func TestDrafts(t *testing.T) {
 	one.drafts("")
 }
 
+// TestReplyTarget checks that a channel keeps the message that is being replied to, as it keeps the
+// draft, while the user looks at another channel.
+func TestReplyTarget(t *testing.T) {
+	w := newWorld(t)
+	ann, bob := w.account("ann"), w.account("bob")
+	tea, work := w.channel(ann, "tea", "public"), w.channel(ann, "work", "public")
+	for _, c := range []string{tea, work} {
+		w.join(bob, c)
+	}
+	w.say(ann, tea, "Which one?")
+	p := w.person("bob")
+	p.logIn("/c/" + tea)
+	p.reads("Which one?")
+	row := `[data-testid="message"]:last-child`
+	p.hover(row)
+	p.click(row + " " + find("reply"))
+	p.await(find("reply-preview"))
+	p.fill(find("composer"), "Assam")
+	p.openChannel(work)
+	p.gone(find("reply-preview"))
+	p.openChannel(tea)
+	p.drafts("Assam")
+	p.until(`document.querySelector('[data-testid="reply-preview"]')?.textContent.includes("Which one?") === true`)
+	p.press(kb.Enter)
+	p.await(find("quote"))
+}
+
 // TestInputMethod checks that the Enter that confirms a conversion sends nothing, even as Safari
 // reports it: after the end of the composition, so that only the keyCode identifies it.
 func TestInputMethod(t *testing.T) {

@@ -10,7 +10,7 @@ import { candidates, complete, mentionAt, type MentionQuery } from "../lib/menti
 import type { ChannelState } from "../state/channel-state";
 import { loadMembers } from "../state/channels";
 import { sdk } from "../state/client";
-import { composerFocus, edit, lastOwn, replyingTo, returnToNewest, toNewest } from "../state/compose";
+import { composerFocus, edit, lastOwn, returnToNewest, toNewest } from "../state/compose";
 import { draftOf, keepDraft } from "../state/drafts";
 import { openNewest } from "../state/history";
 import { nameOf, person } from "../state/people";
@@ -85,8 +85,8 @@ export function Composer({ state }: { readonly state: ChannelState }): JSX.Eleme
     if (event.key === "Enter" && !event.shiftKey) {
       event.preventDefault();
       send();
-    } else if (event.key === "Escape" && replyingTo.value !== undefined) {
-      replyingTo.value = undefined;
+    } else if (event.key === "Escape" && state.replyingTo.value !== undefined) {
+      state.replyingTo.value = undefined;
     } else if (event.key === "ArrowUp" && body === "") {
       const own = lastOwn(state);
       if (own !== undefined) {
@@ -104,7 +104,7 @@ export function Composer({ state }: { readonly state: ChannelState }): JSX.Eleme
         send();
       }}
     >
-      <ReplyPreview />
+      <ReplyPreview state={state} />
       {names.length > 0 && <MentionList names={names} chosen={chosen} onPick={pick} />}
       <div class="composer-frame">
         <textarea
@@ -142,11 +142,11 @@ function sendBody(state: ChannelState, typed: string): boolean {
     toast(t().composer.tooLong(Math.floor(max / 1024)), "error");
     return false;
   }
-  const replyTo = replyingTo.value?.id;
+  const replyTo = state.replyingTo.value?.id;
   // If the message cannot be sent, its row shows the error.
   state.handle.send(body, replyTo === undefined ? {} : { replyTo }).settled.catch(() => undefined);
   state.pending.value = state.handle.pending.filter((p) => p.kind === "send");
-  replyingTo.value = undefined;
+  state.replyingTo.value = undefined;
   state.newAfter.value = undefined;
   if (state.log.peek()?.atNewest === true) {
     toNewest();
@@ -187,8 +187,8 @@ function steer(event: KeyboardEvent, count: number, chosen: number, choose: (ind
   return true;
 }
 
-function ReplyPreview(): JSX.Element | null {
-  const message = replyingTo.value;
+function ReplyPreview({ state }: { readonly state: ChannelState }): JSX.Element | null {
+  const message = state.replyingTo.value;
   if (message === undefined) {
     return null;
   }
@@ -202,7 +202,7 @@ function ReplyPreview(): JSX.Element | null {
         label={t().composer.cancelReply}
         size={16}
         onClick={() => {
-          replyingTo.value = undefined;
+          state.replyingTo.value = undefined;
         }}
       />
     </div>

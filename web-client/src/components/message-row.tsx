@@ -114,7 +114,7 @@ function onKey(event: KeyboardEvent, row: Row & { readonly kind: "message" }, st
   const { message } = row;
   const key = event.key.toLowerCase();
   if (key === "r") {
-    reply(message);
+    reply(state, message);
   } else if (key === "e" && mine) {
     edit(message);
   } else if (key === "u") {

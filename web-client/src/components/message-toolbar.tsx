@@ -44,7 +44,7 @@ export function MessageToolbar({ state, message, mine, reachable }: MessageToolb
         </button>
       ))}
       <IconButton icon="smile" label={t().common.react} tabIndex={tabIndex} onClick={() => openDialog({ name: "react", message })} testid={testids.react} />
-      <IconButton icon="reply" label={t().message.reply} tabIndex={tabIndex} onClick={() => reply(message)} testid={testids.reply} />
+      <IconButton icon="reply" label={t().message.reply} tabIndex={tabIndex} onClick={() => reply(state, message)} testid={testids.reply} />
       {mine && <IconButton icon="pencil" label={t().message.edit} tabIndex={tabIndex} onClick={() => edit(message)} testid={testids.edit} />}
       <IconButton icon="link" label={t().message.copyLink} tabIndex={tabIndex} onClick={() => void copyLink(state.id, message.seq)} testid={testids.copyLink} />
       <IconButton icon="unread" label={t().message.markUnread} tabIndex={tabIndex} onClick={() => markUnread(state, message)} testid={testids.markUnread} />

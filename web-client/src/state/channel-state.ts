@@ -3,7 +3,7 @@
 import type { Channel, ChannelDetails, ChannelKind, Member, Pending, Role } from "@parley/client";
 import { computed, type ReadonlySignal, signal } from "@preact/signals";
 
-import { type MessageLog } from "../lib/log";
+import type { LoggedMessage, MessageLog } from "../lib/log";
 import { nameOf, person } from "./people";
 
 export interface Reached {
@@ -48,6 +48,8 @@ export class ChannelState {
   readonly reached = signal<Reached>({ delivered: 0, read: 0 });
   readonly typists = signal<readonly string[]>([]);
   readonly online = signal<Online>({ count: 0, users: new Set() });
+  /** The message to which the next message replies. */
+  readonly replyingTo = signal<LoggedMessage | undefined>(undefined);
   /** undefined until the members have been loaded. */
   readonly members = signal<readonly Member[] | undefined>(undefined);
 

@@ -14,7 +14,6 @@ import { openChannel } from "./route";
 import { myID } from "./me";
 import { showError } from "./toasts";
 
-export const replyingTo = signal<LoggedMessage | undefined>(undefined);
 /** The id of the message that is being edited in place. */
 export const editing = signal<string | undefined>(undefined);
 
@@ -79,9 +78,9 @@ function showNew(state: ChannelState): void {
   }
 }
 
-export function reply(message: LoggedMessage): void {
+export function reply(state: ChannelState, message: LoggedMessage): void {
   editing.value = undefined;
-  replyingTo.value = message;
+  state.replyingTo.value = message;
   focusComposer();
 }
 
@@ -134,7 +133,6 @@ export function returnToNewest(state: ChannelState): void {
 
 export function resetCompose(): void {
   placing.value = true;
-  replyingTo.value = undefined;
   editing.value = undefined;
   target.value = undefined;
 }

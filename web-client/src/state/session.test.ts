@@ -3,7 +3,7 @@ import { ApiError, type EndReason, type Me } from "@parley/client";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 
 import { draftOf, keepDraft } from "./drafts";
-import { replyingTo } from "./compose";
+import { editing } from "./compose";
 import { recentEmoji } from "./preferences";
 import { session } from "./me";
 import { logIn, logOut, resumeSession } from "./session";
@@ -37,12 +37,12 @@ describe("the end of a session", () => {
     await signIn("ann");
     keepDraft("ann", "c", "for nobody else");
     recentEmoji.value = ["👍"];
-    replyingTo.value = { id: "m" } as never;
+    editing.value = "m";
     await ends();
     expect(session.value.name).toBe("signed-out");
     expect(localStorage.getItem("parley.draft.ann.c")).toBeNull();
     await signIn("bob");
-    expect([draftOf("bob", "c"), draftOf("ann", "c"), recentEmoji.value, replyingTo.value]).toEqual(["", "", [], undefined]);
+    expect([draftOf("bob", "c"), draftOf("ann", "c"), recentEmoji.value, editing.value]).toEqual(["", "", [], undefined]);
   });
 
   it("keeps the draft of another user who has signed in in another tab", async () => {
