@@ -75,6 +75,38 @@ func TestChat(t *testing.T) {
 	ann.until(fmt.Sprintf(`document.querySelector(%s)?.textContent.includes("deleted") === true`, quote(message(own))))
 }
 
+// TestReadByAll checks that a message counts as read only when all other members have read it.
+func TestReadByAll(t *testing.T) {
+	w := newWorld(t)
+	ann, bob, cyd := w.account("ann"), w.account("bob"), w.account("cyd")
+	tea := w.channel(ann, "tea", "public")
+	w.join(bob, tea)
+	w.join(cyd, tea)
+	p := w.person("ann")
+	p.logIn("/c/" + tea)
+	p.say("Anybody there?")
+	p.until(status("sent"))
+	read := func(by account) {
+		t.Helper()
+		var end struct {
+			LastSeq int64 `json:"last_seq"`
+		}
+		w.call("GET", "/v1/channels/"+tea, ann.Token, nil, &end)
+		w.call("PUT", "/v1/channels/"+tea+"/cursor", by.Token, map[string]any{"read_seq": end.LastSeq}, nil)
+	}
+	partly := `document.querySelector('[data-testid="tick"]').title === "Read by 1 of 2"`
+	read(bob)
+	p.until(status("delivered"))
+	p.until(partly)
+	p.open("/c/" + tea) // receipts are requested again
+	p.until(`document.querySelector('[data-testid="tick"]') !== null`)
+	p.until(partly)
+	read(cyd)
+	p.until(status("read"))
+	p.open("/c/" + tea)
+	p.until(status("read"))
+}
+
 // TestBadges checks that a user in another channel sees unread and mention counts.
 func TestBadges(t *testing.T) {
 	w := newWorld(t)

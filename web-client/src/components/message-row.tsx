@@ -6,6 +6,7 @@ import { t } from "../i18n";
 import { clip } from "../lib/clusters";
 import { fullLabel, timeLabel } from "../lib/dates";
 import { HUES, hueOf } from "../lib/identity";
+import { progressOf } from "../lib/readers";
 import type { Row } from "../lib/rows";
 import type { ChannelState } from "../state/channel-state";
 import { edit, editing, reply } from "../state/compose";
@@ -102,8 +103,8 @@ export function MessageRow({ row, actions, stop, flash }: MessageRowProps): JSX.
 }
 
 function OwnTick({ state, seq }: { readonly state: ChannelState; readonly seq: number }): JSX.Element {
-  const { delivered, read } = state.reached.value;
-  return <Tick status={seq <= read ? "read" : seq <= delivered ? "delivered" : "sent"} />;
+  const { status, read, members } = progressOf(state.readers.value, seq, state.others);
+  return <Tick status={status} {...(status !== "read" && read > 0 ? { label: t().message.readBy(read, members) } : {})} />;
 }
 
 /** onKey handles the keys of a focused message. The list handles the arrow keys. */

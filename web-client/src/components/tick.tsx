@@ -18,9 +18,15 @@ const paths: Record<SendStatus, string> = {
   failed: "M10 3v6.500M10 12.500v.5",
 };
 
-export function Tick({ status }: { readonly status: SendStatus }): JSX.Element {
+interface TickProps {
+  readonly status: SendStatus;
+  /** Says more than the status alone. */
+  readonly label?: string;
+}
+
+export function Tick({ status, label = t().message.status[status] }: TickProps): JSX.Element {
   return (
-    <span class={`tick tick-${status}`} role="img" aria-label={t().message.status[status]} title={t().message.status[status]} data-testid={testids.tick} data-status={status}>
+    <span class={`tick tick-${status}`} role="img" aria-label={label} title={label} data-testid={testids.tick} data-status={status}>
       <svg viewBox="0 0 20 16" width="19" height="15" aria-hidden="true" focusable="false">
         {status === "read" && <rect x="0" y="1" width="19" height="14.500" rx="7" class="tick-fill" />}
         <path d={paths[status]} />

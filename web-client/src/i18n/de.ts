@@ -198,6 +198,7 @@ const de: Catalogue = {
     edit: "Bearbeiten",
     copyLink: "Link zur Nachricht kopieren",
     markUnread: "Ab hier als ungelesen markieren",
+    readBy: (read, of) => `Gelesen von ${read} von ${of}`,
     receipts: "Lesebestätigungen",
     inReplyTo: "Antwort auf",
     quoteEarlier: "Frühere Nachricht",

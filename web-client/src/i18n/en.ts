@@ -209,6 +209,7 @@ export const en = {
     edit: "Edit",
     copyLink: "Copy link to message",
     markUnread: "Mark as unread from here",
+    readBy: (read: number, of: number) => `Read by ${read} of ${of}`,
     receipts: "Read receipts",
     inReplyTo: "In reply to",
     quoteEarlier: "Earlier message",

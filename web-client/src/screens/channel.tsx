@@ -18,6 +18,7 @@ import { openDialog } from "../state/dialog";
 import { failedRead } from "../state/history";
 import { showPresence } from "../state/lifecycle";
 import { connection } from "../state/connection";
+import { requestReaders } from "../state/receipts";
 import { beginVisit } from "../state/reading";
 import { membersShown, showMembers, uncoverMessages } from "../state/members-pane";
 import { navigate } from "../state/route";
@@ -48,6 +49,7 @@ export function ChannelScreen({ state, seq }: ChannelScreenProps): JSX.Element {
   useEffect(() => {
     if (live) {
       void showPresence(state);
+      requestReaders(state).catch(() => undefined);
     }
   }, [state, live]);
   const beside = membersShown.value && state.kind !== "direct";

@@ -4,12 +4,8 @@ import type { Channel, ChannelDetails, ChannelKind, Member, Pending, Role } from
 import { computed, type ReadonlySignal, signal } from "@preact/signals";
 
 import type { LoggedMessage, MessageLog } from "../lib/log";
+import { NO_READERS, type Readers } from "../lib/readers";
 import { nameOf, person } from "./people";
-
-export interface Reached {
-  readonly delivered: number;
-  readonly read: number;
-}
 
 export interface Online {
   readonly count: number;
@@ -45,7 +41,7 @@ export class ChannelState {
   /** The seq after which the "New messages" line is drawn; undefined means no line. */
   readonly newAfter = signal<number | undefined>(undefined);
   readonly pending = signal<readonly Pending[]>([]);
-  readonly reached = signal<Reached>({ delivered: 0, read: 0 });
+  readonly readers = signal<Readers>(NO_READERS);
   readonly typists = signal<readonly string[]>([]);
   readonly online = signal<Online>({ count: 0, users: new Set() });
   /** The message to which the next message replies. */
@@ -78,6 +74,11 @@ export class ChannelState {
 
   get role(): Role {
     return this.details.value?.role ?? "member";
+  }
+
+  /** The number of other members. */
+  get others(): number {
+    return this.kind === "direct" ? 1 : Math.max(0, (this.details.value?.member_count ?? 1) - 1);
   }
 
   /** Whether this user may change the channel and add and remove members. */

@@ -14,7 +14,7 @@ import { reaches } from "../lib/seen";
 import type { ChannelState } from "./channel-state";
 import { sdk } from "./client";
 import { learn } from "./people";
-import { myID } from "./me";
+import { requestReaders } from "./receipts";
 import { showError } from "./toasts";
 
 const PAGE = 60; // messages per request
@@ -151,7 +151,8 @@ async function read(
     state.log.value = reader.buffered.reduce(apply, merged);
     reader.knownSeq = Math.max(reader.knownSeq, lastSeq(state.log.peek() ?? EMPTY));
     if (side === "whole") {
-      requestReceipts(state);
+      // If this fails, the ticks stay as they are until the next receipt.
+      requestReaders(state).catch(() => undefined);
     }
   } catch (error) {
     reader.notBefore = Date.now() + RETRY_DELAY_MS;
@@ -212,15 +213,5 @@ export function reloadAfter(state: ChannelState, seq: number): void {
   state.log.value = cutAfter(log, seq);
   if (log.atNewest) {
     void openNewest(state, true);
-  }
-}
-
-/** Receipts are not replayed, so they are requested after a page has been read. */
-function requestReceipts(state: ChannelState): void {
-  const me = myID();
-  const own = (state.log.peek()?.messages ?? []).filter((m) => m.sender_id === me && m.deleted_at === null);
-  if (own.length > 0) {
-    // If the request fails, the ticks stay as they are until the next receipt.
-    state.handle.askReached(own.map((m) => ({ id: m.id, seq: m.seq }))).catch(() => undefined);
   }
 }

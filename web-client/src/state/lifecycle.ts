@@ -4,6 +4,7 @@ import type { ChannelEvent, EndReason } from "@parley/client";
 import { batch } from "@preact/signals";
 
 import { t } from "../i18n";
+import { withCounts, withoutMember, withPosition } from "../lib/readers";
 import { announce } from "./announcements";
 import type { ChannelState } from "./channel-state";
 import { channels, channelsLoaded, ensureChannel, forgetChannels, groupsVersion, loadChannels, loadMembers, openState, refreshDetails, removeChannel } from "./channels";
@@ -80,10 +81,16 @@ export function begin(userID: string, onEnd: (reason: EndReason) => void): void 
         syncCounts(state);
       }
     }),
-    client.on("reached", ({ channel, delivered, read }) => {
-      const state = known(channel.id);
+    client.on("receipt", ({ channel_id, user_id, delivered_seq, read_seq }) => {
+      const state = known(channel_id);
+      if (state !== undefined && user_id !== userID) {
+        state.readers.value = withPosition(state.readers.peek(), user_id, delivered_seq, read_seq);
+      }
+    }),
+    client.on("receiptCounts", ({ channel_id, seq, delivered_count, read_count, member_count }) => {
+      const state = known(channel_id);
       if (state !== undefined) {
-        state.reached.value = { delivered, read };
+        state.readers.value = withCounts(state.readers.peek(), seq, delivered_count, read_count, member_count);
       }
     }),
     client.on("typing", ({ channel_id }) => {
@@ -167,6 +174,9 @@ function handleEvent(state: ChannelState, event: ChannelEvent): void {
     case "member_joined":
     case "member_left":
       learn(event.user_id, { username: event.username });
+      if (event.type === "member_left") {
+        state.readers.value = withoutMember(state.readers.peek(), event.user_id);
+      }
       handleMembership(state, event.type === "member_joined" ? 1 : -1);
       return;
     default:
