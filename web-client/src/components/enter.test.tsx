@@ -13,7 +13,7 @@ import { EditField } from "./edit-field";
 
 vi.mock("../state/client", () => ({
   dropClient: () => undefined,
-  sdk: () => ({ limits: undefined, rest: { listMessages: () => new Promise(() => undefined), getUser: () => new Promise(() => undefined) } }),
+  sdk: () => ({ limits: undefined, rest: { listMessages: () => new Promise(() => undefined), getProfiles: () => Promise.resolve({ items: [] }) } }),
 }));
 const opened = vi.hoisted(() => vi.fn());
 vi.mock("../state/route", async (original) => ({ ...(await original<object>()), openChannel: opened }));

@@ -20,7 +20,7 @@ vi.mock("./client", () => ({
         new Promise<{ items: readonly Message[] }>((resolve, reject) => {
           asked.push({ query, answer: (items) => resolve({ items }), fail: () => reject(new Error("refused")) });
         }),
-      getUser: () => new Promise(() => undefined),
+      getProfiles: () => Promise.resolve({ items: [] }),
     },
   }),
 }));

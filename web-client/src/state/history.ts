@@ -13,7 +13,7 @@ import { apply, cutAfter, EMPTY, extend, firstSeq, lastSeq, type MessageLog, pre
 import { reaches } from "../lib/seen";
 import type { ChannelState } from "./channel-state";
 import { sdk } from "./client";
-import { learn } from "./people";
+import { knowNames, learn } from "./people";
 import { requestReaders } from "./receipts";
 import { showError } from "./toasts";
 
@@ -146,6 +146,10 @@ async function read(
     }
     for (const m of page) {
       learn(m.sender_id, m.sender_deleted === true ? { deleted: true } : { username: m.sender_name });
+    }
+    await knowNames(page.map((m) => m.sender_id));
+    if (generation !== reader.generation) {
+      return;
     }
     const merged = merge(state.log.peek() ?? EMPTY, page);
     state.log.value = reader.buffered.reduce(apply, merged);

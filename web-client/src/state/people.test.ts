@@ -1,10 +1,53 @@
 // @vitest-environment happy-dom
-import { describe, expect, it } from "vitest";
+import { beforeEach, describe, expect, it, vi } from "vitest";
 
-import { hasNamesake, learn, learnMember, person } from "./people";
+import { forgetPeople, hasNamesake, knowNames, learn, learnMember, person, requestProfile } from "./people";
 
 const member = (id: string, username: string, name: string): void => learnMember({ user_id: id, username, display_name: name });
 const ambiguous = (id: string): boolean => hasNamesake(person(id).value);
+
+const getProfiles = vi.hoisted(() => vi.fn());
+vi.mock("./client", () => ({ sdk: () => ({ rest: { getProfiles } }) }));
+
+const user = (id: string): object => ({ id, username: id, display_name: `Name of ${id}`, bio: "", avatar_url: "", created_at: "", deleted: false });
+
+describe("knowNames", () => {
+  beforeEach(() => {
+    forgetPeople();
+    getProfiles.mockReset();
+    getProfiles.mockImplementation(({ ids }: { readonly ids: readonly string[] }) => Promise.resolve({ items: ids.map(user) }));
+  });
+
+  it("requests all names at once, and each only once", async () => {
+    requestProfile("a");
+    await knowNames(["b", "a", "c", "b"]);
+    expect(getProfiles.mock.calls).toEqual([[{ ids: ["a", "b", "c"] }]]);
+    expect(person("b").value.displayName).toBe("Name of b");
+    await knowNames(["a", "c"]);
+    expect(getProfiles).toHaveBeenCalledTimes(1);
+  });
+
+  it("splits what does not fit into one request", async () => {
+    await knowNames(Array.from({ length: 130 }, (_, i) => `u${i}`));
+    expect(getProfiles.mock.calls.map(([{ ids }]) => (ids as string[]).length)).toEqual([100, 30]);
+  });
+
+  it("requests names again after a failure", async () => {
+    getProfiles.mockRejectedValueOnce(new Error("offline"));
+    await knowNames(["a"]);
+    await knowNames(["a"]);
+    expect(person("a").value.displayName).toBe("Name of a");
+  });
+
+  it("does not wait for a server that does not respond", async () => {
+    vi.useFakeTimers();
+    getProfiles.mockReturnValue(new Promise(() => undefined));
+    const known = knowNames(["a"]);
+    await vi.advanceTimersByTimeAsync(1000);
+    await known;
+    vi.useRealTimers();
+  });
+});
 
 describe("hasNamesake", () => {
   it("is true for both users with one display name, however its letters are encoded", () => {

@@ -18,15 +18,15 @@ export interface Person {
 }
 
 const people = new Map<string, Signal<Person>>();
-const requested = new Set<string>();
-const queue: string[] = [];
-let openRequests = 0;
+/** The profiles that have been requested; each promise ends when the response has arrived. */
+const requested = new Map<string, Promise<void>>();
+/** The next request for profiles; it contains all that are requested before it is sent. */
+let next: { readonly ids: string[]; readonly sent: Promise<void> } | undefined;
 
-/**
- * MAX_REQUESTS is the maximum number of concurrent profile requests. The first page of a channel
- * may have fifty authors.
- */
-const MAX_REQUESTS = 4;
+/** MAX_IDS is the maximum number of profiles per request. */
+const MAX_IDS = 100;
+/** MAX_NAME_WAIT_MS limits how long messages wait for the names of their authors. */
+const MAX_NAME_WAIT_MS = 1000;
 
 export function person(id: string): Signal<Person> {
   let known = people.get(id);
@@ -109,46 +109,58 @@ export function nameOf(p: Person, fallback = t().common.someone): string {
  * neither the picture nor the display name.
  */
 export function requestProfile(id: string): void {
-  if (!requested.has(id)) {
-    requested.add(id);
-    queue.push(id);
-    void requestNext();
+  if (requested.has(id)) {
+    return;
+  }
+  if (next === undefined || next.ids.length >= MAX_IDS) {
+    const ids: string[] = [];
+    next = { ids, sent: Promise.resolve().then(() => loadProfiles(ids)) };
+  }
+  next.ids.push(id);
+  requested.set(id, next.sent);
+}
+
+async function loadProfiles(ids: readonly string[]): Promise<void> {
+  if (next?.ids === ids) {
+    next = undefined;
+  }
+  try {
+    (await sdk().rest.getProfiles({ ids })).items.forEach(learnUser);
+  } catch {
+    // A missing name or picture is not worth an error message. It is requested again when it is
+    // needed again.
+    ids.forEach((id) => requested.delete(id));
   }
 }
 
-async function requestNext(): Promise<void> {
-  if (openRequests >= MAX_REQUESTS) {
-    return;
-  }
-  const id = queue.shift();
-  if (id === undefined) {
-    return;
-  }
-  openRequests++;
-  try {
-    learnUser(await sdk().rest.getUser(id));
-  } catch {
-    // A missing picture does not justify an error message; it is requested again when the page is
-    // reloaded.
-  } finally {
-    openRequests--;
-    void requestNext();
-  }
+/**
+ * knowNames waits until the names of these users are known, so that they do not change while they
+ * are read. It does not wait long.
+ */
+export async function knowNames(ids: Iterable<string>): Promise<void> {
+  const users = new Set(ids);
+  users.forEach(requestProfile);
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const waited = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, MAX_NAME_WAIT_MS);
+  });
+  await Promise.race([waited, Promise.all([...users].map((id) => requested.get(id)))]);
+  clearTimeout(timer);
 }
 
 export function learnUser(user: User): void {
-  requested.add(user.id);
+  requested.set(user.id, Promise.resolve());
   learn(user.id, { username: user.username, displayName: user.display_name, avatarURL: user.avatar_url, deleted: user.deleted });
 }
 
 /** learnMe records this user's own profile, which is part of the session. */
 export function learnMe(me: Me): void {
-  requested.add(me.id);
+  requested.set(me.id, Promise.resolve());
   learn(me.id, { username: me.username, displayName: me.display_name, avatarURL: me.avatar_url });
 }
 
 export function forgetPeople(): void {
   people.clear();
   requested.clear();
-  queue.length = 0;
+  next = undefined;
 }
