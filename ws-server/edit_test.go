@@ -266,7 +266,11 @@ func TestChange_editWindow(t *testing.T) {
 	old := chat.NewEventID()
 	w.exec(`insert into messages (channel_id, seq, id, kind, sender_id, body, sent_at) values ($1, 1000, $2, $3, $4, 'x', now() - interval '25 hours')`,
 		c.UUID, old.UUID, string(event.Message), ann.ID.UUID)
-	wantCode(t, "a day and an hour old", edit(t, a, c, old, "x"), "forbidden")
+	refused := edit(t, a, c, old, "x")
+	wantCode(t, "a day and an hour old", refused, "forbidden")
+	if want := "A message can be edited only within 24 hours of being sent."; refused.Message != want {
+		t.Errorf("message %q, want %q", refused.Message, want)
+	}
 }
 
 // Idempotency is checked first: a retry of an acknowledged frame gets the same ack, no matter what

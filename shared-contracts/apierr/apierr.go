@@ -129,10 +129,10 @@ var wire = map[Code]struct{ http, close int }{
 	SessionRevoked:     {401, 4509},
 }
 
-// Of returns err as an Error. An err that is not one becomes an Internal error, and its text is not
-// shown to the client.
+// Of returns err as an Error that may be shown to a client. An err that is not an Error becomes an
+// Internal error. The text of an Internal error is never shown: it is only in Err, for the log.
 func Of(err error) *Error {
-	if e, ok := errors.AsType[*Error](err); ok {
+	if e, ok := errors.AsType[*Error](err); ok && e.Code != Internal {
 		if _, known := wire[e.Code]; known {
 			return e
 		}

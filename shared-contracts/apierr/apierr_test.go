@@ -81,6 +81,7 @@ func TestOf(t *testing.T) {
 		{"foreign", errors.New("dial tcp 10.0.0.7: refused"), apierr.Internal, ""},
 		{"unknown code", apierr.New("made_up", "host 10.0.0.7"), apierr.Internal, ""},
 		{"no code", &apierr.Error{Message: "host 10.0.0.7"}, apierr.Internal, ""},
+		{"internal", apierr.New(apierr.Internal, "The script on 10.0.0.7 returned no seq."), apierr.Internal, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			e := apierr.Of(tt.err)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"parley.chat/internal/platform/token"
+	"parley.chat/shared-contracts/apierr"
 )
 
 const keysUsage = `
@@ -29,7 +30,7 @@ func keys(stdout io.Writer, args []string, dir string, ttl time.Duration) error 
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(stdout, "%s will start signing in %v\n", key.ID, token.Settle)
+		fmt.Fprintf(stdout, "%s will start signing in %s\n", key.ID, apierr.Duration(token.Settle))
 		return nil
 	case "prune":
 		gone, err := token.Prune(dir, ttl)

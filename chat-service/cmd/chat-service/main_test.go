@@ -112,7 +112,7 @@ func TestRun_keys(t *testing.T) {
 		}, &out, io.Discard)
 		return out.String(), err
 	}
-	if out, err := keys("rotate"); err != nil || !strings.Contains(out, "will start signing in 3m0s") {
+	if out, err := keys("rotate"); err != nil || !strings.Contains(out, "will start signing in 3 minutes") {
 		t.Errorf("rotate = %q, %v", out, err)
 	}
 	if out, err := keys("list"); err != nil || strings.Count(out, "\n") != 3 || !strings.Contains(out, " signs ") || !strings.Contains(out, " settling ") {

@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"parley.chat/client"
 	"parley.chat/shared-contracts/apierr"
@@ -124,7 +125,7 @@ func describe(err error) error {
 	case e.Code == apierr.Unauthenticated:
 		return errors.New("the session has ended: log in again, with -as NAME")
 	case e.RetryAfter > 0:
-		return fmt.Errorf("%s (retry in %v)", e.Message, e.RetryAfter)
+		return fmt.Errorf("%s (retry in %s)", e.Message, apierr.Duration(e.RetryAfter.Round(100*time.Millisecond)))
 	default:
 		return errors.New(e.Message)
 	}

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"parley.chat/client"
+	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
@@ -48,7 +50,7 @@ func (s *screen) connection(e client.Connection) {
 	case client.Online:
 		s.note("online")
 	case client.Offline:
-		s.note("offline, retrying in %v (%v)", e.Wait.Round(1e8), e.Err)
+		s.note("offline, retrying in %s (%v)", apierr.Duration(e.Wait.Round(100*time.Millisecond)), e.Err)
 	}
 }
 

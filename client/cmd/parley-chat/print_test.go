@@ -75,7 +75,7 @@ func TestShow(t *testing.T) {
 	}{
 		{"connecting", client.Connection{State: client.Connecting}, ""},
 		{"online", client.Connection{State: client.Online}, "  · online\n"},
-		{"offline", client.Connection{State: client.Offline, Wait: 1234 * time.Millisecond, Err: errors.New("reset")}, "  · offline, retrying in 1.2s (reset)\n"},
+		{"offline", client.Connection{State: client.Offline, Wait: 1234 * time.Millisecond, Err: errors.New("reset")}, "  · offline, retrying in 1.2 seconds (reset)\n"},
 		{"sent", status(event.Message, client.Sent, nil), "  · ✓ 7\n"},
 		{"delivered", status(event.Message, client.Delivered, nil), "  · ✓✓ 7\n"},
 		{"read", status(event.Message, client.Read, nil), "  · ✓✓ 7 read\n"},

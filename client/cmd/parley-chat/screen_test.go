@@ -297,9 +297,9 @@ func TestRun_flags(t *testing.T) {
 func TestDescribe(t *testing.T) {
 	t.Parallel()
 	for want, err := range map[string]error{
-		"reset by peer":      errors.New("reset by peer"),
-		"too long":           fmt.Errorf("post: %w", apierr.New(apierr.TooLarge, "too long")),
-		"wait (retry in 3s)": &client.Error{Code: apierr.RateLimited, Message: "wait", RetryAfter: 3 * time.Second},
+		"reset by peer":             errors.New("reset by peer"),
+		"too long":                  fmt.Errorf("post: %w", apierr.New(apierr.TooLarge, "too long")),
+		"wait (retry in 3 seconds)": &client.Error{Code: apierr.RateLimited, Message: "wait", RetryAfter: 3 * time.Second},
 		"the session has ended: log in again, with -as NAME": apierr.New(apierr.Unauthenticated, "token expired"),
 	} {
 		if got := describe(err).Error(); got != want {

@@ -74,7 +74,8 @@ func (l *Limiter) Take(ctx context.Context, uses ...Use) ([]State, error) {
 		if refused == nil || a.retry > refused.RetryAfter {
 			refused = &apierr.Error{
 				Code: apierr.RateLimited, RetryAfter: a.retry,
-				Message: fmt.Sprintf("The rate limit %q is used up (%s). Please try again later.", states[i].Kind, states[i].Rate),
+				Message: fmt.Sprintf("The rate limit %q is used up (%d in %s). Please try again later.",
+					states[i].Kind, states[i].Rate.Count, apierr.Duration(states[i].Rate.Per)),
 			}
 		}
 	}

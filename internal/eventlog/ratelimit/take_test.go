@@ -47,6 +47,9 @@ func TestTake_countsOverAllInstances(t *testing.T) {
 	if n != 7 || len(left) != 1 || left[0].Left != 0 || left[0].Rate.Count != 7 {
 		t.Errorf("%d granted, %+v", n, left)
 	}
+	if want := `The rate limit "create" is used up (7 in 1 hour). Please try again later.`; apierr.Of(err).Message != want {
+		t.Errorf("message %q, want %q", apierr.Of(err).Message, want)
+	}
 	wait := apierr.Of(err).RetryAfter
 	if each := time.Hour / 7; wait <= each/2 || wait > each+time.Second || left[0].Reset != wait {
 		t.Errorf("wait %s, reset %s, want about %s", wait, left[0].Reset, each)

@@ -153,10 +153,10 @@ func runAll(ctx context.Context, checks []Check) []error {
 			select {
 			case results[i] = <-done:
 			case <-ctx.Done():
-				results[i] = &StateError{Reason: fmt.Sprintf("no answer within %v", checkTimeout), Err: context.DeadlineExceeded}
+				results[i] = &StateError{Reason: fmt.Sprintf("no answer within %d seconds", checkTimeout/time.Second), Err: context.DeadlineExceeded}
 			}
 			if ctx.Err() != nil && errors.Is(results[i], context.DeadlineExceeded) {
-				results[i] = &StateError{Reason: fmt.Sprintf("no answer within %v", checkTimeout), Err: results[i]}
+				results[i] = &StateError{Reason: fmt.Sprintf("no answer within %d seconds", checkTimeout/time.Second), Err: results[i]}
 			}
 		})
 	}

@@ -115,7 +115,7 @@ func TestReadyHandler_slowChecks(t *testing.T) {
 		if took := time.Since(begin); took != 2*time.Second {
 			t.Errorf("took %v, want 2s", took)
 		}
-		if got, want := w.Body.String(), `{"status":"unavailable","checks":{"hangs":{"status":"failed","reason":"no answer within 2s"},"heeds":{"status":"failed","reason":"no answer within 2s"},"slow":{"status":"ok"}}}`+"\n"; got != want {
+		if got, want := w.Body.String(), `{"status":"unavailable","checks":{"hangs":{"status":"failed","reason":"no answer within 2 seconds"},"heeds":{"status":"failed","reason":"no answer within 2 seconds"},"slow":{"status":"ok"}}}`+"\n"; got != want {
 			t.Errorf("readyz = %s, want %s", got, want)
 		}
 	})

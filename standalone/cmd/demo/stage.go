@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"parley.chat/client"
+	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 )
 
@@ -94,8 +95,8 @@ func (s *stage) pace(count int) string {
 	if s.slow = took >= 5*time.Second; !s.slow {
 		return ""
 	}
-	return fmt.Sprintf("  This instance lets a user send %d messages in %d s, so this takes about %v. To be quicker: demo -own, or\n"+
-		"  demo -n 40, or start the instance with RATE_LIMIT=off.", l.RateMessages, l.RateSeconds, took)
+	return fmt.Sprintf("  This instance lets a user send %d messages in %d s, so this takes about %s. To be quicker: demo -own, or\n"+
+		"  demo -n 40, or start the instance with RATE_LIMIT=off.", l.RateMessages, l.RateSeconds, apierr.Duration(took))
 }
 
 // perform plays the script: it sends each line once the other user has received the previous one.

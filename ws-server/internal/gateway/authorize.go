@@ -39,7 +39,7 @@ func (c *client) authorize(e *frame.Event) error {
 func (c *client) authorizeReply(ctx context.Context, e *frame.Event) error {
 	_, err := c.g.findMessage(ctx, e.ChannelID, *e.ReplyTo)
 	if apierr.CodeOf(err) == apierr.NotFound {
-		return apierr.InvalidField(apierr.InvalidBody, "reply_to", "must be a message of this channel")
+		return apierr.InvalidField(apierr.InvalidBody, "reply_to", "must be a message in this channel")
 	}
 	return err
 }
@@ -55,7 +55,7 @@ func (c *client) authorizeEdit(ctx context.Context, e *frame.Event) error {
 	case t.sender != c.user:
 		return apierr.New(apierr.Forbidden, "Only the sender of a message may edit it.")
 	case window > 0 && time.Since(t.sentAt) > window:
-		return apierr.New(apierr.Forbidden, "A message may only be edited within %s after it was sent.", window)
+		return apierr.New(apierr.Forbidden, "A message can be edited only within %s of being sent.", apierr.Duration(window))
 	}
 	switch deleted, err := c.g.isDeleted(ctx, e.ChannelID, *e.MessageID, t); {
 	case err != nil:

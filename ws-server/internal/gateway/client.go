@@ -47,7 +47,7 @@ type client struct {
 	badFrames         int          // bad frames in a row; used only by the reader
 	frameBucket       tokenBucket  // limits all frames; used only by the reader
 	controlBucket     tokenBucket  // limits control frames; used only by the reader
-	freeSubscriptions int          // number of subscriptions that remain free of charge; used only by the reader
+	freeSubscriptions int          // number of further subscriptions that do not count as frames; used only by the reader
 	counted           bool         // counts toward the instance's limit; guarded by g.mu
 	addr              netip.Addr   // the client address whose limit it counts toward, if addresses are limited; guarded by g.mu
 
@@ -187,7 +187,7 @@ func (c *client) awaitAuth() bool {
 	}
 	kind, data, err := c.ws.ReadMessage()
 	if err != nil {
-		return closeWith(apierr.New(apierr.Unauthenticated, "No auth frame was received within %s.", authTimeout))
+		return closeWith(apierr.New(apierr.Unauthenticated, "No auth frame was received within %s.", apierr.Duration(authTimeout)))
 	}
 	if err := c.ws.SetReadDeadline(time.Time{}); err != nil {
 		return false
