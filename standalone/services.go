@@ -115,8 +115,8 @@ func consumerName(cfg Config) (string, error) {
 // service, so that two services may use the same metric name.
 func subregistry(reg *prometheus.Registry, service string) (*prometheus.Registry, error) {
 	sub := prometheus.NewRegistry()
-	labelled := prometheus.WrapRegistererWith(prometheus.Labels{"service": service}, reg)
-	if err := labelled.Register(unchecked{sub}); err != nil {
+	labeled := prometheus.WrapRegistererWith(prometheus.Labels{"service": service}, reg)
+	if err := labeled.Register(unchecked{sub}); err != nil {
 		return nil, fmt.Errorf("register the metrics of %s: %w", service, err)
 	}
 	return sub, nil

@@ -30,7 +30,7 @@ type person struct {
 	tab  context.Context
 
 	variant variant
-	colours string // the system's color scheme
+	colors  string // the system's color scheme
 
 	mu       sync.Mutex // guards the fields below: Chromium's goroutine writes, the test reads
 	offline  bool       // whether failures are expected at the moment
@@ -53,7 +53,7 @@ func (p *person) another() *person {
 
 func (w *world) window(in context.Context, name string, options ...chromedp.ContextOption) *person {
 	w.t.Helper()
-	p := &person{w: w, t: w.t, name: name, variant: variantOf(w.t), colours: "light", bytes: map[network.RequestID]float64{}}
+	p := &person{w: w, t: w.t, name: name, variant: variantOf(w.t), colors: "light", bytes: map[network.RequestID]float64{}}
 	tab, end := chromedp.NewContext(in, append(options, chromedp.WithListener(p.watch))...)
 	p.tab = tab
 	// The first call creates the tab, which lives as long as its context.
@@ -292,7 +292,7 @@ func (p *person) resize(width, height int64) {
 // scheme sets the system's color scheme to light or dark.
 func (p *person) scheme(name string) {
 	p.t.Helper()
-	p.colours = name
+	p.colors = name
 	p.emulate()
 	p.painted()
 }
@@ -312,7 +312,7 @@ func (p *person) emulate() {
 		motion = "reduce"
 	}
 	command(p, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
-		{Name: "prefers-color-scheme", Value: p.colours}, {Name: "prefers-reduced-motion", Value: motion},
+		{Name: "prefers-color-scheme", Value: p.colors}, {Name: "prefers-reduced-motion", Value: motion},
 	}})
 }
 

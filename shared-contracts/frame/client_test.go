@@ -217,7 +217,7 @@ func TestDecode_endsAtInvalidJSON(t *testing.T) {
 }
 
 func TestDecode_ignoresUnknownFields(t *testing.T) {
-	got := decode(`{"type":"ping","ref":"9","colour":{"red":[1,2]},"body2":null}`)
+	got := decode(`{"type":"ping","ref":"9","color":{"red":[1,2]},"body2":null}`)
 	if len(got) != 1 || got[0].err != nil || got[0].c.Type != frame.Ping {
 		t.Errorf("%+v", got)
 	}

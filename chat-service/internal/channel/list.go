@@ -164,7 +164,7 @@ func (s *Service) list(ctx context.Context, l listing) ([]api.Channel, *position
 		last := rows[len(rows)-1]
 		next = &position{last.SortName, last.ID}
 	}
-	sums, err := s.summarise(ctx, l.user, rows)
+	sums, err := s.summarize(ctx, l.user, rows)
 	return sums, next, err
 }
 
@@ -183,7 +183,7 @@ func (s *Service) get(ctx context.Context, channel chat.ChannelID, user chat.Use
 			}
 			continue
 		}
-		sums, err := s.summarise(ctx, user, rows)
+		sums, err := s.summarize(ctx, user, rows)
 		if err != nil {
 			return api.Channel{}, err
 		}
@@ -197,8 +197,8 @@ func (s *Service) Get(ctx context.Context, channel chat.ChannelID, user chat.Use
 	return s.get(ctx, channel, user)
 }
 
-// summarise adds the heads of the channels, the user's read positions and the unread counts.
-func (s *Service) summarise(ctx context.Context, user chat.UserID, rows []listed) ([]api.Channel, error) {
+// summarize adds the heads of the channels, the user's read positions and the unread counts.
+func (s *Service) summarize(ctx context.Context, user chat.UserID, rows []listed) ([]api.Channel, error) {
 	sums := make([]api.Channel, len(rows))
 	if len(rows) == 0 {
 		return sums, nil

@@ -73,7 +73,7 @@ func TestHasher_isBounded(t *testing.T) {
 	}
 	cancel()
 	if err := <-waits; !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled caller got %v", err)
+		t.Errorf("canceled caller got %v", err)
 	}
 	h.queue.leave()
 	if _, err := h.Hash(t.Context(), Source{}, "free again"); err != nil {

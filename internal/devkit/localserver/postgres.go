@@ -36,11 +36,12 @@ const (
 type PostgresOptions struct {
 	Bin     string // required: the folder of postgres and initdb, from Find
 	DataDir string // required; created on first use. Two servers never share one.
-	// RunAs is the user that the server runs as if this process is root, because PostgreSQL refuses
-	// to run as root. Default: the owner of an existing data directory, else postgres, else nobody.
+	// RunAs is the user that runs the server when this process runs as root, because PostgreSQL
+	// refuses to run as root. Default: the owner of an existing data directory, else postgres, else
+	// nobody.
 	RunAs string
-	// Durable makes the data survive a power failure. Without it a crash of the machine, though not
-	// of a process, may destroy the database: only for tests.
+	// Durable makes the data survive a power failure. Without it, a crash of the machine (but not
+	// of a process) may destroy the database, so only tests may leave it unset.
 	Durable  bool
 	Settings map[string]string // further server settings; they take precedence
 	Log      io.Writer         // the server's own log; default none
@@ -94,8 +95,8 @@ func (p *Postgres) place(ctx context.Context) error {
 	// The server's user may be unable to enter a folder like /root. Data that is already elsewhere
 	// stays there.
 	elsewhere := filepath.Join("/var/lib/parley", shortHash(dir))
-	if initialised(elsewhere) && !initialised(dir) || !p.account.canReach(dir) {
-		p.opts.Logger.InfoContext(ctx, "postgresql data stored elsewhere: its user cannot access DATA_DIR",
+	if initialized(elsewhere) && !initialized(dir) || !p.account.canReach(dir) {
+		p.opts.Logger.InfoContext(ctx, "postgresql data stored elsewhere: the server's user cannot access DATA_DIR",
 			"data_dir", dir, "kept_in", elsewhere, "user", p.account.name)
 		p.dataDir = elsewhere
 		if !p.account.canReach(elsewhere) {
@@ -112,7 +113,7 @@ func (p *Postgres) chooseAccount(dir string) (account, error) {
 	if p.opts.RunAs != "" {
 		return lookup(p.opts.RunAs)
 	}
-	if info, err := os.Stat(dir); err == nil && initialised(dir) {
+	if info, err := os.Stat(dir); err == nil && initialized(dir) {
 		if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Uid != 0 {
 			return as(int(stat.Uid), int(stat.Gid), "uid "+strconv.Itoa(int(stat.Uid))), nil
 		}
@@ -120,8 +121,8 @@ func (p *Postgres) chooseAccount(dir string) (account, error) {
 	return lookup("postgres", "nobody")
 }
 
-// initialised reports whether dir contains a database cluster.
-func initialised(dir string) bool {
+// initialized reports whether dir contains a database cluster.
+func initialized(dir string) bool {
 	_, err := os.Stat(filepath.Join(dir, "PG_VERSION"))
 	return err == nil
 }
@@ -170,7 +171,7 @@ func (p *Postgres) Start(ctx context.Context) error {
 // prepare creates the cluster if there is none, and removes the remains of a killed server. The
 // lock is held.
 func (p *Postgres) prepare(ctx context.Context) error {
-	if !initialised(p.dataDir) {
+	if !initialized(p.dataDir) {
 		if err := p.initdb(ctx); err != nil {
 			return err
 		}
@@ -259,7 +260,8 @@ func (p *Postgres) matchVersion(ctx context.Context) error {
 
 // clearPidFile removes a postmaster.pid that a killed server left behind. PostgreSQL mistakes any
 // live process that has since got the same pid (common in containers) for its former self. Our lock
-// proves that no server of ours is alive; a server that was started by hand is checked for.
+// proves that no server of ours is alive. clearPidFile also checks for a server that was started by
+// hand.
 func (p *Postgres) clearPidFile(ctx context.Context) error {
 	path := filepath.Join(p.dataDir, "postmaster.pid")
 	content, err := os.ReadFile(path)

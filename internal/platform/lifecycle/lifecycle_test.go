@@ -98,7 +98,7 @@ func TestRun_firstErrorStopsAll(t *testing.T) {
 		name   string
 		result error
 		want   error
-	}{{"error", broken, broken}, {"nil", nil, lifecycle.ErrStoppedByItself}, {"cancelled by somebody else", context.Canceled, context.Canceled}} {
+	}{{"error", broken, broken}, {"nil", nil, lifecycle.ErrStoppedByItself}, {"canceled by somebody else", context.Canceled, context.Canceled}} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var d diary

@@ -50,12 +50,12 @@ var (
 // Messages for a service to log when a token is not valid yet, and when a token is valid again
 // after that.
 const (
-	ClockBehind = "tokens are not valid yet by the clock of this machine: synchronise the clocks of all machines (NTP)"
+	ClockBehind = "tokens are not valid yet by the clock of this machine: synchronize the clocks of all machines (NTP)"
 	ClockRight  = "tokens are valid by the clock of this machine again"
 )
 
 // ErrUnknownKey is returned by a KeySource if no key has the given kid.
-var ErrUnknownKey = errors.New("no key of this id")
+var ErrUnknownKey = errors.New("no key has this id")
 
 // Claims is what a token states about its bearer.
 type Claims struct {

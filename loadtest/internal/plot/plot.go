@@ -16,7 +16,7 @@ type Line struct {
 	Name   string
 	X, Y   []float64
 	Dashed bool
-	Colour int // related lines, such as two quantiles of a figure, have the same color
+	Color  int // related lines, such as two quantiles of a figure, have the same color
 }
 
 // Chart is a set of lines with the same axes.
@@ -38,9 +38,9 @@ const (
 	noteHeight    = 16
 )
 
-// colours can be distinguished on light and dark backgrounds, and by people who cannot tell red
+// colors can be distinguished on light and dark backgrounds, and by people who cannot tell red
 // from green.
-var colours = []string{"#3b82d6", "#e07b1f", "#8a5cc7", "#159b78"}
+var colors = []string{"#3b82d6", "#e07b1f", "#8a5cc7", "#159b78"}
 
 // axis maps values to pixels.
 type axis struct {
@@ -175,19 +175,19 @@ func (c *Chart) line(b *bytes.Buffer, l Line, x, y axis, legend int) {
 		}
 		fmt.Fprintf(&path, "%s%.1f %.1f", verb, x.at(l.X[i]), y.at(l.Y[i]))
 	}
-	colour, dash := colours[l.Colour%len(colours)], ""
+	color, dash := colors[l.Color%len(colors)], ""
 	if l.Dashed {
 		dash = ` stroke-dasharray="6 4"`
 	}
-	fmt.Fprintf(b, `<path d="%s" stroke="%s"%s/>`, path.String(), colour, dash)
+	fmt.Fprintf(b, `<path d="%s" stroke="%s"%s/>`, path.String(), color, dash)
 	for i := range l.X {
 		if !c.LogY || l.Y[i] > 0 {
-			fmt.Fprintf(b, `<circle cx="%.1f" cy="%.1f" r="3" fill="%s"><title>%s</title></circle>`, x.at(l.X[i]), y.at(l.Y[i]), colour,
+			fmt.Fprintf(b, `<circle cx="%.1f" cy="%.1f" r="3" fill="%s"><title>%s</title></circle>`, x.at(l.X[i]), y.at(l.Y[i]), color,
 				html.EscapeString(fmt.Sprintf("%s: %s at %s", l.Name, Short(l.Y[i]), Short(l.X[i]))))
 		}
 	}
 	fmt.Fprintf(b, `<path d="M%d %dh24" stroke="%s"%s/><text x="%d" y="%d">%s</text>`+"\n",
-		width-right+14, legend-4, colour, dash, width-right+44, legend, html.EscapeString(l.Name))
+		width-right+14, legend-4, color, dash, width-right+44, legend, html.EscapeString(l.Name))
 }
 
 // Short formats a number for people, for example 1200000 as 1.2 M.

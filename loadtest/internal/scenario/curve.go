@@ -141,7 +141,7 @@ func DrawCurves(results []*Result) []byte {
 		Notes: []string{"Measured on two cores that the generator, Redis and PostgreSQL share with the gateway."},
 	}
 	for i, name := range []string{fanoutCurve, ingestCurve} {
-		p50, p99, highest := plot.Line{Colour: i}, plot.Line{Colour: i, Dashed: true}, 0.0
+		p50, p99, highest := plot.Line{Color: i}, plot.Line{Color: i, Dashed: true}, 0.0
 		for at := range parts {
 			points := pointsAt(results, name, at)
 			if len(points) == 0 {

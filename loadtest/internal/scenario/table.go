@@ -122,7 +122,7 @@ func DrawTable(r *Result) []byte {
 		if len(points) == 0 {
 			continue
 		}
-		rate, p50, p99 := plot.Line{Name: name, Colour: i}, plot.Line{Name: name + " p50", Colour: i}, plot.Line{Name: name + " p99", Colour: i, Dashed: true}
+		rate, p50, p99 := plot.Line{Name: name, Color: i}, plot.Line{Name: name + " p50", Color: i}, plot.Line{Name: name + " p99", Color: i, Dashed: true}
 		for _, p := range points {
 			rate.X, rate.Y = append(rate.X, p.Load), append(rate.Y, p.Rate)
 			p50.X, p50.Y = append(p50.X, p.Load), append(p50.Y, p.P50)
