@@ -62,7 +62,7 @@ type Config struct {
 	HashConcurrency int `env:"HASH_CONCURRENCY" envDefault:"0" desc:"password hashes computed at the same time; 0: one per CPU"`
 	HashQueue       int `env:"HASH_QUEUE" envDefault:"64" desc:"signups and logins that may wait for a password hash; further ones are refused"`
 
-	AvatarFetch    bool        `env:"AVATAR_FETCH" envDefault:"true" desc:"whether to fetch the pictures that users name and keep small copies; false: refuse them"`
+	AvatarFetch    bool        `env:"AVATAR_FETCH" envDefault:"true" desc:"whether to fetch pictures from the URLs that users specify and keep small copies; false: refuse them"`
 	OpsFor         string      `env:"OPS_FOR" envDefault:"operators" desc:"who may view the pipeline at /ops: operators, first-account (operators, including the first account that signed up) or everybody (every logged-in user)"`
 	MetricsTargets config.List `env:"METRICS_TARGETS" envDefault:"http://localhost:8090/metrics,http://localhost:8091/metrics,http://localhost:8082/metrics" desc:"metrics addresses of all instances of all services, for the pipeline view at /ops"`
 

@@ -71,7 +71,7 @@ func TestCursors(t *testing.T) {
 		foreign := []string{"e30", "bnVsbA", "W10", "eyJiIjoxMH0"}
 		for other, cursor := range cursors {
 			if other != name {
-				foreign = append(foreign, cursor, relabelled(t, cursor, name, cursors[name]))
+				foreign = append(foreign, cursor, relabeled(t, cursor, name, cursors[name]))
 			}
 		}
 		own, err := base64.RawURLEncoding.DecodeString(cursors[name])
@@ -120,9 +120,9 @@ func (w *world) listed(t *testing.T, path string, by user) (p listPage) {
 	return p
 }
 
-// relabelled forges a cursor for list that contains the position from another list's cursor. If
+// relabeled forges a cursor for list that contains the position from another list's cursor. If
 // both positions have the same fields, it returns own instead.
-func relabelled(t *testing.T, cursor, list, own string) string {
+func relabeled(t *testing.T, cursor, list, own string) string {
 	t.Helper()
 	foreign, mine := fieldsOf(t, cursor), fieldsOf(t, own)
 	if slices.Equal(slices.Sorted(maps.Keys(foreign)), slices.Sorted(maps.Keys(mine))) {

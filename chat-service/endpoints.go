@@ -51,7 +51,7 @@ type (
 	receipts    = receipt.Service
 )
 
-// pictures returns the component that fetches the pictures that users name.
+// pictures returns the component that fetches users' pictures from the URLs that they specify.
 func (s *Service) pictures() account.Pictures {
 	switch {
 	case s.cfg.Pictures != nil:

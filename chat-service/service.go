@@ -50,8 +50,8 @@ const (
 	keyRetention = 3 * keyReloadInterval
 )
 
-// Service is chat-service without its listener. The standalone program mounts Handler on a listener
-// of its own.
+// Service is chat-service without its listener. The standalone program mounts Handler on its own
+// listener.
 type Service struct {
 	cfg      Config
 	log      *slog.Logger

@@ -207,7 +207,7 @@ func (c *Client) Run(ctx context.Context) error {
 	return err
 }
 
-// stay connects again and again, until ctx is done or an error is final.
+// stay connects, and reconnects after each failure, until ctx is done or an error is final.
 func (c *Client) stay(ctx context.Context) error {
 	failures := 0
 	var rejected string // a token that the server did not accept

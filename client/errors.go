@@ -20,13 +20,13 @@ type Error = apierr.Error
 var (
 	// ErrClosed is the result of sends that were still pending when Run returned. They may or may
 	// not have succeeded.
-	ErrClosed = errors.New("client: closed before the answer came")
+	ErrClosed = errors.New("client: closed before the server answered")
 	// ErrFull is returned for a send while MaxPending sends are already waiting.
 	ErrFull = errors.New("client: too many sends are waiting")
 	// ErrUnknown is the result of a send that cannot be repeated safely. It was sent so long ago
 	// that the server no longer recognizes a retry, and not all of the channel's events since then
 	// have been seen.
-	ErrUnknown = errors.New("client: whether it was sent is unknown")
+	ErrUnknown = errors.New("client: it is unknown whether the send succeeded")
 	// ErrOffline is returned by operations that need a connection immediately.
 	ErrOffline = errors.New("client: not connected")
 )

@@ -18,7 +18,8 @@ import (
 	wsserver "parley.chat/ws-server"
 )
 
-// Config holds all settings: its own, and those of the services under their usual names.
+// Config holds all settings: those of this package, and the services' settings under their usual
+// names.
 type Config struct {
 	Addr        string     `env:"ADDR" envDefault:"localhost:8080" desc:"listen address for everything; :8080 makes it reachable from the network"`
 	MetricsAddr string     `env:"METRICS_ADDR" envDefault:"127.0.0.1:0" desc:"listen address of /metrics; by default a free loopback port, for the operator's page"`

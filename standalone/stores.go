@@ -37,9 +37,9 @@ type stores struct {
 	redis                 *localserver.Redis
 }
 
-// openStores starts the servers that the settings do not name, checks those that they do, and
-// migrates the schema. output receives the output of an installation. After an error nothing is
-// left running.
+// openStores starts a private server for each store that the settings do not name, checks the
+// servers that they name, and migrates the schema. output receives the output of an installation.
+// After an error nothing is left running.
 func openStores(ctx context.Context, cfg Config, dir *dataDir, p *progress, output io.Writer, log *slog.Logger) (*stores, error) {
 	s := &stores{databaseURL: cfg.DatabaseURL, redisURL: cfg.RedisURL}
 	if err := s.open(ctx, cfg, dir, p, output, log); err != nil {

@@ -42,7 +42,7 @@ type Config struct {
 	RedisURL        string         `env:"REDIS_URL" envDefault:"redis://localhost:6379" desc:"Redis URL; a comma-separated list for a Cluster"`
 	Partitions      int            `env:"STREAM_PARTITIONS" envDefault:"16" desc:"number of streams; must not change during the life of a deployment"`
 	StreamRetention time.Duration  `env:"STREAM_RETENTION" envDefault:"72h" desc:"how long stored entries stay in the streams before they are trimmed"`
-	TrimAt          config.Percent `env:"REDIS_TRIM_AT" envDefault:"50%" desc:"share of Redis' maxmemory above which stored entries are trimmed before their retention ends, oldest first"`
+	TrimAt          config.Percent `env:"REDIS_TRIM_AT" envDefault:"50%" desc:"share of Redis's maxmemory above which stored entries are trimmed before their retention ends, oldest first"`
 	ClaimIdle       time.Duration  `env:"CLAIM_IDLE" envDefault:"10s" desc:"idle time after which other instances claim the pending entries of an instance"`
 	BatchMax        int            `env:"BATCH_MAX" envDefault:"5000" desc:"a transaction with this many entries does not wait for more"`
 	BatchWait       time.Duration  `env:"BATCH_WAIT" envDefault:"40ms" desc:"how long a transaction waits for more entries"`

@@ -33,7 +33,7 @@ func connections(cfg Config, limit int) (int, error) {
 		return 0, fmt.Errorf("the limit of %d open files leaves no room for connections: raise it (ulimit -n, LimitNOFILE)", limit)
 	case cfg.MaxConnections > available:
 		return 0, &config.Error{Name: "MAX_CONNECTIONS", Err: fmt.Errorf(
-			"%d is above %d, which is all that the limit of %d open files leaves room for: lower it, or raise the limit of open files (ulimit -n, LimitNOFILE)",
+			"%d exceeds %d, the maximum under the limit of %d open files: lower it, or raise the limit of open files (ulimit -n, LimitNOFILE)",
 			cfg.MaxConnections, available, limit)}
 	case cfg.MaxConnections > 0:
 		return cfg.MaxConnections, nil

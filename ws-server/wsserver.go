@@ -85,7 +85,8 @@ type Config struct {
 	OtherDescriptors int
 
 	// The following are for tests. 0 means the default of the package concerned.
-	// PresenceLease is how long a gateway's users count as online after it last renewed its lease
+	//
+	// PresenceLease is how long a gateway's users count as online after it last renewed its lease.
 	PresenceLease time.Duration
 	PresenceGrace time.Duration // how long a user counts as online after a connection has ended
 	TypingExpiry  time.Duration // how long a user counts as typing after the last typing frame
@@ -106,7 +107,7 @@ func LoadConfig(getenv func(string) string) (Config, error) {
 		"MAX_SUBSCRIPTIONS": cfg.MaxSubscriptions,
 	} {
 		if n < 0 {
-			return cfg, &config.Error{Name: name, Err: fmt.Errorf("%d is below 0", n)}
+			return cfg, &config.Error{Name: name, Err: fmt.Errorf("%d is negative", n)}
 		}
 	}
 	if err := config.CheckHTTP(cfg.JWKSURL); err != nil {
@@ -116,7 +117,7 @@ func LoadConfig(getenv func(string) string) (Config, error) {
 		return cfg, &config.Error{Name: "RATE_LIMIT", Err: fmt.Errorf("at most %d in a window, or off", ratelimit.MaxCount)}
 	}
 	if cfg.EditWindow < 0 {
-		return cfg, &config.Error{Name: "EDIT_WINDOW", Err: fmt.Errorf("%s is below 0", cfg.EditWindow)}
+		return cfg, &config.Error{Name: "EDIT_WINDOW", Err: fmt.Errorf("%s is negative", cfg.EditWindow)}
 	}
 	return cfg, cfg.Traces.Check()
 }
@@ -274,8 +275,8 @@ func (s *Server) Parts() []lifecycle.Part {
 		redisPart,
 		{Name: "budget", Run: s.budget.Run},
 		{Name: "log", Run: s.conns.Run},
-		// Must run before the appender, which needs the feed when an append encounters a different
-		// epoch
+		// Must start before the appender, which needs the feed when an append encounters a
+		// different epoch.
 		{Name: "feed", Run: s.feed.Run},
 		{Name: "appender", Run: s.appender.Run},
 		{Name: "limiter", Run: s.limiter.Run},

@@ -51,7 +51,7 @@ func (found Head) Lost(known Head) bool {
 }
 
 // Resolve returns the head of a channel whose counter in Redis differs from the head that this
-// process knows: it is found or, if Redis has lost writes, the head of a new epoch.
+// process knows. The result is found or, if Redis has lost writes, the head of a new epoch.
 func (l *Log) Resolve(ctx context.Context, channel chat.ChannelID, found, known Head, floor Floor, logger *slog.Logger) (Head, error) {
 	if !found.Lost(known) {
 		return found, nil

@@ -52,8 +52,8 @@ func (k Kind) Known() bool {
 	return false
 }
 
-// FromMember reports whether k is an action by a member. If Redis has a removal mark for the
-// sender, such events are refused.
+// FromMember reports whether k is an action by a member. These events are refused if Redis has a
+// removal mark for the sender.
 func (k Kind) FromMember() bool {
 	return k == Message || k == Edit || k == Delete || k == Reaction
 }
@@ -146,7 +146,7 @@ func decode(field func(name string) (string, bool)) (Entry, error) {
 	e.Version, err = strconv.Atoi(text(fieldVersion))
 	check(fieldVersion, err)
 	if err == nil && e.Version > Version {
-		errs = append(errs, fmt.Errorf("entry version %d, known up to %d: %w", e.Version, Version, ErrNewer))
+		errs = append(errs, fmt.Errorf("entry version %d, the newest known version is %d: %w", e.Version, Version, ErrNewer))
 	} else if err == nil && e.Version < 1 {
 		errs = append(errs, fmt.Errorf("%s: %d is not a version", fieldVersion, e.Version))
 	}

@@ -63,14 +63,14 @@ func DecodeItem(b []byte) (Item, error) {
 	}
 	version, err := strconv.Atoi(string(f[0]))
 	if err != nil || version < 1 {
-		return Item{}, fmt.Errorf("item version %.20q", f[0])
+		return Item{}, fmt.Errorf("invalid item version %.20q", f[0])
 	}
 	if version > Version {
-		return Item{}, fmt.Errorf("item version %d, known up to %d: %w", version, Version, ErrNewer)
+		return Item{}, fmt.Errorf("item version %d, the newest known version is %d: %w", version, Version, ErrNewer)
 	}
 	it := Item{Kind: Kind(f[4]), Frame: frame}
 	if it.Seq, err = strconv.ParseInt(string(f[2]), 10, 64); err != nil || it.Seq < 0 {
-		return Item{}, fmt.Errorf("item seq %.30q", f[2])
+		return Item{}, fmt.Errorf("invalid item seq %.30q", f[2])
 	}
 	if it.Sender, err = chat.ParseUserID(string(f[5])); err != nil {
 		return Item{}, fmt.Errorf("item sender: %w", err)
@@ -85,9 +85,9 @@ func DecodeItem(b []byte) (Item, error) {
 	return it, nil
 }
 
-// DecodeItems decodes a message published on a topic and calls each for every item in it. The
-// message contains one item, or several items from one append, separated by newlines (frames
-// contain no newlines). It stops with an error at the first corrupt item.
+// DecodeItems decodes a message published on a topic and calls each once per item. The message
+// contains one item, or several items from one append, separated by newlines (frames contain no
+// newlines). It stops with an error at the first corrupt item.
 func DecodeItems(b []byte, each func(Item)) error {
 	for len(b) > 0 {
 		header := bytes.IndexByte(b, '\n')

@@ -76,7 +76,7 @@ func DecodeReceipts(fields map[string]any) (Receipts, error) {
 	version, err := strconv.Atoi(text(fieldVersion))
 	check(fieldVersion, err)
 	if err == nil && version > Version {
-		errs = append(errs, fmt.Errorf("receipts version %d, known up to %d: %w", version, Version, ErrNewer))
+		errs = append(errs, fmt.Errorf("receipts version %d, the newest known version is %d: %w", version, Version, ErrNewer))
 	} else if err == nil && version < 1 {
 		errs = append(errs, fmt.Errorf("%s: %d is not a version", fieldVersion, version))
 	}

@@ -77,7 +77,7 @@ type ChannelPosition struct {
 
 var clients = sync.Pool{New: func() any { return new(Client) }}
 
-// Decode decodes the objects of one frame and calls each with every one, in order. For an invalid
+// Decode decodes the objects of one frame and calls each once per object, in order. For an invalid
 // object, err is an *apierr.Error that describes what is wrong and where, and c contains the ref if
 // it could be decoded. If an object is not valid JSON, the rest of the frame is ignored, because
 // the start of the next object is unknown.
@@ -85,7 +85,7 @@ var clients = sync.Pool{New: func() any { return new(Client) }}
 // Decode reuses *c after each has returned, but not the values that its fields point to.
 func Decode(data []byte, each func(c *Client, err error)) {
 	// The Client is passed by pointer rather than copied, because copies would make the stacks of
-	// the connections' goroutines grow, and they would keep that size while waiting.
+	// the connections' goroutines grow, and the stacks would stay large while the goroutines wait.
 	c := clients.Get().(*Client)
 	defer func() {
 		*c = Client{} // so that the pool does not keep the referenced values alive

@@ -22,7 +22,7 @@ const (
 	EventFailed    Kind = "event_failed"    // an acknowledged event of the user could not be stored
 	GroupChanged   Kind = "group_changed"   // GroupID or the user's membership in it has changed; see Change
 	Invitation     Kind = "invitation"      // InvitationID is open for the user (Change is added) or no longer open (removed)
-	Blocked        Kind = "blocked"         // one user has blocked or unblocked the other; By is the one who did. Not sent to clients
+	Blocked        Kind = "blocked"         // one user has blocked or unblocked the other; By is the user who did so. Not sent to clients
 	RoleChanged    Kind = "role_changed"    // the user's role in ChannelID has changed. Not sent to clients
 )
 

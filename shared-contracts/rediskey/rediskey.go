@@ -27,8 +27,8 @@ func Probe(p int) string { return tag(p) + "probe" }
 // ConsumerGroup is the group that reads every stream.
 const ConsumerGroup = "sync"
 
-// Of returns to which of n partitions a channel or user belongs. The result is the CRC-16/XMODEM
-// checksum (as used by Redis Cluster) of the UUID's lower-case text, modulo n.
+// Of returns the number of the partition, out of n, to which a channel or user belongs. The result
+// is the CRC-16/XMODEM checksum (as used by Redis Cluster) of the UUID's lower-case text, modulo n.
 func Of(id uuid.UUID, n int) int {
 	var text [36]byte
 	b, _ := id.MarshalText() // cannot fail

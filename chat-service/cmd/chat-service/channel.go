@@ -17,7 +17,7 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-const channelUsage = `  chat-service channel list --archived                     list the channels that have no members any more
+const channelUsage = `  chat-service channel list --archived                     list the channels that no longer have members
   chat-service channel restore ID --owner USERNAME [--name NAME]
                                       give an archived channel an owner, and a new name if its old name is taken
 `

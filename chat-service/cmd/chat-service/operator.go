@@ -15,7 +15,7 @@ import (
 )
 
 const operatorUsage = `  chat-service operator grant NAME    let a user view the pipeline at /ops
-  chat-service operator revoke NAME   withdraw that permission
+  chat-service operator revoke NAME   revoke that permission
   chat-service operator list          list the operators
 `
 

@@ -46,8 +46,8 @@ type Config struct {
 	Logger          *slog.Logger  // default slog.Default()
 }
 
-// Pictures fetches the pictures that users name. Its error messages complete a sentence that begins
-// with the field's name.
+// Pictures fetches users' pictures from the URLs that they specify. Its error messages complete a
+// sentence that begins with the field's name.
 type Pictures interface {
 	Fetch(ctx context.Context, address string) (avatar.Picture, error)
 }

@@ -75,8 +75,8 @@ func (s *Service) update(ctx context.Context, id chat.UserID, p api.ProfileChang
 	return s.change(ctx, id, p, picture)
 }
 
-// picture fetches the picture that a change names. It returns nil if there is nothing to fetch: the
-// change removes the picture, or it names the user's current picture.
+// picture fetches the picture at the URL in a profile change. It returns nil if there is nothing to
+// fetch, because the change removes the picture or contains the URL of the current one.
 func (s *Service) picture(ctx context.Context, id chat.UserID, address *string) (*avatar.Picture, error) {
 	if *address == "" {
 		return nil, nil

@@ -1,5 +1,6 @@
-// Package avatar fetches the pictures that users name, once each, and stores small copies of them.
-// A client that displays a user therefore never contacts a server that this user has chosen.
+// Package avatar fetches users' pictures, once each, from the URLs that the users specify, and
+// stores small copies of them. A client that displays a user therefore never contacts a server that
+// this user has chosen.
 //
 // A stranger decides where this server sends a request, so fetches are restricted. They connect
 // only to public addresses (checked after the name is resolved), by HTTPS on port 443, and follow

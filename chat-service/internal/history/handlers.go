@@ -36,7 +36,7 @@ func (s *Service) ListMessages(ctx context.Context, in api.ListMessagesRequestOb
 	asked, err := requestOf(&in.Params)
 	if err != nil {
 		if _, refused := channel.Admit(ctx, s.cfg.DB, r.channel, r.user); refused != nil {
-			err = refused // takes precedence: a user who may not read the channel learns nothing else
+			err = refused // takes precedence, because a user who is not allowed to read the channel must learn nothing else
 		}
 		return nil, err
 	}

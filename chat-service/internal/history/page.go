@@ -138,8 +138,8 @@ func (s *Service) page(ctx context.Context, r reader, sp span, limit int) ([]api
 	return nil, false, apierr.New(apierr.Unavailable, "Your membership is changing. Please try again.")
 }
 
-// readPage reads the stored messages of a page and the items in the tail that may not be stored.
-// Usually this takes one read of the newest items in the tail and one query.
+// readPage reads the stored messages of a page and the items in the tail that may not be stored
+// yet. Usually this takes one read of the newest items in the tail and one query.
 func (s *Service) readPage(ctx context.Context, r reader, sp span, limit int) (storedPage, []event.Item, error) {
 	enough := func(items []event.Item) bool {
 		return items[0].Seq <= sp.after+1 || !sp.oldest && count(items, sp) > limit

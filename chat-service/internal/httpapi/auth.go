@@ -71,7 +71,7 @@ func (a *API) Authenticate(c echo.Context) (token.Claims, error) {
 
 // twoCookies returns the error for a request that has two cookies with the same name.
 func twoCookies(err error) error {
-	return apierr.Wrap(err, apierr.Unauthenticated, "The request has two cookies of the same name. Delete the cookies of this site and log in again.")
+	return apierr.Wrap(err, apierr.Unauthenticated, "The request has two cookies with the same name. Delete this site's cookies and log in again.")
 }
 
 // ByCookie reports whether a request sends its access token as a cookie.
@@ -84,7 +84,7 @@ func ByCookie(c echo.Context) bool {
 // pass, as do requests without Origin and Sec-Fetch-Site, which do not come from a browser.
 func (a *API) CheckOrigin(c echo.Context) error {
 	if err := a.guard.CheckRequest(c.Request()); err != nil {
-		return apierr.Wrap(err, apierr.ForeignOrigin, "Pages of this origin may not use this API.")
+		return apierr.Wrap(err, apierr.ForeignOrigin, "Pages from this origin are not allowed to use this API.")
 	}
 	return nil
 }

@@ -33,8 +33,8 @@ type Config struct {
 	Seen     *seen.Heads
 	MaxBytes int // maximum size of a message body
 
-	// Find returns an error unless id is a message of the channel: NotFound if there is no such
-	// message.
+	// Find returns an error unless id is the id of a message in the channel. The error is NotFound
+	// if there is no such message.
 	Find func(ctx context.Context, channel chat.ChannelID, id chat.EventID) error
 }
 
@@ -150,7 +150,7 @@ func (s *Service) send(ctx context.Context, user token.Claims, e frame.Event) (a
 func (s *Service) checkReply(ctx context.Context, e *frame.Event) error {
 	err := s.cfg.Find(ctx, e.ChannelID, *e.ReplyTo)
 	if apierr.CodeOf(err) == apierr.NotFound {
-		return apierr.InvalidField(apierr.InvalidBody, "reply_to", "must be a message of this channel")
+		return apierr.InvalidField(apierr.InvalidBody, "reply_to", "must be a message in this channel")
 	}
 	return err
 }

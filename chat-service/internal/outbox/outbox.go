@@ -34,8 +34,8 @@ const (
 	ChannelUpdated = Kind(event.ChannelUpdated) // the settings of channel changed; payload: the new settings
 	DirectOpened   = Kind("direct_opened")      // channel was created by open_direct_channel; payload Direct
 	SessionRevoked = Kind("session_revoked")    // one of subject's sessions ended; payload Session
-	ChannelClosed  = Kind("channel_closed")     // channel was deleted, which affects the users in the payload Users
-	GroupChanged   = Kind("group_changed")      // subject is a group; it changed, which affects the users in the payload Group
+	ChannelClosed  = Kind("channel_closed")     // channel was deleted; the payload Users lists the users to notify
+	GroupChanged   = Kind("group_changed")      // subject is a group that changed; the payload Group lists the users to notify
 	Invited        = Kind("invited")            // an invitation for subject was created or ended; payload Invitation
 	Blocked        = Kind("blocked")            // actor blocked subject or lifted the block
 )

@@ -30,9 +30,9 @@ import (
 )
 
 const (
-	pollInterval  = time.Second // finds rows from crashed processes, and rows from ws-server while LISTEN is interrupted
+	pollInterval  = time.Second // how often to look for rows from crashed processes, and from ws-server while LISTEN is interrupted
 	maxRetryDelay = 5 * time.Second
-	roundTimeout  = 10 * time.Second // limits a round, which holds a transaction open
+	roundTimeout  = 10 * time.Second // time limit for a round, because a round holds a transaction open
 
 	channelsPerRound = 32  // maximum number of channels that are relayed concurrently
 	rowsPerChannel   = 100 // maximum number of rows per channel and round; they are relayed in order

@@ -38,8 +38,8 @@ type Config struct {
 	MemoryMiB   int // default 19
 	Time        int // default 2 passes
 	Threads     int // default 1
-	Concurrency int // hashes computed at the same time; default GOMAXPROCS
-	Queue       int // callers that may wait; default 64
+	Concurrency int // maximum number of hashes computed at the same time; default GOMAXPROCS
+	Queue       int // maximum number of waiting callers; default 64
 }
 
 type params struct {

@@ -75,7 +75,7 @@ func (s Source) path() []netip.Prefix {
 type waiter struct {
 	path  []netip.Prefix
 	class int
-	turn  chan error // receives nil at the waiter's turn, or an error when the waiter is replaced
+	turn  chan error // receives nil when it is the waiter's turn, or an error when the waiter is replaced
 }
 
 // enter waits for a turn. It returns the error Overloaded if the queue is full, and ctx's error if

@@ -37,8 +37,8 @@ type kept struct {
 	lost bool // the file now belongs to another login: it is no longer read or written
 }
 
-// record is the content of the file. Login distinguishes the tokens of one login from those of the
-// next, which may belong to another user.
+// record is the content of the file. Login distinguishes the tokens of one login from the tokens of
+// the next login, which may belong to another user.
 type record struct {
 	Login string `json:"login"`
 	client.Credentials
@@ -179,7 +179,7 @@ func (k *kept) reload() {
 	}
 	if now.Login != k.held.Login {
 		k.lost = true
-		fmt.Fprintln(k.warn, "parley-chat: the session is no longer stored: the file has another login:", k.file)
+		fmt.Fprintln(k.warn, "parley-chat: the session is no longer stored: the file now belongs to another login:", k.file)
 		return
 	}
 	k.held = now

@@ -23,7 +23,7 @@ const (
 	portBlocks = 220
 )
 
-// ports are those that this process may still allocate.
+// ports holds the ports that this process may still allocate.
 var ports struct {
 	sync.Mutex
 	left []int
@@ -73,14 +73,14 @@ func claimPorts() error {
 	return err
 }
 
-// listened reports whether a server accepts connections at the port. It tries to connect instead of
-// to listen: a listening socket, even if closed immediately, may be inherited by a process that is
-// being forked at that moment.
+// listened reports whether a server accepts connections at the port. It tries to connect rather
+// than to listen, because a listening socket, even if closed immediately, may be inherited by a
+// process that is being forked at that moment.
 func listened(port int) bool {
 	conn, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), time.Second)
 	if err != nil {
 		return !errors.Is(err, syscall.ECONNREFUSED)
 	}
-	_ = conn.Close() // nothing was said
+	_ = conn.Close() // nothing was sent
 	return true
 }

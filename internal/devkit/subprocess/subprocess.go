@@ -135,7 +135,7 @@ const tailBytes = 8 << 10
 type tail struct {
 	to io.Writer
 
-	mu   sync.Mutex // guards last, which is written by the copying goroutine and read by any
+	mu   sync.Mutex // guards last, which the copying goroutine writes and any goroutine may read
 	last []byte
 }
 

@@ -35,9 +35,9 @@ func AllByRole(db bun.IDB) MayCallAll {
 	}
 }
 
-// Only returns found, the mentions that Find has found, without the mention of all members unless
-// the sender may use it. It also removes that mention if it returns an error; @channel is plain
-// text in that case.
+// Only returns found, the result of Find, but removes the mention of all members unless the sender
+// may use it. If Only returns an error, it has removed that mention as well: @channel is then plain
+// text.
 func (may MayCallAll) Only(ctx context.Context, channel chat.ChannelID, sender chat.UserID, found []chat.UserID) ([]chat.UserID, error) {
 	if len(found) == 0 || found[0] != All(channel) {
 		return found, nil

@@ -35,7 +35,7 @@ type Tracer struct {
 // New returns a Tracer that traces the given fraction of all events, or nil if t has no collector
 // or the ratio is 0.
 func New(t *tracing.Tracing, ratio float64) *Tracer {
-	// The ids decide here; OTEL_TRACES_SAMPLER applies only to requests.
+	// The event's id determines whether it is traced. OTEL_TRACES_SAMPLER applies only to requests.
 	p := t.Provider(sdktrace.WithIDGenerator(ids{}), sdktrace.WithSampler(sdktrace.AlwaysSample()))
 	if p == nil || ratio <= 0 {
 		return nil

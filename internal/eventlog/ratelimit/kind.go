@@ -90,8 +90,8 @@ func (k Kind) Known() bool {
 	return ok || k == Message
 }
 
-// Use is one write that counts against the limit of its kind. Subject identifies whose limit: a
-// user, a network, or a user in a channel.
+// Use is one write that counts against the limit of its kind. Subject identifies the owner of the
+// limit: a user, a network, or a user in a channel.
 type Use struct {
 	Kind    Kind
 	Subject string
@@ -100,12 +100,12 @@ type Use struct {
 // By returns a use by the given user.
 func By(kind Kind, user chat.UserID) Use { return Use{kind, user.String()} }
 
-// Into returns the use of a user who joins a channel.
+// Into returns the use for a user who joins a channel.
 func Into(channel chat.ChannelID, user chat.UserID) Use {
 	return Use{Rejoin, user.String() + ":" + channel.String()}
 }
 
-// From returns the use of a client's network. ok is false if the address is unknown, as on a Unix
+// From returns the use for a client's network. ok is false if the address is unknown, as on a Unix
 // socket.
 func From(addr netip.Addr) (use Use, ok bool) {
 	name := NetworkOf(addr)

@@ -7,8 +7,9 @@ import (
 	"parley.chat/internal/platform/config"
 )
 
-// MaxLocal limits how many limits one process counts locally. Once that many are in use at the same
-// time, new subjects are refused, so that memory is bounded and no limit is exceeded.
+// MaxLocal is the maximum number of limits that one process counts locally. Once that many are in
+// use at the same time, new subjects are refused, so that memory is bounded and no limit is
+// exceeded.
 const MaxLocal = 100_000
 
 // local counts while Redis is not responding. It implements take.lua in memory.

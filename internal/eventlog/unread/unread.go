@@ -1,6 +1,6 @@
 // Package unread counts the messages that a member has not read: messages from others, after the
 // member's read position or join, that are not deleted. It also counts the messages that mention
-// the member, unless there is a block between the sender and the member.
+// the member, unless the sender or the member has blocked the other.
 //
 // Counts are not stored. Each count is computed from the log in two parts that do not overlap.
 // Everything below the first entry above the watermark is stored, and PostgreSQL counts it. From

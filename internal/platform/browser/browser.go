@@ -49,7 +49,7 @@ func (c Cookie) Name(secure bool) string {
 
 // ErrTwoCookies means that a request has two cookies with the same name. One of them was set by
 // someone else, and there is no way to tell which.
-var ErrTwoCookies = errors.New("the request has two cookies of the same name")
+var ErrTwoCookies = errors.New("the request has two cookies with the same name")
 
 // Of returns the value of the cookie in r, or "" if there is none. Over https it accepts only the
 // name with the prefix __Host-.

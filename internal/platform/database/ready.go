@@ -21,8 +21,8 @@ import (
 )
 
 // Ping checks that the pool has, or can open, a session that can write and whose settings are still
-// as pgsession made them. It closes sessions that fail this check. Its errors are suitable for
-// /readyz.
+// those that pgsession applied. It closes sessions that fail this check. Its errors are suitable
+// for /readyz.
 func Ping(ctx context.Context, db *bun.DB) error {
 	for {
 		closed, err := ping(ctx, db)

@@ -1,8 +1,8 @@
 // Package pgsession gives every PostgreSQL session the settings that Parley needs, regardless of
 // the defaults of the server, the database and the login, and verifies the settings.
 //
-// It sends all settings in a statement after connecting, because a pooler such as PgBouncer refuses
-// or drops startup parameters, and reads them back with a later statement. A session that cannot be
+// It applies the settings with a statement after connecting, because a pooler such as PgBouncer
+// refuses or drops startup parameters. A later statement reads them back. A session that cannot be
 // used is closed before any query runs on it, and the next host of DATABASE_URL is tried.
 package pgsession
 
@@ -122,7 +122,7 @@ const mark = "parley.session"
 
 // maker sets up the sessions of one configuration.
 type maker struct {
-	cfg    *pgconn.Config // used for connecting without a maker
+	cfg    *pgconn.Config // for connections that are made without a maker; see proveAlone
 	role   string
 	setup  string
 	values []string // values of setup's parameters; the mark's value follows them
@@ -211,8 +211,8 @@ func (m *maker) notSetUp(err error) error {
 	return fmt.Errorf("set up the session: %w", err)
 }
 
-// Check reports whether the session of c still has the settings that pgsession made, and can write.
-// It makes one round trip.
+// Check reports whether the session of c can write and still has the settings that pgsession
+// applied. It makes one round trip.
 func Check(ctx context.Context, c *pgconn.PgConn) error {
 	s, ok := c.CustomData()[madeKey].(*made)
 	if !ok {

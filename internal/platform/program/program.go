@@ -32,7 +32,7 @@ type Service interface {
 	Close() error
 }
 
-// Process describes how to run a service as a process of its own.
+// Process describes how to run a service as a separate process.
 type Process struct {
 	Name        string // label for logs and metrics, such as "ws-server"
 	Addr        string // listen address for the API and the probes
@@ -44,7 +44,7 @@ type Process struct {
 	DrainTimeout  time.Duration // 0 selects the default of lifecycle.Run
 	Logger        *slog.Logger
 	// New constructs the service. addr is the address that the process listens on; its port may
-	// differ from that in Addr.
+	// differ from the port in Addr.
 	New func(redisURL, addr string, reg *prometheus.Registry) (Service, error)
 }
 

@@ -17,7 +17,8 @@ import (
 	"parley.chat/internal/platform/config"
 )
 
-// clusterOption is the query parameter in REDIS_URL that marks the address as that of a Cluster.
+// clusterOption is the query parameter in REDIS_URL that marks the address as the address of a
+// Cluster.
 const clusterOption = "cluster"
 
 // address is the parsed REDIS_URL.
@@ -156,7 +157,8 @@ func Discover(ctx context.Context, urls string) string {
 	return AsCluster(urls)
 }
 
-// AsCluster returns a REDIS_URL with one address, marked as that of a Cluster.
+// AsCluster marks the address in urls, a REDIS_URL with one address, as the address of a Cluster,
+// and returns the resulting REDIS_URL.
 func AsCluster(urls string) string {
 	u, err := url.Parse(strings.TrimSpace(urls))
 	if err != nil {

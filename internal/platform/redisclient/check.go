@@ -118,7 +118,7 @@ func checkServer(info map[string]string, rdb redis.UniversalClient) error {
 func checkWrites(ctx context.Context, rdb redis.UniversalClient, partitions int) error {
 	var begun *redis.BoolCmd
 	var recorded *redis.StringCmd
-	// The error is ignored because it is only that of the first failed command.
+	// The error is ignored, because it belongs only to the first failed command.
 	cmds, _ := rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		begun = p.SetNX(ctx, rediskey.Partitions, partitions, 0)
 		recorded = p.Get(ctx, rediskey.Partitions)

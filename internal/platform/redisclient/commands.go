@@ -64,7 +64,7 @@ var arguments = map[string]string{
 	"xreadgroup": "GROUP x x STREAMS K >", "xtrim": "K MAXLEN 0",
 }
 
-// call returns a valid call of a command: its name and arguments.
+// call returns the name of a command followed by valid arguments, ready to be sent to Redis.
 func call(command, key, topic string) []any {
 	var args []any
 	for name := range strings.SplitSeq(command, "|") {
@@ -140,8 +140,8 @@ func (c Commands) refused(ctx context.Context, node *redis.Client, partition int
 	defer func() { _ = own.Close() }()
 	conn := own.Conn() // one connection for all commands; a pool could use a different one for a pipeline
 	defer func() { _ = conn.Close() }()
-	// Without a transaction the commands would run, so MULTI is sent first, in a round trip of its
-	// own.
+	// Without a transaction the commands would run, so MULTI is sent first, in a separate round
+	// trip.
 	switch err := conn.Do(ctx, "multi").Err(); {
 	case redis.HasErrorPrefix(err, "NOPERM"):
 		return Commands{"multi"}, nil

@@ -115,9 +115,9 @@ func (w *Writer) Write(b []byte) (int, error) {
 }
 
 // Sender writes to a socket without locking. It uses the file descriptor and so bypasses the locks
-// that protect a net.Conn against a concurrent Close. So nobody but its user may close the socket,
-// and the Sender must not be used after that. With thousands of connections that are rarely written
-// to, each lock would be a cache miss.
+// that protect a net.Conn against a concurrent Close. So only its user may close the socket, and
+// the Sender must not be used after that. With thousands of connections that are rarely written to,
+// each lock would be a cache miss.
 //
 // The owner of a Sender must also keep a reference to the net.Conn, because the garbage collector
 // closes an unreachable net.Conn.

@@ -108,7 +108,7 @@ func find(b []byte, text string) (at []int) {
 	}
 }
 
-// refresh sets the ids in the call to those of event n.
+// refresh sets the ids in the call to the ids of event n.
 func (c *call) refresh(n int) []byte {
 	var id [36]byte
 	copy(id[:], "00000000-0000-7000-8000-000000000000")

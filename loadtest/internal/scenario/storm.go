@@ -63,7 +63,8 @@ func (s *Storm) Run(ctx context.Context, env Env) (_ *Result, err error) {
 	return s.reconnectAll(ctx, c, back)
 }
 
-// sendMissed sends the messages that the others will miss.
+// sendMissed makes the connected member of each channel send the messages that the disconnected
+// clients miss.
 func (s *Storm) sendMissed(ctx context.Context, c *crew, members int) error {
 	for range s.Lacking {
 		for i := 0; i < len(c.loop.Conns); i += members {

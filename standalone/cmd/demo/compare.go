@@ -95,11 +95,11 @@ func compare(out io.Writer, reports []report) error {
 func differ(want, got []line) error {
 	for i := range min(len(want), len(got)) {
 		if want[i] != got[i] {
-			return fmt.Errorf("message %d is seq %d %.60q, and not seq %d %.60q", i+1, got[i].seq, got[i].body, want[i].seq, want[i].body)
+			return fmt.Errorf("message %d is seq %d %.60q instead of seq %d %.60q", i+1, got[i].seq, got[i].body, want[i].seq, want[i].body)
 		}
 	}
 	if len(want) != len(got) {
-		return fmt.Errorf("%d messages, and not %d", len(got), len(want))
+		return fmt.Errorf("%d messages instead of %d", len(got), len(want))
 	}
 	return nil
 }

@@ -31,7 +31,7 @@ func TestRun_ownInstance(t *testing.T) {
 	if err := run(t.Context(), []string{"-own", "-n", "130"}, nothing, &out, &log); err != nil {
 		t.Fatalf("%v\n%s%s", err, &out, &log)
 	}
-	for _, want := range []string{"130 messages said", "history, in pages", "rows in PostgreSQL", "All 5 agree on every seq and every word"} {
+	for _, want := range []string{"130 messages sent", "history, in pages", "rows in PostgreSQL", "All 5 agree on every seq and every word"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the output lacks %q:\n%s", want, &out)
 		}
@@ -135,8 +135,8 @@ func TestCompare(t *testing.T) {
 		want string
 	}{
 		{"the same", report{lines: said}, ""},
-		{"one missing at the end", report{lines: said[:2]}, "2 messages, and not 3"},
-		{"one missing inside", report{lines: []line{{3, "a"}, {5, "c"}}}, `message 2 is seq 5 "c", and not seq 4 "b"`},
+		{"one missing at the end", report{lines: said[:2]}, "2 messages instead of 3"},
+		{"one missing inside", report{lines: []line{{3, "a"}, {5, "c"}}}, `message 2 is seq 5 "c" instead of seq 4 "b"`},
 		{"another word", report{lines: []line{{3, "a"}, {4, "x"}, {5, "c"}}}, `seq 4 "x"`},
 		{"another seq", report{lines: []line{{3, "a"}, {4, "b"}, {6, "c"}}}, "seq 6"},
 		{"twice", report{lines: append(said[:3:3], said[2])}, "4 messages"},

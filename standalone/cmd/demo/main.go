@@ -130,10 +130,10 @@ func play(ctx context.Context, url, databaseURL string, count int, out io.Writer
 		return err
 	}
 	took := time.Since(lap)
-	step("%s messages said, %.0f/s; heard after %s (median), %s (p99)", thousands(len(said)),
+	step("%s messages sent, %.0f/s; received after %s (median), %s (p99)", thousands(len(said)),
 		float64(len(said))/took.Seconds(), millis(st.latency(0.5)), millis(st.latency(0.99)))
 
-	reports := []report{{"said and acknowledged", said, nil}, {ada.name + " received", ada.heard, ada.hole}, {grace.name + " received", grace.heard, grace.hole}}
+	reports := []report{{"sent and acknowledged", said, nil}, {ada.name + " received", ada.heard, ada.hole}, {grace.name + " received", grace.heard, grace.hole}}
 	history, err := grace.history(ctx, channel)
 	if err != nil {
 		return err

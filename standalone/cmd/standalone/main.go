@@ -14,7 +14,7 @@ import (
 	"parley.chat/standalone/internal/talk"
 )
 
-// quiet stops go-redis from writing to the terminal what it also returns as errors.
+// quiet stops go-redis from writing errors to the terminal. The same errors are also returned.
 type quiet struct{}
 
 func (quiet) Printf(context.Context, string, ...any) {}

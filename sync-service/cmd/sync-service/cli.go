@@ -18,7 +18,7 @@ import (
 // commands defines the program's commands. Kong calls their Run methods with the env that run
 // creates.
 type commands struct {
-	Run     runCommand     `cmd:"" default:"1" help:"Store events until told to stop (the default)."`
+	Run     runCommand     `cmd:"" default:"1" help:"Store events until the process is stopped (the default)."`
 	Status  statusCommand  `cmd:"" help:"Show the progress of each partition: length, lag, pending entries, consumers, watermark, memory."`
 	Backlog backlogCommand `cmd:"" help:"Show the entries that are not stored yet, by channel and by age."`
 	Replay  replayCommand  `cmd:"" help:"Store the entries that the streams still contain again, after PostgreSQL was restored from a backup."`

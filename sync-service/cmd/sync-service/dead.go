@@ -235,7 +235,7 @@ func (deadRetryCommand) Help() string {
 dead letter. Nothing is published, because the seq is old and connected clients have already received the
 tombstone. Clients see the event when they read the history again. If an event still cannot be stored, its
 dead letter remains and the exit code is 1. Retrying a dead letter with receipts raises the stored receipts.
-If a bug of sync-service created the dead letters, upgrade it and then retry.
+If a bug in sync-service created the dead letters, upgrade it and then retry.
 
 Examples:
 

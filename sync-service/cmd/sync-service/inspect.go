@@ -99,7 +99,7 @@ func (c backlogCommand) Run(e *env) error {
 		}
 		return c.print(e.stdout, r, func(w *tabwriter.Writer) {
 			fmt.Fprintf(w, "%d entries not stored: %d not delivered, %d pending, in %d channels\n", r.Undelivered+r.Pending, r.Undelivered, r.Pending, total)
-			fmt.Fprintf(w, "%d receipt entries not stored, the oldest for %.1f s\n", r.Receipts, r.ReceiptsSeconds)
+			fmt.Fprintf(w, "%d receipt entries not stored; the oldest has waited for %.1f s\n", r.Receipts, r.ReceiptsSeconds)
 			fmt.Fprint(w, "\nyounger than\tentries\t\n")
 			for _, b := range r.Ages {
 				fmt.Fprintf(w, "%s\t%d\t\n", b.Below, b.Entries)

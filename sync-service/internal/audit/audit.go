@@ -198,8 +198,8 @@ func (a *audit) awaitGroup(ctx context.Context, ends []entryid.ID) error {
 	}
 }
 
-// unsettled returns why not all of a partition's entries up to end are stored and acknowledged, or
-// "" if they are.
+// unsettled returns the reason why a partition still has entries up to end that are not stored and
+// acknowledged, or "" if it has none.
 func unsettled(s lag.Partition, end entryid.ID) string {
 	if s.Length == 0 && s.Pending == 0 {
 		return ""
@@ -296,7 +296,7 @@ func (a *audit) add(kind string, c chat.ChannelID, from, to int64, note string) 
 type window struct {
 	seed     maphash.Seed
 	now, old map[uint64]int64 // digest of channel, sender and client id → seq
-	since    int64            // entry time in ms at which now began
+	since    int64            // entry time, in ms, at which the half window in the map now began
 }
 
 // duplicate returns the seq of an earlier event with the same client id, if there is one.
@@ -364,7 +364,7 @@ func (a *audit) compare(p store.EventRef, f store.Found) {
 	case f.Kind == event.Failed:
 		a.add(NoDeadLetter, p.Channel, p.Seq, p.Seq, "in the stream; run verify --repair or replay")
 	default:
-		a.add(Conflict, p.Channel, p.Seq, p.Seq, fmt.Sprintf("the row contains the %s %s, the entry the event %s", f.Kind, f.ID, p.ID))
+		a.add(Conflict, p.Channel, p.Seq, p.Seq, fmt.Sprintf("the row contains the %s %s, but the entry contains the event %s", f.Kind, f.ID, p.ID))
 	}
 }
 

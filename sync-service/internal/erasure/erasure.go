@@ -53,7 +53,7 @@ type Store interface {
 
 const (
 	usersPerQuery = 100
-	// batchPause is the pause between batches, which gives way to other work.
+	// batchPause is the pause between batches, which leaves the database free for other work.
 	batchPause = 20 * time.Millisecond
 	// passTimeout bounds one pass. The next pass does the rest.
 	passTimeout = 5 * time.Minute

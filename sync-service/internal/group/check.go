@@ -45,12 +45,12 @@ func Check(ctx context.Context, rdb redis.UniversalClient, acks []Acks) ([]Wrong
 			continue
 		}
 		if !ok || len(pair) != 2 {
-			return nil, fmt.Errorf("check.lua answered %v", answer)
+			return nil, fmt.Errorf("check.lua returned %v", answer)
 		}
 		read, ok1 := pair[0].(int64)
 		right, ok2 := pair[1].(int64)
 		if !ok1 || !ok2 {
-			return nil, fmt.Errorf("check.lua answered %v", answer)
+			return nil, fmt.Errorf("check.lua returned %v", answer)
 		}
 		if read >= 0 && right >= 0 && read != right {
 			wrong = append(wrong, WrongCount{acks[i].Stream, read, right})

@@ -117,7 +117,7 @@ func Trim(ctx context.Context, rdb redis.UniversalClient, stream string, waterma
 	bound, ok3 := answer[2].(string)
 	more, ok4 := answer[3].(int64)
 	if !ok1 || !ok2 || !ok3 || !ok4 {
-		return Trimmed{}, fmt.Errorf("trim.lua answered %v", answer)
+		return Trimmed{}, fmt.Errorf("trim.lua returned %v", answer)
 	}
 	id, err := entryid.Parse(bound)
 	return Trimmed{removed, over == 1, id, more == 1}, err

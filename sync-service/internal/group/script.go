@@ -108,7 +108,7 @@ type Snapshot struct {
 func parseSnapshot(answer any) (Snapshot, error) {
 	a, ok := answer.([]any)
 	if !ok || len(a) != 1 && len(a) != 6 {
-		return Snapshot{}, fmt.Errorf("ack.lua answered %v", answer)
+		return Snapshot{}, fmt.Errorf("ack.lua returned %v", answer)
 	}
 	if len(a) == 1 {
 		return Snapshot{}, nil
@@ -118,7 +118,7 @@ func parseSnapshot(answer any) (Snapshot, error) {
 	added, ok3 := a[4].(int64)
 	corrected, ok4 := a[5].(int64)
 	if !ok1 || !ok2 || !ok3 || !ok4 {
-		return Snapshot{}, fmt.Errorf("ack.lua answered %v", answer)
+		return Snapshot{}, fmt.Errorf("ack.lua returned %v", answer)
 	}
 	s := Snapshot{Known: true, Added: added, Corrected: corrected == 1}
 	var err error
@@ -128,7 +128,7 @@ func parseSnapshot(answer any) (Snapshot, error) {
 		s.Bound = low.Prev()
 	}
 	if err != nil {
-		return Snapshot{}, errors.Join(errors.New("ack.lua answered with an invalid entry id"), err)
+		return Snapshot{}, errors.Join(errors.New("ack.lua returned an invalid entry id"), err)
 	}
 	return s, nil
 }

@@ -26,7 +26,7 @@ local now = redis.call('TIME')
 local cutoff = tonumber(now[1]) * 1000 + math.floor(tonumber(now[2]) / 1000) - tonumber(ARGV[3])
 local bound = string.format('%.0f-0', math.max(cutoff, 0))
 if over == 1 then
-  bound, limit = ARGV[2], math.min(limit, 1000) -- small steps, so as to remove no more than the budget requires
+  bound, limit = ARGV[2], math.min(limit, 1000) -- small steps, to avoid removing more than the budget requires
 end
 if less(ARGV[2], bound) then bound = ARGV[2] end
 if less(group.delivered, bound) then bound = group.delivered end

@@ -24,7 +24,7 @@ func copyRows(ctx context.Context, tx pgx.Tx, rows []Row) error {
 		return err
 	}
 	if int(tag.RowsAffected()) != len(rows) {
-		return fmt.Errorf("copied %d rows of %d", tag.RowsAffected(), len(rows))
+		return fmt.Errorf("copied %d of %d rows", tag.RowsAffected(), len(rows))
 	}
 	all := make([]int, len(rows))
 	for i := range rows {

@@ -23,7 +23,7 @@ func (s *Store) UsersToScrub(ctx context.Context, since time.Time, limit int) ([
 	return s.users(ctx, `select e.user_id from erasures e where (e.erased_at > $1 or e.scrubbed_at is null) and `+named+` limit $2`, since, limit)
 }
 
-// Erased returns those of the given users who have deleted their accounts.
+// Erased returns which of the given users have deleted their accounts.
 func (s *Store) Erased(ctx context.Context, users []chat.UserID) ([]chat.UserID, error) {
 	ids := make([]pgtype.UUID, len(users))
 	for i, u := range users {

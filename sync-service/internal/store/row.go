@@ -98,15 +98,15 @@ func RowOf(e event.Entry) (Row, error) {
 func agree(e event.Entry, f *frame.Event) error {
 	switch {
 	case f.Type != e.Kind:
-		return fmt.Errorf("payload: type is %.40q, the entry's kind %q", f.Type, e.Kind)
+		return fmt.Errorf("payload: type is %.40q, but the entry's kind is %q", f.Type, e.Kind)
 	case f.ChannelID != e.Channel:
-		return errors.New("payload: channel_id is not the entry's")
+		return errors.New("payload: channel_id differs from the entry's")
 	case f.Seq != e.Seq:
-		return fmt.Errorf("payload: seq is %d, the entry's %d", f.Seq, e.Seq)
+		return fmt.Errorf("payload: seq is %d, but the entry's seq is %d", f.Seq, e.Seq)
 	case f.ID != e.ID:
-		return errors.New("payload: id is not the entry's")
+		return errors.New("payload: id differs from the entry's")
 	case e.Kind != event.Gap && f.SenderID != e.Sender:
-		return errors.New("payload: sender_id is not the entry's")
+		return errors.New("payload: sender_id differs from the entry's")
 	case f.SentAt.IsZero():
 		return errors.New("payload: sent_at is missing")
 	}

@@ -71,8 +71,8 @@ func (ReplyError) RedisError() {}
 
 // Read reads at most count entries after from (">" for entries never delivered to the group) and
 // calls handle with each. If block is negative, it does not wait for entries. It returns the number
-// of entries; after an error, handle has already been called with that many. Read checks ctx only
-// before it sends the command, so block bounds how long it may take.
+// of entries; after an error, handle has already been called for that many entries. Read checks ctx
+// only before it sends the command, so block bounds how long it may take.
 func (s *Reader) Read(ctx context.Context, from string, count int, block time.Duration, handle func(Entry)) (n int, err error) {
 	if err := s.connect(ctx); err != nil {
 		return 0, err
@@ -295,7 +295,7 @@ func (s *Reader) bulk() error {
 		return err
 	}
 	if end != [2]byte{'\r', '\n'} {
-		return fmt.Errorf("%w: a string is longer than its length", errProtocol)
+		return fmt.Errorf("%w: a string is longer than its declared length", errProtocol)
 	}
 	return nil
 }

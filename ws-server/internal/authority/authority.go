@@ -7,7 +7,7 @@
 //
 //   - A notice (InvalidateMembership, InvalidateRole, InvalidateBlocks) invalidates it immediately.
 //     Each notice increments the user's generation, and the result of a read that began under an
-//     earlier generation is discarded. So a slow read cannot bring back what a notice has
+//     earlier generation is discarded. So a slow read cannot restore data that a notice has
 //     invalidated.
 //   - It expires after Config.VerifyEvery, in case notices are lost. Run verifies the memberships
 //     that connections hold (see User.Hold), all blocks and all sessions within that time. Other
@@ -39,8 +39,8 @@ import (
 )
 
 const (
-	// storeRetryAfter is how long after a failed read cached data is used without querying
-	// PostgreSQL again.
+	// storeRetryAfter is how long PostgreSQL is not queried after a failed read. Cached data is
+	// used instead.
 	storeRetryAfter = 5 * time.Second
 	// admitTimeout limits how long a frame waits for data that is not cached.
 	admitTimeout = 5 * time.Second
@@ -74,8 +74,8 @@ type Config struct {
 	Expelled func(chat.UserID, chat.ChannelID)
 	// Ended is called when a verification finds that a session with connections here has ended.
 	Ended func(revoked.Login)
-	// Blocked is called after a user's blocks have changed. added and lifted are the other users in
-	// the new and in the lifted blocks.
+	// Blocked is called after a user's blocks have changed. added and lifted hold the other user of
+	// each new block and of each lifted one.
 	Blocked func(user chat.UserID, added, lifted []chat.UserID)
 }
 

@@ -18,7 +18,7 @@ type blocks struct {
 	closed bool // the user's last connection has ended, so nothing is cached
 }
 
-// maxBlockReads limits how often a user's blocks are read again because notices keep arriving.
+// maxBlockReads limits how many times a user's blocks are read in a row if notices keep arriving.
 const maxBlockReads = 3
 
 // LoadBlocks reads the user's blocks unless they are cached. A connection calls it once, before it
@@ -125,7 +125,8 @@ func (u *User) HasBlock(other chat.UserID) bool {
 	return found
 }
 
-// HasBlocks reports whether the user is connected to this gateway and has a block with anybody.
+// HasBlocks reports whether the user is connected to this gateway, and has blocked somebody or is
+// blocked by somebody.
 func (a *Authority) HasBlocks(user chat.UserID) bool {
 	u := a.user(user)
 	if u == nil {
@@ -213,9 +214,9 @@ func (a *Authority) readBlocksOf(ctx context.Context, users map[*User]struct{}) 
 	return read()
 }
 
-// BlockedWith returns the users connected to this gateway who have a block with the given user.
-// They must not learn what that user does. The result is nil for most users. The caller must not
-// change the set.
+// BlockedWith returns the users connected to this gateway who have blocked the given user or are
+// blocked by that user. They must not learn what that user does. The result is nil for most users.
+// The caller must not change the set.
 func (a *Authority) BlockedWith(user chat.UserID) map[chat.UserID]struct{} {
 	return a.blockIndex.with(user)
 }

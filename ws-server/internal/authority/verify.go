@@ -96,8 +96,8 @@ func (a *Authority) add(b *batch, u *User) {
 	}
 }
 
-// verify reads a batch again and reports what has ended. It returns the first error of its three
-// reads.
+// verify reads the data of a batch again and reports the sessions and memberships that have ended.
+// It returns the first error of its three reads.
 func (a *Authority) verify(ctx context.Context, b *batch) error {
 	marked, err := a.cfg.Sessions.Revoked(ctx, b.logins)
 	for _, l := range marked {

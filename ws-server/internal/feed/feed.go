@@ -1,7 +1,7 @@
-// Package feed passes what Redis publishes to the hub: the events of the channels in which this
-// gateway is live, and the notices for its users. Pub/sub may lose messages, and the feed recovers
-// them. It fills a gap from the tail or from PostgreSQL, and detects a lost last event by reading
-// the channel's counter.
+// Package feed receives what Redis publishes. It passes the events of the channels in which this
+// gateway is live to the hub, and the notices for its users to the gateway. Pub/sub may lose
+// messages, and the feed recovers lost events. It fills a gap from the tail or from PostgreSQL, and
+// detects a lost last event by reading the channel's counter.
 //
 // The package does not deal with sockets.
 package feed
@@ -46,8 +46,8 @@ type Config struct {
 	Stored eventlog.Stored
 	Hub    hub.Config // New sets Heal and Idle
 	Notice func(notice.Notice)
-	// Receipts is called with the frame of each item of kind event.KindReceipts, Presence with the
-	// frame of each item of kind event.KindPresence. They must not block.
+	// Receipts is called with the frame of each item of kind event.KindReceipts, and Presence with
+	// the frame of each item of kind event.KindPresence. They must not block.
 	Receipts, Presence func(chat.ChannelID, []byte)
 	// Lost, if set, is called with the number of seqs in a channel that neither store holds.
 	Lost func(seqs int64)
@@ -58,7 +58,7 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// Feed passes what Redis publishes to a hub. Construct it, then Run it.
+// Feed receives what Redis publishes and passes the events to its hub. Construct it, then Run it.
 type Feed struct {
 	cfg  Config
 	Hub  *hub.Hub
@@ -204,7 +204,7 @@ type sink struct {
 	pending []*hub.Channel
 }
 
-// Received passes a published message on. It never changes the payload, because frames are slices
+// Received passes on a published message. It never changes the payload, because frames are slices
 // of it.
 func (s *sink) Received(topic string, payload []byte) {
 	if id, ok := channelOf(topic); ok {

@@ -160,7 +160,7 @@ func (f *Feed) warm(ctx context.Context, ch *hub.Channel, head int64) error {
 
 // errHole means that neither store holds a seq at or below the head. If the tail was cut between
 // the two reads, a second read finds the event. See Feed.confirmMissing.
-var errHole = errors.New("nothing holds seq")
+var errHole = errors.New("no store holds seq")
 
 // truncate returns as many events as fit into maxBytes, but at least one.
 func truncate(events []hub.Event, maxBytes int) []hub.Event {

@@ -31,8 +31,8 @@ func (g *Gateway) newAuthority() *authority.Authority {
 	})
 }
 
-// BlockedWith returns the users connected to this gateway who have a block with a user. It is nil
-// for nearly every user.
+// BlockedWith returns the users connected to this gateway who have blocked a user or are blocked by
+// that user. The result is nil for nearly every user.
 func (g *Gateway) BlockedWith(to chat.UserID) map[chat.UserID]struct{} {
 	return g.authority.BlockedWith(to)
 }

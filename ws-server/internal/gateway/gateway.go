@@ -128,8 +128,8 @@ func New(cfg Config) *Gateway {
 		byAddr: make(map[netip.Addr]int),
 		upgrader: websocket.Upgrader{
 			HandshakeTimeout: 5 * time.Second,
-			// The buffers are small because most frames are, and every connection has a read
-			// buffer.
+			// Most frames are small, and every connection has a read buffer, so the buffers are
+			// small.
 			ReadBufferSize:  256,
 			WriteBufferSize: 512,
 			WriteBufferPool: new(sync.Pool), // gorilla writes only the handshake and control frames

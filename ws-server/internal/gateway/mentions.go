@@ -42,10 +42,10 @@ func newMentions(cfg *Config) *mentions {
 	return m
 }
 
-// find returns the users an event mentions, except those who have a block with its sender. access
-// is the sender's cached access. While PostgreSQL is down, messages are still sent, but mention
-// nobody by name. A mention of all members is kept only if the sender was last known to be allowed
-// to use it.
+// find returns the users that an event mentions, except those who have blocked its sender or are
+// blocked by its sender. access is the sender's cached access. While PostgreSQL is down, messages
+// are still sent, but mention nobody by name. A mention of all members is kept only if the sender
+// was last known to be allowed to use it.
 func (m *mentions) find(ctx context.Context, e *frame.Event, access *authority.User) []chat.UserID {
 	found, err := m.finder.Find(ctx, e.ChannelID, e.Body)
 	if err != nil && !errors.Is(err, errStoreDown) && ctx.Err() == nil {

@@ -40,11 +40,11 @@ func (g *Gateway) Handler() http.Handler {
 func (g *Gateway) credentials(r *http.Request) (raw string, err error) {
 	raw, byCookie, err := browser.AccessToken(r)
 	if err != nil {
-		return "", apierr.Wrap(err, apierr.Unauthenticated, "The request has two cookies of the same name. Delete the cookies of this site and log in again.")
+		return "", apierr.Wrap(err, apierr.Unauthenticated, "The request has two cookies with the same name. Delete this site's cookies and log in again.")
 	}
 	if byCookie {
 		if err := g.cfg.Guard.CheckUpgrade(r); err != nil {
-			return "", apierr.Wrap(err, apierr.ForeignOrigin, "Pages of this origin may not use this API.")
+			return "", apierr.Wrap(err, apierr.ForeignOrigin, "Pages from this origin are not allowed to use this API.")
 		}
 	}
 	return raw, nil

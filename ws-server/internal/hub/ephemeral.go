@@ -6,7 +6,8 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// ephemeralFrame is an ephemeral frame for all live subscriptions except those of certain users.
+// ephemeralFrame is an ephemeral frame for all live subscriptions except the subscriptions of
+// certain users.
 type ephemeralFrame struct {
 	frame   []byte
 	except  chat.UserID

@@ -134,9 +134,9 @@ func (ch *Channel) firstLocked() int64 { return ch.next - int64(len(ch.ring)) }
 // Several cores share a large fan-out by claiming small pieces of it (work sharing). So if one core
 // is busy with other work, the others do not have to wait for a large part of the fan-out.
 const (
-	partSize      = 1024 // minimum deliveries per goroutine
-	pieceSize     = 128  // deliveries claimed by a goroutine at a time, about 1.5 ms of work
-	prefetchGroup = 32   // connections that are prefetched before any of them is written to
+	partSize      = 1024 // minimum number of deliveries per goroutine
+	pieceSize     = 128  // number of deliveries that a goroutine claims at a time, about 1.5 ms of work
+	prefetchGroup = 32   // number of connections that are prefetched before the first of them is written to
 )
 
 // deliver sends a round to the live subscriptions and returns how many of them received events.

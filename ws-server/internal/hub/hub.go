@@ -43,7 +43,7 @@ type Connection interface {
 	Resume()
 }
 
-// Config connects the hub to its surroundings.
+// Config holds the functions that the hub calls.
 type Config struct {
 	// Join combines events into one frame. Every connection receives the same bytes.
 	Join func(frames [][]byte) []byte

@@ -9,7 +9,7 @@ func (ch *Channel) Redact(redact func(events, following []Event)) {
 	if !ch.unredacted {
 		return
 	}
-	n := 0 // number of events that the fan-out has finished; only these may be replaced
+	n := 0 // number of events that the fan-out has finished sending; only their frames may be replaced
 	for fanned := ch.fanned.Load(); n < len(ch.ring) && ch.ring[n].Seq <= fanned; n++ {
 	}
 	ch.unredacted = n < len(ch.ring)

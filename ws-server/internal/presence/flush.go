@@ -97,7 +97,7 @@ func (p *Presence) takeDue(now time.Time) (batch []*change, more bool) {
 	return batch, more
 }
 
-// takeLocked removes and returns the users whose state differs from that in Redis.
+// takeLocked removes and returns the users whose state differs from their state in Redis.
 func (ch *channel) takeLocked() *change {
 	c := &change{ch: ch}
 	for u := range ch.changed {
@@ -172,7 +172,7 @@ func result(c *redisscript.Call) (size, wait int64, err error) {
 	}
 	n, err := c.Reply.Int64Slice()
 	if err == nil && len(n) != 3 {
-		err = fmt.Errorf("presence script answered %d values", len(n))
+		err = fmt.Errorf("the presence script returned %d values", len(n))
 	}
 	if err != nil {
 		return 0, 0, err

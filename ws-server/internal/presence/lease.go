@@ -73,7 +73,7 @@ func (p *Presence) lease(ctx context.Context, mode string) (now int64, ok bool, 
 	}
 	reply, err := c.Reply.Slice()
 	if err != nil || len(reply) != 4 {
-		return 0, false, 0, nil, fmt.Errorf("lease script answered %v: %w", reply, err)
+		return 0, false, 0, nil, fmt.Errorf("the lease script returned %v: %w", reply, err)
 	}
 	text := func(i int) string { s, _ := reply[i].(string); return s }
 	now, err = strconv.ParseInt(text(0), 10, 64)

@@ -50,7 +50,7 @@ func (p *Presence) Online(ctx context.Context, id chat.ChannelID, cursor string)
 	}
 	reply, err := c.Reply.Slice()
 	if err != nil || len(reply) != 2 {
-		return Online{}, fmt.Errorf("presence script answered %v: %w", reply, err)
+		return Online{}, fmt.Errorf("the presence script returned %v: %w", reply, err)
 	}
 	count, _ := reply[0].(int64)
 	members, _ := reply[1].([]any)

@@ -59,8 +59,8 @@ type Config struct {
 	Logger     *slog.Logger          // default slog.Default()
 }
 
-// Presence tracks this gateway's online users and reads those of all gateways. It is safe for
-// concurrent use. Construct it, then Run it.
+// Presence tracks this gateway's online users and reads the online users of all gateways. It is
+// safe for concurrent use. Construct it, then Run it.
 type Presence struct {
 	cfg Config
 
@@ -90,7 +90,7 @@ type Presence struct {
 type channel struct {
 	id           chat.ChannelID
 	users        map[chat.UserID]userState
-	changed      map[chat.UserID]struct{} // users whose state may differ from that in Redis
+	changed      map[chat.UserID]struct{} // users whose state may differ from their state in Redis
 	written      int                      // number of users with written set
 	publishCount bool                     // the count must be published
 	queued       bool                     // in dirty

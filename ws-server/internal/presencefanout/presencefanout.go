@@ -1,10 +1,10 @@
 // Package presencefanout delivers published presence frames to the subscriptions of one gateway.
 //
-// Two users with a block between them must not see each other's typing, receipts or presence.
-// Typing and receipts skip such users during the fan-out (see hub.Channel.PublishEphemeral). That
-// does not work for presence frames, because they contain a count of all online users. Users with
-// blocks therefore get separate presence frames, which neither name nor count the users they have a
-// block with.
+// Two users, one of whom has blocked the other, must not see each other's typing, receipts or
+// presence. Typing and receipts skip such users during the fan-out (see
+// hub.Channel.PublishEphemeral). That does not work for presence frames, because they contain a
+// count of all online users. Users with blocks therefore get separate presence frames, which
+// neither name nor count the other users in those blocks.
 //
 // The package does not deal with WebSockets. It reaches connections through the hub and through the
 // functions in Config.
@@ -34,9 +34,11 @@ const (
 type Blocks interface {
 	// AnyBlocks reports whether any of these users has a block.
 	AnyBlocks() bool
-	// HasBlocks reports whether the user is connected and has a block with anybody.
+	// HasBlocks reports whether the user is connected, and has blocked somebody or is blocked by
+	// somebody.
 	HasBlocks(chat.UserID) bool
-	// BlockedWith returns the connected users who have a block with the given user.
+	// BlockedWith returns the connected users who have blocked the given user or are blocked by
+	// that user.
 	BlockedWith(chat.UserID) map[chat.UserID]struct{}
 }
 
@@ -130,9 +132,9 @@ func (f *Fanout) dequeue() []published {
 	return waiting
 }
 
-// deliver sends a presence frame to the subscriptions of a channel, except those of users with
-// blocks, who get a separate frame. In a large channel every user gets the same frame, because it
-// contains only a count and no names.
+// deliver sends a presence frame to the subscriptions of a channel, except the subscriptions of
+// users with blocks. Those users get a separate frame. In a large channel every user gets the same
+// frame, because it contains only a count and no names.
 func (f *Fanout) deliver(ctx context.Context, p published) {
 	ch := f.cfg.Hub.Channel(p.channel)
 	if ch == nil {
@@ -172,15 +174,16 @@ func (f *Fanout) deliver(ctx context.Context, p published) {
 	}
 }
 
-// VisibleTo returns the part of online that a user may see: all users except the ones the user has
-// a block with. In a large channel, where presence names nobody, the count includes all online
-// users.
+// VisibleTo returns the part of online that a user may see: all users except those whom the user
+// has blocked or who have blocked the user. In a large channel, where presence names nobody, the
+// count includes all online users.
 func (f *Fanout) VisibleTo(user chat.UserID, online presence.Online) presence.Online {
 	visible := f.withoutBlocked(user, online.Users)
 	return presence.Online{Count: online.Count - len(online.Users) + len(visible), Users: visible, Next: online.Next}
 }
 
-// withoutBlocked returns the given users except those that user has a block with.
+// withoutBlocked returns the given users except those whom user has blocked or who have blocked
+// user.
 func (f *Fanout) withoutBlocked(user chat.UserID, users []chat.UserID) []chat.UserID {
 	return slices.DeleteFunc(slices.Clone(users), func(other chat.UserID) bool {
 		_, blocked := f.cfg.Blocks.BlockedWith(other)[user]

@@ -44,7 +44,7 @@ func (m *Marks) Revoked(ctx context.Context, logins []Login) ([]Login, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("look for marks of %d sessions: %w", len(logins), err)
+		return nil, fmt.Errorf("read the revocation marks of %d sessions: %w", len(logins), err)
 	}
 	var marked []Login
 	for i, r := range replies {

@@ -20,7 +20,7 @@ type Access struct {
 	Role      chat.Role   // "" if the user is not a member
 	Peer      chat.UserID // the other user in a direct channel; zero in any other channel
 	Announced bool        // members only: the channel's log contains the user's member_joined event
-	Visible   bool        // non-members only: the user may know that the channel exists
+	Visible   bool        // non-members only: the channel's existence is not hidden from the user
 	CallsAll  bool        // members only: the user may mention all members with @channel
 	JoinedSeq int64       // members only: the channel's last seq when the user joined
 }
@@ -45,7 +45,7 @@ const accessQuery = `
 		where c.id = w.channel_id and c.deleted_at is null limit 1) x`
 
 // Access returns what each user may do in each channel, in the order of keys. For a channel that
-// does not exist, the result is that of a non-member who may not know that the channel exists.
+// does not exist, the result is the same as for a non-member from whom the channel is hidden.
 func (s *Store) Access(ctx context.Context, keys []MemberKey) ([]Access, error) {
 	found := make([]Access, len(keys))
 	err := database.Prepared(ctx, s.db, accessQuery, columns(keys), func(rows pgx.Rows) error {

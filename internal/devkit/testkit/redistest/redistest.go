@@ -171,7 +171,7 @@ func (o Options) node(i int) Options {
 	return o
 }
 
-// form makes the nodes known to each other, and assigns slots to every master and a master to every
+// form introduces the nodes to each other, and assigns slots to every master and a master to every
 // replica.
 func (c *ClusterServers) form(t testing.TB) error {
 	ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout)

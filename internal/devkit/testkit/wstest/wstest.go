@@ -68,8 +68,8 @@ type Conn struct {
 
 	mu       sync.Mutex
 	frames   []Frame
-	returned []bool        // already returned by Await, by index of frames
-	from     int           // all frames before this index were returned
+	returned []bool        // whether Await has returned the frame at the same index in frames
+	from     int           // Await has returned all frames before this index
 	changed  chan struct{} // closed and replaced when frames or err change
 	err      error
 	writing  sync.Mutex
