@@ -15,12 +15,12 @@ import (
 )
 
 func (w *world) delete(path, tok string, body any) answer {
-	w.t.Helper()
+	w.T.Helper()
 	return w.send(request{method: http.MethodDelete, path: path, token: tok, body: body})
 }
 
 func (w *world) login(name, pass string) answer {
-	w.t.Helper()
+	w.T.Helper()
 	return w.post("/v1/login", "", object{"login": name, "password": pass, "session": "bearer"})
 }
 
@@ -71,7 +71,7 @@ func TestPassword(t *testing.T) {
 	}
 	w.login("ann", goodPassword).want(t, 401, "invalid_credentials")
 	w.login("ann", otherPassword).into(t, 200, &in)
-	w.settled()
+	w.Settled()
 }
 
 // TestPassword_cookies checks that a page gets its new session as cookies, and that the body
@@ -124,7 +124,7 @@ func TestPassword_forgetsDevices(t *testing.T) {
 	}
 	w.login("ann", goodPassword).into(t, 200, &in)
 	w.post("/v1/me/password", in.AccessToken, object{"password": goodPassword, "new_password": otherPassword, "device_token": in.Device}).into(t, 200, &in)
-	if n := w.count("select count(*) from devices"); n != 1 || in.Device == "" {
+	if n := w.Count("select count(*) from devices"); n != 1 || in.Device == "" {
 		t.Errorf("%d known devices, want only the device that made the change", n)
 	}
 }
@@ -165,7 +165,7 @@ func TestSessions_bounded(t *testing.T) {
 	if len(list.Items) != 50 || list.Items[0].ID != ann.Session || !list.Items[0].Current {
 		t.Errorf("%d sessions, the first one is %+v", len(list.Items), list.Items[0])
 	}
-	if n := w.count("select count(*) from sessions where user_id = $1 and revoked_at is null", ann.ID.String()); n != 50 {
+	if n := w.Count("select count(*) from sessions where user_id = $1 and revoked_at is null", ann.ID.String()); n != 50 {
 		t.Errorf("%d active sessions, want 50", n)
 	}
 
@@ -179,7 +179,7 @@ func TestSessions_bounded(t *testing.T) {
 	if a := w.get("/v1/me", bob.Token); a.status != 200 {
 		t.Errorf("another user was logged out: %d", a.status)
 	}
-	w.settled()
+	w.Settled()
 }
 
 // TestPassword_guessesAreLimited checks that a stolen session cannot be used to guess the password.
@@ -201,8 +201,8 @@ func TestDeleteMe(t *testing.T) {
 	alone, shared := w.create(ann, "alone", "private"), w.create(ann, "shared", "public")
 	w.join(bob, shared.ID)
 	w.join(eve, shared.ID)
-	w.exec("update channel_members set role = 'admin' where user_id = $1", eve.ID.String())
-	w.exec("insert into contacts (user_id, contact_id, state) values ($1, $2, 'accepted'), ($2, $1, 'accepted')", ann.ID.String(), bob.ID.String())
+	w.Exec("update channel_members set role = 'admin' where user_id = $1", eve.ID.String())
+	w.Exec("insert into contacts (user_id, contact_id, state) values ($1, $2, 'accepted'), ($2, $1, 'accepted')", ann.ID.String(), bob.ID.String())
 	var team struct{ ID string }
 	w.post("/v1/groups", ann.Token, object{"name": "team"}).into(t, 201, &team)
 	var m struct{ Role string }
@@ -224,13 +224,13 @@ func TestDeleteMe(t *testing.T) {
 	if !gone.Deleted || gone.Username != "" {
 		t.Errorf("profile = %+v", gone)
 	}
-	if n := w.count("select count(*) from users where concat(username, email, display_name, bio, password_hash) ilike '%ann%'"); n != 0 {
+	if n := w.Count("select count(*) from users where concat(username, email, display_name, bio, password_hash) ilike '%ann%'"); n != 0 {
 		t.Error("the row still identifies the user")
 	}
-	if n := w.count("select count(*) from channel_members where user_id = $1", ann.ID.String()); n != 0 {
+	if n := w.Count("select count(*) from channel_members where user_id = $1", ann.ID.String()); n != 0 {
 		t.Errorf("%d memberships are left", n)
 	}
-	if n := w.count("select count(*) from contacts"); n != 0 {
+	if n := w.Count("select count(*) from contacts"); n != 0 {
 		t.Errorf("%d contacts are left", n)
 	}
 	// The admin becomes owner, although bob joined earlier. The outbox notifies the gateways.
@@ -247,11 +247,11 @@ func TestDeleteMe(t *testing.T) {
 	if g.Role != "owner" || g.MemberCount != 1 {
 		t.Errorf("team = %+v", g)
 	}
-	w.settled()
-	if got := w.eventLog(shared.ID); !strings.Contains(got, "member_left, ") || !strings.HasSuffix(got, "channel_updated") {
+	w.Settled()
+	if got := w.EventLog(shared.ID); !strings.Contains(got, "member_left, ") || !strings.HasSuffix(got, "channel_updated") {
 		t.Errorf("events of the shared channel: %s", got)
 	}
-	if got := w.eventLog(alone.ID); !strings.HasSuffix(got, "member_left") {
+	if got := w.EventLog(alone.ID); !strings.HasSuffix(got, "member_left") {
 		t.Errorf("events of the other channel: %s", got)
 	}
 	// The email address can be used again.
@@ -273,13 +273,17 @@ func TestDeleteMe_concurrentJoins(t *testing.T) {
 				_, _ = w.try(request{method: "POST", path: "/v1/channels/" + c.ID.String() + "/join", token: u.Token})
 			})
 		}
-		wg.Go(func() { w.delete("/v1/me", u.Token, object{"password": goodPassword}) })
+		wg.Go(func() {
+			if a := w.delete("/v1/me", u.Token, object{"password": goodPassword}); a.status != 204 {
+				t.Errorf("delete %s: %d %s", u.Name, a.status, a.body)
+			}
+		})
 		wg.Wait()
 	}
-	if n := w.count("select count(*) from channel_members m join users u on u.id = m.user_id where u.deleted_at is not null"); n != 0 {
+	if n := w.Count("select count(*) from channel_members m join users u on u.id = m.user_id where u.deleted_at is not null"); n != 0 {
 		t.Errorf("%d members whose accounts are deleted", n)
 	}
-	w.settled()
+	w.Settled()
 }
 
 func TestUsers(t *testing.T) {
@@ -292,7 +296,7 @@ func TestUsers(t *testing.T) {
 	if a := w.send(request{method: "PATCH", path: "/v1/me", token: ann.Token, body: object{"display_name": "Bobby 100%", "bio": "hi"}}); a.status != 200 {
 		t.Fatalf("patch = %d %s", a.status, a.body)
 	}
-	w.exec("update users set deleted_at = now() where username = 'annika'")
+	w.Exec("update users set deleted_at = now() where username = 'annika'")
 	type page struct {
 		Items []struct {
 			ID          chat.UserID `json:"id"`

@@ -338,7 +338,7 @@ func TestRefresh_reuseEndsTheSession(t *testing.T) {
 	w.post("/v1/refresh", "", object{"refresh_token": second.RefreshToken}).into(t, 200, &third)
 	w.post("/v1/refresh", "", object{"refresh_token": ann.Refresh}).want(t, 401, "unauthenticated")
 	w.post("/v1/refresh", "", object{"refresh_token": third.RefreshToken}).want(t, 401, "unauthenticated")
-	w.settled() // the relay sets the revocation mark
+	w.Settled() // the relay sets the revocation mark
 	w.get("/v1/me", third.AccessToken).want(t, 401, "unauthenticated")
 	// The user's other session is not affected.
 	if a := w.get("/v1/me", elsewhere.AccessToken); a.status != 200 {
@@ -378,7 +378,7 @@ func TestSessions(t *testing.T) {
 		t.Fatalf("another user ended the session: %d", a.status)
 	}
 	topic := rediskey.UserTopic(rediskey.Of(ann.ID.UUID, partitions), ann.ID)
-	sub := w.rdb.SSubscribe(t.Context(), topic)
+	sub := w.RDB.SSubscribe(t.Context(), topic)
 	defer sub.Close()
 	if _, err := sub.Receive(t.Context()); err != nil {
 		t.Fatal(err)
@@ -406,7 +406,7 @@ func TestRefresh_notifiesGateways(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ann := w.signup("ann")
-	sub := w.rdb.SSubscribe(t.Context(), rediskey.UserTopic(rediskey.Of(ann.ID.UUID, partitions), ann.ID))
+	sub := w.RDB.SSubscribe(t.Context(), rediskey.UserTopic(rediskey.Of(ann.ID.UUID, partitions), ann.ID))
 	defer sub.Close()
 	if _, err := sub.Receive(t.Context()); err != nil {
 		t.Fatal(err)
@@ -474,7 +474,7 @@ func TestMe_patch(t *testing.T) {
 			t.Errorf("%s: errors = %+v", field, p.Errors)
 		}
 	}
-	w.exec("update users set deleted_at = now()")
+	w.Exec("update users set deleted_at = now()")
 	w.get("/v1/me", ann.Token).want(t, 401, "unauthenticated")
 	w.post("/v1/login", "", object{"login": "ann", "password": goodPassword}).want(t, 401, "invalid_credentials")
 	w.post("/v1/refresh", "", object{"refresh_token": ann.Refresh}).want(t, 401, "unauthenticated")
@@ -498,7 +498,7 @@ func TestKeys(t *testing.T) {
 	}
 	var stored string
 	testkit.Until(t, testkit.Timeout, func() error { // the service may still be starting
-		return w.db.QueryRow(t.Context(), "select kid from token_keys").Scan(&stored)
+		return w.Pool.QueryRow(t.Context(), "select kid from token_keys").Scan(&stored)
 	})
 	if stored+".pem" != filepath.Base(files[0]) {
 		t.Errorf("stored key %s, want the key of %s", stored, files[0])

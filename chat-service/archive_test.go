@@ -34,7 +34,7 @@ func TestArchive(t *testing.T) {
 	for kind, id := range gone {
 		w.do("POST", path(id)+"/join", eve, nil).want(t, 404, "not_found")
 		w.do("GET", path(id)+"/messages", eve, nil).want(t, 404, "not_found")
-		if n := w.count("select count(*) from channels where id = $1 and archived_at is not null", id.String()); n != 1 {
+		if n := w.Count("select count(*) from channels where id = $1 and archived_at is not null", id.String()); n != 1 {
 			t.Errorf("%s: not archived", kind)
 		}
 	}

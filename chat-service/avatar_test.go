@@ -81,8 +81,8 @@ func TestAvatar(t *testing.T) {
 	}
 	patch(bob, red).into(t, 200, &me)
 	patch(ann, blue).into(t, 200, &me)
-	if me.AvatarURL == first || w.get(first, "").status != 200 || w.count("select count(*) from avatars") != 2 {
-		t.Errorf("after ann changed her picture: %q, %d pictures stored", me.AvatarURL, w.count("select count(*) from avatars"))
+	if me.AvatarURL == first || w.get(first, "").status != 200 || w.Count("select count(*) from avatars") != 2 {
+		t.Errorf("after ann changed her picture: %q, %d pictures stored", me.AvatarURL, w.Count("select count(*) from avatars"))
 	}
 	patch(bob, "").into(t, 200, &me)
 	w.get(first, "").want(t, 404, "not_found")
@@ -91,7 +91,7 @@ func TestAvatar(t *testing.T) {
 	}
 	w.get("/v1/avatars/..%2f", "").want(t, 404, "not_found")
 	a := w.send(request{method: "DELETE", path: "/v1/me", token: ann.Token, body: object{"password": goodPassword}})
-	if a.status != 204 || w.count("select count(*) from avatars") != 0 {
-		t.Errorf("delete the account: %d, %d pictures left", a.status, w.count("select count(*) from avatars"))
+	if a.status != 204 || w.Count("select count(*) from avatars") != 0 {
+		t.Errorf("delete the account: %d, %d pictures left", a.status, w.Count("select count(*) from avatars"))
 	}
 }

@@ -28,7 +28,7 @@ func TestBan(t *testing.T) {
 			t.Errorf("%s: join by the banned user: %d %s, want %d", kind, a.status, a.body, want)
 		}
 		w.do("POST", path(c.ID)+"/members", ann, object{"user_id": bob.ID}).want(t, 409, "conflict")
-		if n := w.count("select count(*) from channel_members where channel_id = $1 and user_id = $2", c.ID.String(), bob.ID.String()); n != 0 {
+		if n := w.Count("select count(*) from channel_members where channel_id = $1 and user_id = $2", c.ID.String(), bob.ID.String()); n != 0 {
 			t.Errorf("%s: the banned user is a member", kind)
 		}
 		var bans struct {

@@ -19,7 +19,7 @@ func TestContact_blockNotifiesGateways(t *testing.T) {
 	defer cancel()
 	var waiting []func()
 	for _, u := range []user{ann, bob} {
-		sub := w.rdb.SSubscribe(ctx, rediskey.UserTopic(rediskey.Of(u.ID.UUID, partitions), u.ID))
+		sub := w.RDB.SSubscribe(ctx, rediskey.UserTopic(rediskey.Of(u.ID.UUID, partitions), u.ID))
 		defer sub.Close()
 		if _, err := sub.Receive(ctx); err != nil {
 			t.Fatal(err)

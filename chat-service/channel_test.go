@@ -43,11 +43,11 @@ func TestChannel_createJoinLeave(t *testing.T) {
 			t.Errorf("joined %+v", s)
 		}
 	}
-	w.settled()
-	if got := w.eventLog(made.ID); got != "1 member_joined ann, 2 member_joined bob" {
+	w.Settled()
+	if got := w.EventLog(made.ID); got != "1 member_joined ann, 2 member_joined bob" {
 		t.Errorf("events: %s", got)
 	}
-	joined := w.events(made.ID)[1]
+	joined := w.Events(made.ID)[1]
 	if joined.SenderID != bob.ID || joined.UserID == nil || *joined.UserID != bob.ID || joined.ChannelID != made.ID || time.Since(joined.SentAt.Time) > time.Minute {
 		t.Errorf("event = %+v", joined)
 	}
@@ -63,8 +63,8 @@ func TestChannel_createJoinLeave(t *testing.T) {
 	}
 	w.get(path, bob.Token).want(t, 403, "forbidden")
 	w.join(bob, made.ID)
-	w.settled()
-	if got := w.eventLog(made.ID); got != "1 member_joined ann, 2 member_joined bob, 3 member_left bob, 4 member_joined bob" {
+	w.Settled()
+	if got := w.EventLog(made.ID); got != "1 member_joined ann, 2 member_joined bob, 3 member_left bob, 4 member_joined bob" {
 		t.Errorf("events: %s", got)
 	}
 }
@@ -75,8 +75,8 @@ func TestChannel_createRefuses(t *testing.T) {
 	ann, bob := w.signup("ann"), w.signup("bob")
 	w.create(ann, "General", "public")
 	group := "7b0e9a3c-3a5e-4f7e-9d57-0f6a0a2f7f11"
-	w.exec("insert into groups (id, name) values ($1, 'team')", group)
-	w.exec("insert into group_members (group_id, user_id, role) values ($1, $2, 'member')", group, bob.ID.String())
+	w.Exec("insert into groups (id, name) values ($1, 'team')", group)
+	w.Exec("insert into group_members (group_id, user_id, role) values ($1, $2, 'member')", group, bob.ID.String())
 	for _, tt := range []struct {
 		name   string
 		body   object
@@ -119,7 +119,7 @@ func TestChannel_hidden(t *testing.T) {
 	ann, bob, eve := w.signup("ann"), w.signup("bob"), w.signup("eve")
 	private := w.create(ann, "secret", "private")
 	var direct chat.ChannelID
-	if err := w.db.QueryRow(t.Context(), "select channel_id::text from open_direct_channel($1, $2)", ann.ID.String(), bob.ID.String()).Scan(textID{&direct}); err != nil {
+	if err := w.Pool.QueryRow(t.Context(), "select channel_id::text from open_direct_channel($1, $2)", ann.ID.String(), bob.ID.String()).Scan(textID{&direct}); err != nil {
 		t.Fatal(err)
 	}
 	unknown := chat.NewChannelID()
@@ -242,9 +242,9 @@ func TestChannel_concurrentJoinsAndLeaves(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	w.settled()
+	w.Settled()
 	in := map[string]bool{}
-	for i, e := range w.events(channel.ID) {
+	for i, e := range w.Events(channel.ID) {
 		if e.Seq != int64(i+1) {
 			t.Fatalf("seq %d at position %d", e.Seq, i+1)
 		}
@@ -254,7 +254,7 @@ func TestChannel_concurrentJoinsAndLeaves(t *testing.T) {
 		in[e.Username] = e.Type == event.MemberJoined
 	}
 	for _, u := range users {
-		n := w.count("select count(*) from channel_members where channel_id = $1 and user_id = $2", channel.ID.String(), u.ID.String())
+		n := w.Count("select count(*) from channel_members where channel_id = $1 and user_id = $2", channel.ID.String(), u.ID.String())
 		if (n == 1) != in[u.Name] {
 			t.Errorf("%s: %d rows, but according to the events a member: %v", u.Name, n, in[u.Name])
 		}
@@ -266,7 +266,7 @@ func TestChannel_userNotices(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.signup("ann"), w.signup("bob")
 	channel := w.create(ann, "general", "public")
-	sub := w.rdb.SSubscribe(t.Context(), rediskey.UserTopic(rediskey.Of(bob.ID.UUID, partitions), bob.ID))
+	sub := w.RDB.SSubscribe(t.Context(), rediskey.UserTopic(rediskey.Of(bob.ID.UUID, partitions), bob.ID))
 	defer sub.Close()
 	if _, err := sub.Receive(t.Context()); err != nil {
 		t.Fatal(err)
@@ -294,7 +294,7 @@ func TestChannel_userNotices(t *testing.T) {
 		t.Errorf("notice = %+v", n)
 	}
 	// Another service has written this row, without poking the relay.
-	w.exec("select open_direct_channel($1, $2)", ann.ID.String(), bob.ID.String())
+	w.Exec("select open_direct_channel($1, $2)", ann.ID.String(), bob.ID.String())
 	if n := next(); n.Kind != notice.ChannelAdded || n.ChannelID == nil || *n.ChannelID == channel.ID || *n.By != ann.ID {
 		t.Errorf("notice = %+v", n)
 	}
@@ -302,18 +302,18 @@ func TestChannel_userNotices(t *testing.T) {
 
 // appendMessages appends messages as a gateway would.
 func (w *world) appendMessages(by user, channel chat.ChannelID, bodies ...string) []frame.Event {
-	w.t.Helper()
+	w.T.Helper()
 	floor := func(context.Context, chat.ChannelID) (int64, error) {
 		return 0, errors.New("the channel has a counter")
 	}
-	a := appender.New(w.log, w.rdb, floor, appender.Config{})
+	a := appender.New(w.Log, w.RDB, floor, appender.Config{})
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()
 	defer func() {
 		stop()
 		if err := <-done; err != nil {
-			w.t.Error(err)
+			w.T.Error(err)
 		}
 	}()
 	events := make([]frame.Event, len(bodies))
@@ -325,7 +325,7 @@ func (w *world) appendMessages(by user, channel chat.ChannelID, bodies ...string
 		}
 		ack, err := a.Append(ctx, e, appender.Options{})
 		if err != nil {
-			w.t.Fatal(err)
+			w.T.Fatal(err)
 		}
 		e.Seq = ack.Seq
 		events[i] = e
@@ -338,10 +338,10 @@ func TestChannel_unread(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.signup("ann"), w.signup("bob")
 	channel := w.create(ann, "general", "public")
-	w.settled()
+	w.Settled()
 	w.appendMessages(ann, channel.ID, "before", "before")
 	w.join(bob, channel.ID)
-	w.settled()
+	w.Settled()
 	stored := w.appendMessages(ann, channel.ID, "one", "two")
 	w.appendMessages(bob, channel.ID, "my own")
 	w.appendMessages(ann, channel.ID, "three")
@@ -361,19 +361,19 @@ func TestChannel_unread(t *testing.T) {
 		w.store(e)
 	}
 	check(3, 8)
-	w.exec("update channel_members set last_read_seq = 5 where user_id = $1", bob.ID.String())
+	w.Exec("update channel_members set last_read_seq = 5 where user_id = $1", bob.ID.String())
 	check(2, 8)
-	w.redis.Stop(t)
+	w.Redis.Stop(t)
 	check(1, 6) // according to PostgreSQL
-	w.redis.Start(t)
-	testkit.Until(t, testkit.Timeout, func() error { return w.rdb.Ping(context.Background()).Err() })
+	w.Redis.Start(t)
+	testkit.Until(t, testkit.Timeout, func() error { return w.RDB.Ping(context.Background()).Err() })
 	check(2, 8)
 }
 
 // store inserts the row of a message.
 func (w *world) store(e frame.Event) {
-	w.t.Helper()
-	w.exec(`insert into messages (channel_id, seq, id, kind, sender_id, client_id, body, data, sent_at)
+	w.T.Helper()
+	w.Exec(`insert into messages (channel_id, seq, id, kind, sender_id, client_id, body, data, sent_at)
 		values ($1, $2, $3, $4, $5, $6, $7, jsonb_build_object('sender_name', $8::text), $9) on conflict do nothing`,
 		e.ChannelID.String(), e.Seq, e.ID.String(), string(e.Type), e.SenderID.String(), e.ClientID.String(), e.Body, e.SenderName, e.SentAt.Time)
 }

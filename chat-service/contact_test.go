@@ -17,9 +17,9 @@ type contact struct {
 
 // contacts returns a user's contacts in short form.
 func (w *world) contacts(u user, query string) string {
-	w.t.Helper()
+	w.T.Helper()
 	var page struct{ Items []contact }
-	w.get("/v1/contacts?"+query, u.Token).into(w.t, 200, &page)
+	w.get("/v1/contacts?"+query, u.Token).into(w.T, 200, &page)
 	var list []string
 	for _, c := range page.Items {
 		list = append(list, c.Username+" "+c.State)

@@ -35,9 +35,9 @@ func TestCursors(t *testing.T) {
 	for _, name := range []string{"user-dov", "user-eve"} {
 		u := w.signup(name)
 		w.send(request{method: "PUT", path: "/v1/channels/" + channel + "/bans/" + u.ID.String(), token: ann.Token}).must(t, 204)
-		w.exec("insert into invitations (id, group_id, user_id, invited_by) values (gen_random_uuid(), $1, $2, $3)", group.ID, u.ID.UUID, ann.ID.UUID)
+		w.Exec("insert into invitations (id, group_id, user_id, invited_by) values (gen_random_uuid(), $1, $2, $3)", group.ID, u.ID.UUID, ann.ID.UUID)
 	}
-	w.settled()
+	w.Settled()
 	var receipted struct {
 		ID  string
 		Seq int64

@@ -86,7 +86,7 @@ func TestDirect_concurrentOpen(t *testing.T) {
 			made++
 		}
 	}
-	if n := w.count("select count(*) from channels where kind = 'direct'"); n != 1 || made != 1 {
+	if n := w.Count("select count(*) from channels where kind = 'direct'"); n != 1 || made != 1 {
 		t.Errorf("%d direct channels, created %d times", n, made)
 	}
 }

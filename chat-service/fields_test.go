@@ -91,7 +91,7 @@ func (f *fieldFuzz) plain(s *openapi3.Schema) any {
 			return v
 		}
 	}
-	f.t.Fatalf("no valid value for %v", s)
+	f.T.Fatalf("no valid value for %v", s)
 	return nil
 }
 
@@ -138,7 +138,7 @@ func (f *fieldFuzz) field(r request, name string, body map[string]any, s *openap
 	for _, v := range odd {
 		b, err := json.Marshal(v)
 		if err != nil {
-			f.t.Fatal(err)
+			f.T.Fatal(err)
 		}
 		values = append(values, b)
 	}
@@ -154,7 +154,7 @@ func (f *fieldFuzz) field(r request, name string, body map[string]any, s *openap
 		r.body = all
 		value, err := decodeJSON(raw)
 		if err != nil {
-			f.t.Fatal(err)
+			f.T.Fatal(err)
 		}
 		f.expect(r, name, string(raw), s.VisitJSON(value) != nil)
 	}
@@ -219,7 +219,7 @@ func parameterIsWrong(s *openapi3.Schema, text string) bool {
 func (f *fieldFuzz) notFound(r request, text string) {
 	f.sent++
 	if a := f.send(r); a.status != http.StatusNotFound {
-		f.t.Errorf("%s %s (%.60q) = %d %.200s, want 404", r.method, r.path, text, a.status, a.body)
+		f.T.Errorf("%s %s (%.60q) = %d %.200s, want 404", r.method, r.path, text, a.status, a.body)
 	}
 }
 
@@ -230,11 +230,11 @@ func (f *fieldFuzz) expect(r request, name, value string, wrong bool) {
 	a := f.send(r)
 	switch {
 	case a.status >= 500:
-		f.t.Errorf("%s %.80s with %s = %.80q: %d %s", r.method, r.path, name, value, a.status, a.body)
+		f.T.Errorf("%s %.80s with %s = %.80q: %d %s", r.method, r.path, name, value, a.status, a.body)
 	case wrong && a.status != http.StatusUnprocessableEntity:
-		f.t.Errorf("%s %.80s with %s = %.80q: %d %.200s, want 422", r.method, r.path, name, value, a.status, a.body)
+		f.T.Errorf("%s %.80s with %s = %.80q: %d %.200s, want 422", r.method, r.path, name, value, a.status, a.body)
 	case a.status >= 400:
-		p := a.problem(f.t)
+		p := a.problem(f.T)
 		if p.Code != "invalid_request" && p.Code != "invalid_body" && p.Code != "too_large" {
 			return
 		}
@@ -243,6 +243,6 @@ func (f *fieldFuzz) expect(r request, name, value string, wrong bool) {
 				return
 			}
 		}
-		f.t.Errorf("%s %.80s with %s = %.80q: errors %+v do not contain it", r.method, r.path, name, value, p.Errors)
+		f.T.Errorf("%s %.80s with %s = %.80q: errors %+v do not contain it", r.method, r.path, name, value, p.Errors)
 	}
 }

@@ -28,8 +28,8 @@ func newFoldFixture(t *testing.T) *foldFixture {
 	a.channel = w.create(a.ann, "general", "public").ID
 	w.join(a.bob, a.channel)
 	w.join(a.eve, a.channel)
-	w.settled()
-	a.log = w.events(a.channel)
+	w.Settled()
+	a.log = w.Events(a.channel)
 	appendEvent := w.gateway()
 	do := func(by user, e frame.Event) chat.EventID {
 		e.ChannelID, e.SenderID = a.channel, by.ID
@@ -68,7 +68,7 @@ func newFoldFixture(t *testing.T) *foldFixture {
 
 // page returns the messages of a channel in their current state, in short form.
 func (a *foldFixture) page(query string) string {
-	a.t.Helper()
+	a.T.Helper()
 	var page struct {
 		Items []struct {
 			Seq       int64      `json:"seq"`
@@ -82,7 +82,7 @@ func (a *foldFixture) page(query string) string {
 			} `json:"reactions"`
 		} `json:"items"`
 	}
-	a.get(path(a.channel)+"/messages?"+query, a.bob.Token).into(a.t, 200, &page)
+	a.get(path(a.channel)+"/messages?"+query, a.bob.Token).into(a.T, 200, &page)
 	var parts []string
 	for _, m := range page.Items {
 		s := fmt.Sprintf("%d %q", m.Seq, m.Body)
@@ -111,14 +111,14 @@ const (
 )
 
 func (a *foldFixture) check(when string) {
-	a.t.Helper()
+	a.T.Helper()
 	for query, want := range map[string]string{
 		"": fullHistory, "limit=2": endOfHistory, "after_seq=10": endOfHistory,
 		"before_seq=11&limit=1": `5 "two" 👍1 eve 🎉1 bob`, "around=4&limit=1": `4 "one!!" edited by 13`,
 		"around=5&limit=3": `4 "one!!" edited by 13; 5 "two" 👍1 eve 🎉1 bob; 11 "" deleted by 12`,
 	} {
 		if got := a.page(query); got != want {
-			a.t.Errorf("%s, %q:\n%s\nwant\n%s", when, query, got, want)
+			a.T.Errorf("%s, %q:\n%s\nwant\n%s", when, query, got, want)
 		}
 	}
 	a.checkLog(when)
@@ -126,18 +126,18 @@ func (a *foldFixture) check(when string) {
 
 // checkLog checks that the raw log has every seq once, in order, and no text of deleted messages.
 func (a *foldFixture) checkLog(when string) {
-	a.t.Helper()
+	a.T.Helper()
 	var events []frame.Event
 	for next := ""; ; {
 		var page struct {
 			Items []json.RawMessage
 			Next  *string `json:"next_cursor"`
 		}
-		a.get(path(a.channel)+"/events?limit=6"+next, a.bob.Token).into(a.t, 200, &page)
+		a.get(path(a.channel)+"/events?limit=6"+next, a.bob.Token).into(a.T, 200, &page)
 		for _, b := range page.Items {
 			e, err := frame.DecodeEvent(b)
 			if err != nil {
-				a.t.Fatal(err)
+				a.T.Fatal(err)
 			}
 			events = append(events, e)
 		}
@@ -147,7 +147,7 @@ func (a *foldFixture) checkLog(when string) {
 		next = "&cursor=" + *page.Next
 	}
 	if len(events) != len(a.log) {
-		a.t.Fatalf("%s: %d events in the log, want %d", when, len(events), len(a.log))
+		a.T.Fatalf("%s: %d events in the log, want %d", when, len(events), len(a.log))
 	}
 	for i, e := range events {
 		want := a.log[i]
@@ -157,7 +157,7 @@ func (a *foldFixture) checkLog(when string) {
 		got, err1 := e.Encode()
 		exp, err2 := want.Encode()
 		if err1 != nil || err2 != nil || string(got) != string(exp) {
-			a.t.Errorf("%s, event %d:\n%s\nwant\n%s", when, i+1, got, exp)
+			a.T.Errorf("%s, event %d:\n%s\nwant\n%s", when, i+1, got, exp)
 		}
 	}
 }
@@ -192,7 +192,7 @@ func TestHistory_foldsInAnyOrder(t *testing.T) {
 func TestHistory_deletedAccount(t *testing.T) {
 	t.Parallel()
 	a := newFoldFixture(t)
-	a.exec("update users set deleted_at = now() where id = $1", a.ann.ID.String())
+	a.Exec("update users set deleted_at = now() where id = $1", a.ann.ID.String())
 	var page struct {
 		Items []struct {
 			SenderName    string `json:"sender_name"`
@@ -212,13 +212,13 @@ func TestHistory_lostEvents(t *testing.T) {
 	w := newWorld(t)
 	ann := w.signup("ann")
 	c := w.create(ann, "general", "public")
-	w.settled()
-	heads, err := w.log.Heads(t.Context(), []chat.ChannelID{c.ID})
+	w.Settled()
+	heads, err := w.Log.Heads(t.Context(), []chat.ChannelID{c.ID})
 	if err != nil {
 		t.Fatal(err)
 	}
 	known := eventlog.Head{Seq: 4, Epoch: heads[0].Epoch}
-	if _, err := w.log.Repair(t.Context(), c.ID, heads[0], known, func(context.Context, chat.ChannelID) (int64, error) { return 0, nil }); err != nil {
+	if _, err := w.Log.Repair(t.Context(), c.ID, heads[0], known, func(context.Context, chat.ChannelID) (int64, error) { return 0, nil }); err != nil {
 		t.Fatal(err)
 	}
 	var page struct {

@@ -18,20 +18,20 @@ type group struct {
 }
 
 func (w *world) group(by user, name string, members map[user]string) group {
-	w.t.Helper()
+	w.T.Helper()
 	var g group
-	w.do("POST", "/v1/groups", by, object{"name": name}).into(w.t, 201, &g)
+	w.do("POST", "/v1/groups", by, object{"name": name}).into(w.T, 201, &g)
 	for u, role := range members {
-		w.do("POST", "/v1/groups/"+g.ID.String()+"/members", by, object{"user_id": u.ID, "role": role}).must(w.t, 200)
+		w.do("POST", "/v1/groups/"+g.ID.String()+"/members", by, object{"user_id": u.ID, "role": role}).must(w.T, 200)
 	}
 	return g
 }
 
 // channelIn creates a channel in a group.
 func (w *world) channelIn(by user, g group, name, kind string) summary {
-	w.t.Helper()
+	w.T.Helper()
 	var s summary
-	w.do("POST", "/v1/groups/"+g.ID.String()+"/channels", by, object{"name": name, "kind": kind}).into(w.t, 201, &s)
+	w.do("POST", "/v1/groups/"+g.ID.String()+"/channels", by, object{"name": name, "kind": kind}).into(w.T, 201, &s)
 	return s
 }
 
@@ -39,7 +39,7 @@ func TestGroup_lifecycle(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ann, bob, cyd, eve := w.signup("ann"), w.signup("bob"), w.signup("cyd"), w.signup("eve")
-	w.settled()
+	w.Settled()
 	next := w.notices(bob)
 	a := w.do("POST", "/v1/groups", ann, object{"name": " Team ", "description": "us"})
 	var g group
@@ -165,8 +165,8 @@ func TestGroup_channels(t *testing.T) {
 	for _, c := range []summary{public, unlisted, private} {
 		w.get(path(c.ID), bob.Token).want(t, 404, "not_found")
 	}
-	w.settled()
-	if got := w.eventLog(private.ID); got != "1 member_joined ann, 2 member_joined bob, 3 member_left bob" {
+	w.Settled()
+	if got := w.EventLog(private.ID); got != "1 member_joined ann, 2 member_joined bob, 3 member_left bob" {
 		t.Errorf("events: %s", got)
 	}
 }
@@ -187,7 +187,7 @@ func TestGroup_joinWhileBeingRemoved(t *testing.T) {
 			request{method: "POST", path: path(c.ID) + "/members", token: ann.Token, body: object{"user_id": bob.ID}},
 			request{method: "DELETE", path: at + "/" + bob.ID.String(), token: ann.Token},
 		)
-		if n := w.count("select count(*) from channel_members where user_id = $1", bob.ID.String()); n != 0 {
+		if n := w.Count("select count(*) from channel_members where user_id = $1", bob.ID.String()); n != 0 {
 			t.Fatalf("round %d: after %v the user is still in a channel of the group", i, got)
 		}
 	}
@@ -207,7 +207,7 @@ func TestGroup_channelWhileBeingDeleted(t *testing.T) {
 			request{method: "POST", path: path(c.ID) + "/join", token: bob.Token},
 			request{method: "DELETE", path: at, token: ann.Token},
 		)
-		if n := w.count("select count(*) from channels where group_id = $1 and deleted_at is null", g.ID.String()); n != 0 {
+		if n := w.Count("select count(*) from channels where group_id = $1 and deleted_at is null", g.ID.String()); n != 0 {
 			t.Fatalf("round %d: after %v, %d channels are left", i, got, n)
 		}
 	}

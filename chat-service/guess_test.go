@@ -20,7 +20,7 @@ func behindProxy(c *chatservice.Config) {
 
 // loginFrom sends a login from an address, with a device token unless device is "".
 func (w *world) loginFrom(address, name, pass, device string) answer {
-	w.t.Helper()
+	w.T.Helper()
 	body := object{"login": name, "password": pass, "session": "bearer"}
 	if device != "" {
 		body["device_token"] = device
@@ -30,10 +30,10 @@ func (w *world) loginFrom(address, name, pass, device string) answer {
 
 // guesses sends wrong passwords for a login name, 10 from each of n addresses.
 func (w *world) guesses(name string, n int) {
-	w.t.Helper()
+	w.T.Helper()
 	for i := range n {
 		for range 10 {
-			w.loginFrom(fmt.Sprintf("198.51.100.%d", i+1), name, "wrong horse", "").want(w.t, 401, "invalid_credentials")
+			w.loginFrom(fmt.Sprintf("198.51.100.%d", i+1), name, "wrong horse", "").want(w.T, 401, "invalid_credentials")
 		}
 	}
 }
@@ -152,7 +152,7 @@ func TestLogin_limitsWithoutRedis(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.signup("ann")
-	w.redis.Kill(t)
+	w.Redis.Kill(t)
 	for range 10 {
 		w.login("ann", "wrong horse").want(t, 401, "invalid_credentials")
 	}

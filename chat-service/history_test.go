@@ -49,7 +49,7 @@ func newHistoryFixture(t *testing.T) *historyFixture {
 	w := newWorld(t)
 	k := &historyFixture{world: w, ann: w.signup("ann")}
 	k.channel = w.create(k.ann, "general", "public")
-	w.settled() // seq 1
+	w.Settled() // seq 1
 	bodies := make([]string, 40)
 	for i := range bodies {
 		bodies[i] = fmt.Sprintf("message %d", i+2)
@@ -59,19 +59,19 @@ func newHistoryFixture(t *testing.T) *historyFixture {
 }
 
 func (k *historyFixture) page(query string) (p messagePage) {
-	k.t.Helper()
-	k.get("/v1/channels/"+k.channel.ID.String()+"/messages?"+query, k.ann.Token).into(k.t, 200, &p)
+	k.T.Helper()
+	k.get("/v1/channels/"+k.channel.ID.String()+"/messages?"+query, k.ann.Token).into(k.T, 200, &p)
 	return p
 }
 
 // mark raises the watermark of the channel's partition to the entry with the given seq. If cut is
 // true, it also trims the tail up to that seq.
 func (k *historyFixture) mark(seq int64, cut bool) {
-	k.t.Helper()
+	k.T.Helper()
 	p := rediskey.Of(k.channel.ID.UUID, partitions)
-	items, err := k.log.Tail(context.Background(), k.channel.ID, 1000)
+	items, err := k.Log.Tail(context.Background(), k.channel.ID, 1000)
 	if err != nil {
-		k.t.Fatal(err)
+		k.T.Fatal(err)
 	}
 	for i, it := range items {
 		if it.Seq != seq {
@@ -79,18 +79,18 @@ func (k *historyFixture) mark(seq int64, cut bool) {
 		}
 		var ms, n int64
 		if _, err := fmt.Sscanf(it.EntryID, "%d-%d", &ms, &n); err != nil {
-			k.t.Fatal(err)
+			k.T.Fatal(err)
 		}
-		k.exec(`insert into sync_watermarks (partition, entry_ms, entry_seq) values ($1, $2, $3)
+		k.Exec(`insert into sync_watermarks (partition, entry_ms, entry_seq) values ($1, $2, $3)
 			on conflict (partition) do update set entry_ms = $2, entry_seq = $3`, p, ms, n)
 		if cut {
-			if err := k.rdb.LTrim(context.Background(), rediskey.Tail(p, k.channel.ID), int64(i+1), -1).Err(); err != nil {
-				k.t.Fatal(err)
+			if err := k.RDB.LTrim(context.Background(), rediskey.Tail(p, k.channel.ID), int64(i+1), -1).Err(); err != nil {
+				k.T.Fatal(err)
 			}
 		}
 		return
 	}
-	k.t.Fatalf("seq %d is not in the tail", seq)
+	k.T.Fatalf("seq %d is not in the tail", seq)
 }
 
 // TestHistory_pages requests the same pages while different parts of the channel are stored. The
@@ -200,7 +200,7 @@ func TestHistory_longBacklog(t *testing.T) {
 	w := newWorld(t)
 	ann := w.signup("ann")
 	k := &historyFixture{world: w, ann: ann, channel: w.create(ann, "general", "public")}
-	w.settled()
+	w.Settled()
 	bodies := make([]string, 700)
 	for i := range bodies {
 		bodies[i] = "x"
@@ -253,11 +253,11 @@ func TestHistory_newRedisBehindTheWatermark(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for p := range partitions {
-		w.exec("insert into sync_watermarks (partition, entry_ms, entry_seq) values ($1, 9000000000000, 5)", p)
+		w.Exec("insert into sync_watermarks (partition, entry_ms, entry_seq) values ($1, 9000000000000, 5)", p)
 	}
 	ann := w.signup("ann")
 	k := &historyFixture{world: w, ann: ann, channel: w.create(ann, "general", "public")}
-	w.settled()
+	w.Settled()
 	w.do("POST", path(k.channel.ID)+"/messages", ann, object{"body": "hello"}).must(t, 201)
 	if got := k.page("limit=10"); got.seqs() != "2" {
 		t.Errorf("history contains the seqs %q, want 2", got.seqs())

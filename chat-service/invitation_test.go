@@ -21,15 +21,15 @@ type invited struct {
 func askStrangers(c *chatservice.Config) { c.AddUninvited = "known" }
 
 func (w *world) invitations(u user) []invited {
-	w.t.Helper()
+	w.T.Helper()
 	var page struct{ Items []invited }
-	w.do("GET", "/v1/invitations", u, nil).into(w.t, 200, &page)
+	w.do("GET", "/v1/invitations", u, nil).into(w.T, 200, &page)
 	return page.Items
 }
 
 func (w *world) isMember(channel chat.ChannelID, u user) bool {
-	w.t.Helper()
-	return w.count("select count(*) from channel_members where channel_id = $1 and user_id = $2", channel.String(), u.ID.String()) == 1
+	w.T.Helper()
+	return w.Count("select count(*) from channel_members where channel_id = $1 and user_id = $2", channel.String(), u.ID.String()) == 1
 }
 
 // TestInvitation checks that a stranger is invited while a known user is added directly.
@@ -60,8 +60,8 @@ func TestInvitation(t *testing.T) {
 	if !w.isMember(c.ID, bob) || len(w.invitations(bob)) != 0 {
 		t.Error("bob has accepted but is not a member")
 	}
-	w.settled()
-	if got := w.eventLog(c.ID); got != "1 member_joined ann, 2 member_joined bob" {
+	w.Settled()
+	if got := w.EventLog(c.ID); got != "1 member_joined ann, 2 member_joined bob" {
 		t.Errorf("events: %s", got)
 	}
 	// Users who share a private channel know each other; a public channel does not count.
@@ -85,7 +85,7 @@ func TestInvitation(t *testing.T) {
 
 	// An invitation becomes void when its sender may no longer invite, and a ban ends it.
 	add(c.ID, cyd).into(t, 202, &inv)
-	w.exec("update channel_members set role = case when user_id = $1 then 'owner' else 'member' end where channel_id = $2", bob.ID.String(), c.ID.String())
+	w.Exec("update channel_members set role = case when user_id = $1 then 'owner' else 'member' end where channel_id = $2", bob.ID.String(), c.ID.String())
 	w.do("POST", "/v1/invitations/"+inv.ID+"/accept", cyd, nil).want(t, 404, "not_found")
 	w.do("PUT", path(c.ID)+"/bans/"+cyd.ID.String(), bob, nil).must(t, 204)
 	if got := w.invitations(cyd); len(got) != 0 {
@@ -135,7 +135,7 @@ func TestMemberships(t *testing.T) {
 	w.do("POST", path(open.ID)+"/join", bob, nil).want(t, 403, "forbidden")
 	refused := 0
 	for i := range 8 {
-		w.exec("delete from channel_members where user_id = $1", ann.ID.String())
+		w.Exec("delete from channel_members where user_id = $1", ann.ID.String())
 		c := w.create(ann, fmt.Sprint("channel ", i), "private")
 		a := w.do("POST", path(c.ID)+"/members", ann, object{"user_id": bob.ID})
 		if a.status == 409 {

@@ -120,11 +120,11 @@ func TestLimits_everyWrite(t *testing.T) {
 
 // signupFrom is like signup, but with the given headers.
 func (w *world) signupFrom(name string, header map[string]string) user {
-	w.t.Helper()
+	w.T.Helper()
 	var in loginAnswer
 	w.send(request{method: "POST", path: "/v1/signup", header: header, body: object{
 		"username": name, "email": name + "@example.com", "password": goodPassword, "session": "bearer",
-	}}).into(w.t, http.StatusCreated, &in)
+	}}).into(w.T, http.StatusCreated, &in)
 	return w.userOf(in)
 }
 
@@ -165,9 +165,9 @@ func TestLimits_flapping(t *testing.T) {
 		w.do("POST", path(c.ID)+"/members", ann, object{"user_id": bob.ID}).want(t, 429, "rate_limited")
 		w.do("POST", path(c.ID)+"/leave", bob, nil).must(t, 204)
 	}
-	w.settled()
-	if got := len(w.events(c.ID)); got != 5 {
-		t.Errorf("%d events, want 5: %s", got, w.eventLog(c.ID))
+	w.Settled()
+	if got := len(w.Events(c.ID)); got != 5 {
+		t.Errorf("%d events, want 5: %s", got, w.EventLog(c.ID))
 	}
 	d := w.create(ann, "another", "public")
 	w.do("POST", path(d.ID)+"/join", bob, nil).must(t, 200)

@@ -10,9 +10,6 @@ import (
 
 	"parley.chat/chat-service/internal/account"
 	"parley.chat/internal/devkit/testkit"
-	"parley.chat/internal/devkit/testkit/redistest"
-	"parley.chat/internal/platform/database"
-	"parley.chat/shared-migrations/schematest"
 )
 
 // The kinds of channels, and patterns for the requests that a change affects.
@@ -94,8 +91,7 @@ func TestMatrix_changes(t *testing.T) {
 // session has ended.
 func TestMatrix_suspended(t *testing.T) {
 	t.Parallel()
-	db := schematest.Open(t)
-	w := newWorldOn(t, db, redistest.NewServer(t))
+	w := newWorld(t)
 	who := map[string]user{}
 	for _, name := range slices.Concat(everybody, []string{"outsider", "victim"}) {
 		who[name] = w.signup("the-" + name)
@@ -103,13 +99,8 @@ func TestMatrix_suspended(t *testing.T) {
 	for _, peer := range []string{"member", "blocked"} {
 		w.do("POST", "/v1/dms", who["owner"], object{"user_id": who[peer].ID}).must(t, 201)
 	}
-	cli, err := database.Open(db.URL, database.Options{Role: "parley_chat", MaxConns: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cli.Close() })
 	ids := w.stage(who, "owner")
-	if _, err := account.Suspend(t.Context(), cli, who["owner"].Name, "spam"); err != nil {
+	if _, err := account.Suspend(t.Context(), w.DB, who["owner"].Name, "spam"); err != nil {
 		t.Fatal(err)
 	}
 	testkit.Until(t, testkit.Timeout, func() error {

@@ -236,13 +236,13 @@ func TestMatrix_coversAllOperations(t *testing.T) {
 // stage creates a group and channels of every kind, and returns the ids for the placeholders of a
 // request.
 func (w *world) stage(who map[string]user, asking string) map[string]string {
-	w.t.Helper()
+	w.T.Helper()
 	ids := map[string]string{"unknown": chat.NewChannelID().String(), "group": chat.NewGroupID().String(), "message": chat.NewEventID().String()}
 	for name, u := range who {
 		ids[name] = u.ID.String()
 	}
-	w.exec("insert into groups (id, name) values ($1, 'team')", ids["group"])
-	w.exec(`insert into group_members (group_id, user_id, role) values ($1, $2, 'member'), ($1, $3, 'member'), ($1, $4, 'member'), ($1, $5, 'admin'), ($1, $6, 'owner')`,
+	w.Exec("insert into groups (id, name) values ($1, 'team')", ids["group"])
+	w.Exec(`insert into group_members (group_id, user_id, role) values ($1, $2, 'member'), ($1, $3, 'member'), ($1, $4, 'member'), ($1, $5, 'admin'), ($1, $6, 'owner')`,
 		ids["group"], ids["grouped"], ids["victim"], ids["member"], ids["admin"], ids["owner"])
 	for _, kind := range []string{"public", "unlisted", "private", "groups public", "groups private"} {
 		ids[kind] = chat.NewChannelID().String()
@@ -250,19 +250,19 @@ func (w *world) stage(who map[string]user, asking string) map[string]string {
 		if strings.HasPrefix(kind, "groups") {
 			group = ids["group"]
 		}
-		w.exec("insert into channels (id, kind, name, group_id) values ($1, $2, $3, $4)", ids[kind], strings.TrimPrefix(kind, "groups "), ids[kind], group)
-		w.exec(`insert into channel_members (channel_id, user_id, role) values ($1, $2, 'member'), ($1, $3, 'member'), ($1, $4, 'admin'), ($1, $5, 'owner')`,
+		w.Exec("insert into channels (id, kind, name, group_id) values ($1, $2, $3, $4)", ids[kind], strings.TrimPrefix(kind, "groups "), ids[kind], group)
+		w.Exec(`insert into channel_members (channel_id, user_id, role) values ($1, $2, 'member'), ($1, $3, 'member'), ($1, $4, 'admin'), ($1, $5, 'owner')`,
 			ids[kind], ids["victim"], ids["member"], ids["admin"], ids["owner"])
-		w.exec(`insert into messages (channel_id, seq, id, kind, sender_id, body, sent_at) values ($1, 1, $2, 'message', $3, 'x', now())`,
+		w.Exec(`insert into messages (channel_id, seq, id, kind, sender_id, body, sent_at) values ($1, 1, $2, 'message', $3, 'x', now())`,
 			ids[kind], ids["message"], ids["owner"])
 	}
 	peer := ids["member"]
 	if asking == "blocked" {
 		peer = ids["blocked"]
 	}
-	if err := w.db.QueryRow(context.Background(), "select id::text from channels where kind = 'direct' and $1 in (direct_low, direct_high) and $2 in (direct_low, direct_high)",
+	if err := w.Pool.QueryRow(context.Background(), "select id::text from channels where kind = 'direct' and $1 in (direct_low, direct_high) and $2 in (direct_low, direct_high)",
 		ids["owner"], peer).Scan(ptr(ids, "direct")); err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	return ids
 }
@@ -295,7 +295,7 @@ func (i into) Scan(src any) error {
 
 // ask sends a request of the matrix and checks the properties that all responses have in common.
 func (w *world) ask(e endpoint, name, tok string, ids map[string]string, status int) answer {
-	t := w.t
+	t := w.T
 	t.Helper()
 	method, path, _ := strings.Cut(e.ask, " ")
 	var body any
@@ -344,14 +344,14 @@ func (w *world) ask(e endpoint, name, tok string, ids map[string]string, status 
 
 // mint signs a token for a user with the service's own key.
 func (w *world) mint(u user, left time.Duration) string {
-	w.t.Helper()
+	w.T.Helper()
 	keys, err := token.LoadKeys(w.keys)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	raw, _, err := token.NewIssuer(keys, 0).Issue(token.Claims{UserID: u.ID, SessionID: u.Session, Username: u.Name, ExpiresAt: time.Now().Add(left)})
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	return raw
 }

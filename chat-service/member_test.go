@@ -24,7 +24,7 @@ type memberPage struct {
 }
 
 func (w *world) do(method, path string, by user, body any) answer {
-	w.t.Helper()
+	w.T.Helper()
 	return w.send(request{method: method, path: path, token: by.Token, body: body})
 }
 
@@ -41,15 +41,15 @@ func path(id fmt.Stringer) string { return "/v1/channels/" + id.String() }
 
 // add adds a member with a role.
 func (w *world) add(by user, channel chat.ChannelID, other user, role string) {
-	w.t.Helper()
-	w.do("POST", path(channel)+"/members", by, object{"user_id": other.ID, "role": role}).must(w.t, 200)
+	w.T.Helper()
+	w.do("POST", path(channel)+"/members", by, object{"user_id": other.ID, "role": role}).must(w.T, 200)
 }
 
 // roles returns the members of a channel with their roles, in short form.
 func (w *world) roles(by user, channel chat.ChannelID) string {
-	w.t.Helper()
+	w.T.Helper()
 	var page memberPage
-	w.get(path(channel)+"/members?limit=200", by.Token).into(w.t, 200, &page)
+	w.get(path(channel)+"/members?limit=200", by.Token).into(w.T, 200, &page)
 	var list []string
 	for _, m := range page.Items {
 		list = append(list, m.Username+" "+m.Role)
@@ -83,11 +83,11 @@ func TestMembers_addToPrivateChannel(t *testing.T) {
 	if got := w.roles(ann, c.ID); got != "ann owner, bob admin, cyd member, dan member" {
 		t.Errorf("members: %s", got)
 	}
-	w.settled()
-	if got := w.eventLog(c.ID); got != "1 member_joined ann, 2 member_joined bob, 3 member_joined cyd, 4 member_joined dan" {
+	w.Settled()
+	if got := w.EventLog(c.ID); got != "1 member_joined ann, 2 member_joined bob, 3 member_joined cyd, 4 member_joined dan" {
 		t.Errorf("events: %s", got)
 	}
-	if e := w.events(c.ID)[2]; e.SenderID != bob.ID || *e.UserID != cyd.ID {
+	if e := w.Events(c.ID)[2]; e.SenderID != bob.ID || *e.UserID != cyd.ID {
 		t.Errorf("event = %+v, want the join of cyd by bob", e)
 	}
 }
@@ -122,12 +122,12 @@ func TestMembers_removeAndRoles(t *testing.T) {
 	if got := w.roles(ann, c.ID); got != "ann owner" {
 		t.Errorf("members: %s", got)
 	}
-	if n := w.count("select member_count from channels where id = $1", c.ID.String()); n != 1 {
+	if n := w.Count("select member_count from channels where id = $1", c.ID.String()); n != 1 {
 		t.Errorf("member_count = %d", n)
 	}
-	w.settled()
+	w.Settled()
 	var kinds []string
-	for _, e := range w.events(c.ID) {
+	for _, e := range w.Events(c.ID) {
 		kinds = append(kinds, string(e.Type)+" "+e.Username)
 	}
 	if got := strings.Join(kinds[4:], ", "); got != "member_left dan, channel_updated , channel_updated , member_left cyd, member_left bob, channel_updated " {
@@ -140,7 +140,7 @@ func TestMembers_pages(t *testing.T) {
 	w := newWorld(t)
 	ann := w.signup("ann")
 	c := w.create(ann, "general", "public")
-	w.exec(`with u as (insert into users (id, username, email, password_hash)
+	w.Exec(`with u as (insert into users (id, username, email, password_hash)
 		select gen_random_uuid(), 'user-' || n, n || '@example.org', '' from generate_series(1, 250) n returning id)
 		insert into channel_members (channel_id, user_id) select $1, id from u`, c.ID.String())
 	seen := map[chat.UserID]bool{}
@@ -176,7 +176,7 @@ func TestMembers_lastOwners(t *testing.T) {
 			request{method: "PATCH", path: path(c.ID) + "/members/" + ann.ID.String(), token: bob.Token, body: object{"role": "member"}},
 			request{method: "PATCH", path: path(c.ID) + "/members/" + bob.ID.String(), token: ann.Token, body: object{"role": "member"}},
 		)
-		if n := w.count("select count(*) from channel_members where channel_id = $1 and role = 'owner'", c.ID.String()); n != 1 {
+		if n := w.Count("select count(*) from channel_members where channel_id = $1 and role = 'owner'", c.ID.String()); n != 1 {
 			t.Fatalf("round %d: %d owners after %v", i, n, got)
 		}
 	}
@@ -184,14 +184,14 @@ func TestMembers_lastOwners(t *testing.T) {
 
 // together sends requests concurrently and returns their statuses in the order of the requests.
 func (w *world) together(requests ...request) []int {
-	w.t.Helper()
+	w.T.Helper()
 	statuses := make([]int, len(requests))
 	var wg sync.WaitGroup
 	for i, r := range requests {
 		wg.Go(func() {
 			a, err := w.try(r)
 			if err != nil || a.status >= 500 {
-				w.t.Errorf("%s %s = %d %s, %v", r.method, r.path, a.status, a.body, err)
+				w.T.Errorf("%s %s = %d %s, %v", r.method, r.path, a.status, a.body, err)
 			}
 			statuses[i] = a.status
 		})
@@ -215,18 +215,18 @@ func TestMembers_concurrentChanges(t *testing.T) {
 			request{method: "DELETE", path: path(c.ID) + "/members/" + bob.ID.String(), token: bob.Token},
 		)
 	}
-	w.settled()
+	w.Settled()
 	in := false
-	for _, e := range w.events(c.ID)[1:] {
+	for _, e := range w.Events(c.ID)[1:] {
 		if joined := e.Type == event.MemberJoined; joined == in {
 			t.Fatalf("event %d: %s, was a member before: %v", e.Seq, e.Type, in)
 		}
 		in = !in
 	}
-	if n := w.count("select count(*) from channel_members where user_id = $1", bob.ID.String()); (n == 1) != in {
+	if n := w.Count("select count(*) from channel_members where user_id = $1", bob.ID.String()); (n == 1) != in {
 		t.Errorf("%d rows, but according to the events a member: %v", n, in)
 	}
-	if n := w.count("select member_count from channels where id = $1", c.ID.String()); n != 1+w.count("select count(*) from channel_members where user_id = $1", bob.ID.String()) {
+	if n := w.Count("select member_count from channels where id = $1", c.ID.String()); n != 1+w.Count("select count(*) from channel_members where user_id = $1", bob.ID.String()) {
 		t.Errorf("member_count = %d", n)
 	}
 }
@@ -249,8 +249,8 @@ func TestChannel_update(t *testing.T) {
 	if s.Name != "Tea" {
 		t.Errorf("changed: %+v", s)
 	}
-	w.settled()
-	events := w.events(c.ID)
+	w.Settled()
+	events := w.Events(c.ID)
 	last := events[len(events)-1]
 	if len(events) != 3 || last.Type != event.ChannelUpdated || !strings.Contains(string(last.Channel), `"name":"Tea"`) {
 		t.Errorf("%d events, the last one is %+v", len(events), last)
@@ -263,7 +263,7 @@ func TestChannel_delete(t *testing.T) {
 	ann, bob := w.signup("ann"), w.signup("bob")
 	c := w.create(ann, "general", "public")
 	w.add(ann, c.ID, bob, "admin")
-	w.settled()
+	w.Settled()
 	next := w.notices(bob)
 	w.do("DELETE", path(c.ID), bob, nil).want(t, 403, "forbidden")
 	w.do("DELETE", path(c.ID), ann, nil).must(t, http.StatusNoContent)
@@ -276,8 +276,8 @@ func TestChannel_delete(t *testing.T) {
 	if n := next(); n.Kind != "channel_removed" || *n.ChannelID != c.ID || *n.By != ann.ID {
 		t.Errorf("notice = %+v", n)
 	}
-	w.settled()
-	events := w.events(c.ID)
+	w.Settled()
+	events := w.Events(c.ID)
 	if last := events[len(events)-1]; len(events) != 3 || !strings.Contains(string(last.Channel), `"deleted_at"`) {
 		t.Errorf("%d events, the last one is %s", len(events), last.Channel)
 	}

@@ -13,7 +13,7 @@ func TestMentionAll(t *testing.T) {
 	mentioned := func(by user) string {
 		t.Helper()
 		w.do("POST", path(c.ID)+"/messages", by, object{"body": "@channel and @ann"}).must(t, 201)
-		events := w.events(c.ID)
+		events := w.Events(c.ID)
 		names := ""
 		for _, id := range events[len(events)-1].Mentions {
 			switch id.String() {

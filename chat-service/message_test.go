@@ -26,7 +26,7 @@ func TestMessage_send(t *testing.T) {
 	ann, bob := w.signup("ann"), w.signup("bob")
 	c := w.create(ann, "general", "public")
 	w.join(bob, c.ID)
-	w.settled()
+	w.Settled()
 	messages := path(c.ID) + "/messages"
 	key := chat.NewClientID()
 	send := func(body string) answer {
@@ -45,18 +45,18 @@ func TestMessage_send(t *testing.T) {
 	send("other").want(t, 409, "conflict")
 	var free ack
 	w.do("POST", messages, ann, object{"body": "no key", "reply_to": first.ID, "client_id": nil}).into(t, 201, &free)
-	e := w.events(c.ID)[2]
+	e := w.Events(c.ID)[2]
 	if e.ID != first.ID || e.Body != "hi <b> @bob, @nobody and @channel" || e.SenderName != "ann" || e.SenderID != ann.ID ||
 		fmt.Sprint(e.Mentions) != fmt.Sprint([]any{c.ID, bob.ID}) {
 		t.Errorf("event = %+v", e)
 	}
-	if e := w.events(c.ID)[3]; e.ReplyTo == nil || *e.ReplyTo != first.ID || e.ClientID.IsZero() || len(e.Mentions) != 0 {
+	if e := w.Events(c.ID)[3]; e.ReplyTo == nil || *e.ReplyTo != first.ID || e.ClientID.IsZero() || len(e.Mentions) != 0 {
 		t.Errorf("event = %+v", e)
 	}
 	elsewhere := w.create(ann, "elsewhere", "public")
 	var there ack
 	w.do("POST", path(elsewhere.ID)+"/messages", ann, object{"body": "there"}).into(t, 201, &there)
-	for what, id := range map[string]any{"a missing message": chat.NewEventID(), "a message of another channel": there.ID, "an event that is not a message": w.events(c.ID)[0].ID} {
+	for what, id := range map[string]any{"a missing message": chat.NewEventID(), "a message of another channel": there.ID, "an event that is not a message": w.Events(c.ID)[0].ID} {
 		if p := w.do("POST", messages, ann, object{"body": "x", "reply_to": id}).want(t, 422, "invalid_body"); len(p.Errors) != 1 || p.Errors[0].Field != "reply_to" {
 			t.Errorf("reply to %s: %+v", what, p)
 		}
@@ -65,7 +65,7 @@ func TestMessage_send(t *testing.T) {
 	var unix, windows ack
 	w.do("POST", messages, ann, object{"body": "a\r\nb", "client_id": crlf}).into(t, 201, &windows)
 	w.do("POST", messages, ann, object{"body": "a\nb", "client_id": crlf}).into(t, 200, &unix)
-	if all := w.events(c.ID); unix.ID != windows.ID || all[len(all)-1].Body != "a\nb" {
+	if all := w.Events(c.ID); unix.ID != windows.ID || all[len(all)-1].Body != "a\nb" {
 		t.Errorf("line endings: %+v, then %+v, stored %q", windows, unix, all[len(all)-1].Body)
 	}
 	w.send(request{
@@ -99,7 +99,7 @@ func TestMessage_concurrentRetries(t *testing.T) {
 	w := newWorld(t)
 	ann := w.signup("ann")
 	c := w.create(ann, "general", "public")
-	w.settled()
+	w.Settled()
 	key := chat.NewClientID()
 	ids := make([]ack, 8)
 	var wg sync.WaitGroup
@@ -118,7 +118,7 @@ func TestMessage_concurrentRetries(t *testing.T) {
 			break
 		}
 	}
-	if got := w.eventLog(c.ID); got != "1 member_joined ann, 2 message once" {
+	if got := w.EventLog(c.ID); got != "1 member_joined ann, 2 message once" {
 		t.Errorf("events: %s", got)
 	}
 }
@@ -154,7 +154,7 @@ func TestMessage_redisHasLostWrites(t *testing.T) {
 	w := newWorld(t)
 	ann := w.signup("ann")
 	c := w.create(ann, "general", "public")
-	w.settled()
+	w.Settled()
 	var first, second ack
 	for range 3 {
 		w.do("POST", path(c.ID)+"/messages", ann, object{"body": "x"}).into(t, 201, &first)

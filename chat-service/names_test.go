@@ -5,10 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"parley.chat/internal/devkit/testkit/redistest"
-	"parley.chat/internal/platform/database"
-	"parley.chat/shared-migrations/schematest"
-
 	"parley.chat/chat-service/internal/lookalike"
 )
 
@@ -63,26 +59,20 @@ func TestNames_lookAlike(t *testing.T) {
 // TestNames_fromEarlierRelease checks that lookalike names from an earlier release are kept, but
 // new names cannot look like them.
 func TestNames_fromEarlierRelease(t *testing.T) {
-	pg := schematest.Open(t)
-	w := newWorldOn(t, pg, redistest.NewServer(t))
-	db, err := database.Open(pg.URL, database.Options{Role: "parley_chat", Inline: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
+	w := newWorld(t)
 	ann := w.signup("ann")
 	for _, name := range []string{"team", "te\u200bam", "t\u200beam"} {
-		w.exec("insert into channels (kind, name) values ('public', $1)", name)
+		w.Exec("insert into channels (kind, name) values ('public', $1)", name)
 	}
-	w.exec("insert into users (id, username, email, password_hash) values (gen_random_uuid(), 'b0b', 'b@example.com', '')")
+	w.Exec("insert into users (id, username, email, password_hash) values (gen_random_uuid(), 'b0b', 'b@example.com', '')")
 	fill := func() {
-		if err := lookalike.New(db, slog.New(slog.DiscardHandler)).Fill(t.Context()); err != nil {
+		if err := lookalike.New(w.DB, slog.New(slog.DiscardHandler)).Fill(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
 	fill()
 	fill()
-	if n := w.count("select count(*) from channels where lookalike is not null"); n != 3 {
+	if n := w.Count("select count(*) from channels where lookalike is not null"); n != 3 {
 		t.Errorf("%d channels have a key, want 3", n)
 	}
 	w.post("/v1/channels", ann.Token, object{"name": "tea\u200bm", "kind": "public"}).want(t, 409, "name_taken")

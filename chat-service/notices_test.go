@@ -29,7 +29,7 @@ func TestRole_changesNotifyGateways(t *testing.T) {
 	ann, bob := w.signup("ann"), w.signup("bob")
 	c := w.create(ann, "general", "public")
 	w.join(bob, c.ID)
-	w.settled()
+	w.Settled()
 	heard := w.notices(bob)
 	at := path(c.ID) + "/members/" + bob.ID.String()
 	for _, role := range []string{"admin", "member", "owner", "member"} {
@@ -42,8 +42,8 @@ func TestRole_changesNotifyGateways(t *testing.T) {
 	if n := nextOf(t, heard, notice.RoleChanged); n.UserID != bob.ID || *n.ChannelID != c.ID {
 		t.Errorf("notice for the new owner: %+v", n)
 	}
-	w.settled()
-	events := w.events(c.ID)
+	w.Settled()
+	events := w.Events(c.ID)
 	var shown struct {
 		Member struct {
 			UserID chat.UserID `json:"user_id"`
@@ -62,7 +62,7 @@ func TestContact_unblockNotifiesGateways(t *testing.T) {
 	ann, bob := w.signup("ann"), w.signup("bob")
 	block := "/v1/contacts/" + ann.ID.String() + "/block"
 	w.do("POST", block, bob, nil).must(t, 204)
-	w.settled()
+	w.Settled()
 	anns, bobs := w.notices(ann), w.notices(bob)
 	w.do("DELETE", block, bob, nil).must(t, 204)
 	for _, read := range []func() notice.Notice{anns, bobs} {
@@ -70,9 +70,9 @@ func TestContact_unblockNotifiesGateways(t *testing.T) {
 			t.Errorf("%+v", n)
 		}
 	}
-	w.settled()
+	w.Settled()
 	w.do("DELETE", block, bob, nil).must(t, 204) // the block is already lifted, so nobody is notified
-	if n := w.count("select count(*) from outbox"); n != 0 {
+	if n := w.Count("select count(*) from outbox"); n != 0 {
 		t.Errorf("%d rows in the outbox", n)
 	}
 }
@@ -90,7 +90,7 @@ func TestJoin_eventPrecedesFirstMessage(t *testing.T) {
 			w.do("POST", path(c.ID)+"/messages", ann, object{"body": "first"}).must(t, 201)
 			w.join(bob, c.ID)
 			w.do("POST", path(c.ID)+"/messages", bob, object{"body": "second"}).must(t, 201)
-			if got := w.eventLog(c.ID); got != "1 member_joined ann, 2 message first, 3 member_joined bob, 4 message second" {
+			if got := w.EventLog(c.ID); got != "1 member_joined ann, 2 message first, 3 member_joined bob, 4 message second" {
 				t.Errorf("room %d: %s", i, got)
 			}
 		})
@@ -107,7 +107,7 @@ func TestBlock_hidesReceiptsAndMentions(t *testing.T) {
 	c := w.create(ann, "general", "public")
 	w.join(bob, c.ID)
 	w.join(cyd, c.ID)
-	w.settled()
+	w.Settled()
 	m := w.appendMessages(cyd, c.ID, "hello")[0]
 	w.do("PUT", path(c.ID)+"/cursor", bob, object{"read_seq": m.Seq}).must(t, 200)
 	w.do("POST", path(c.ID)+"/messages", bob, object{"body": "@ann and @channel"}).must(t, 201)
@@ -136,7 +136,7 @@ func TestBlock_hidesReceiptsAndMentions(t *testing.T) {
 		Seq int64 `json:"seq"`
 	}
 	w.do("POST", path(c.ID)+"/messages", bob, object{"body": "@ann @cyd"}).into(t, 201, &sent)
-	if e := w.events(c.ID)[sent.Seq-1]; len(e.Mentions) != 1 || e.Mentions[0] != cyd.ID {
+	if e := w.Events(c.ID)[sent.Seq-1]; len(e.Mentions) != 1 || e.Mentions[0] != cyd.ID {
 		t.Errorf("mentions %v", e.Mentions)
 	}
 	w.do("DELETE", "/v1/contacts/"+bob.ID.String()+"/block", ann, nil).must(t, 204)

@@ -41,18 +41,18 @@ func TestOps(t *testing.T) {
 	if w.get("/v1/ops/metrics", ann.Token).want(t, 403, "forbidden"); isOperator() {
 		t.Error("a new user is an operator")
 	}
-	w.exec("update users set operator = true where id = $1", ann.ID)
+	w.Exec("update users set operator = true where id = $1", ann.ID)
 	var got opsAnswer
 	w.get("/v1/ops/metrics", ann.Token).into(t, 200, &got)
 	if len(got.Targets) != 1 || !got.Targets[0].Up || got.Totals.Connections == nil || *got.Totals.Connections != 42 || got.Streams.Known || !isOperator() {
 		t.Errorf("an operator sees %+v", got)
 	}
-	w.exec("update users set operator = false where id = $1", ann.ID)
+	w.Exec("update users set operator = false where id = $1", ann.ID)
 	w.get("/v1/ops/metrics", ann.Token).want(t, 403, "forbidden")
 
-	w.exec("update users set operator = true where id = $1", ann.ID)
+	w.Exec("update users set operator = true where id = $1", ann.ID)
 	w.send(request{method: "DELETE", path: "/v1/me", token: ann.Token, body: object{"password": goodPassword}})
-	if n := w.count("select count(*) from users where operator"); n != 0 {
+	if n := w.Count("select count(*) from users where operator"); n != 0 {
 		t.Error("a deleted account is an operator")
 	}
 }
@@ -87,12 +87,12 @@ func TestOps_firstAccount(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if all, operators := w.count("select count(*) from users"), w.count("select count(*) from users where operator"); all != 8 || operators != 1 {
+	if all, operators := w.Count("select count(*) from users"), w.Count("select count(*) from users where operator"); all != 8 || operators != 1 {
 		t.Errorf("%d of %d users are operators, want 1 of 8", operators, all)
 	}
 	// A user who signs up later does not become an operator, even if there is no longer any
 	// operator.
-	w.exec("update users set operator = false")
+	w.Exec("update users set operator = false")
 	ann := w.signup("ann")
 	w.get("/v1/ops/metrics", ann.Token).want(t, 403, "forbidden")
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	chatservice "parley.chat/chat-service"
+	"parley.chat/chat-service/internal/chattest"
 	"parley.chat/internal/devkit/testkit"
 	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/shared-contracts/chat"
@@ -18,7 +19,7 @@ import (
 func TestPostgresDown(t *testing.T) {
 	t.Parallel()
 	server := schematest.NewServer(t)
-	w := newWorldOn(t, &server.DB, redistest.NewServer(t))
+	w := newWorldOn(t, chattest.On(t, &server.DB, redistest.NewServer(t)))
 	ann := w.signup("ann")
 	channel := w.create(ann, "general", "public")
 	path := "/v1/channels/" + channel.ID.String()
@@ -76,7 +77,7 @@ func TestRedisDown(t *testing.T) {
 			}
 			stolen, early := login(), login()
 			channel := w.create(ann, "general", "public")
-			w.settled()
+			w.Settled()
 			path := "/v1/channels/" + channel.ID.String()
 			end := func(session chat.SessionID) {
 				t.Helper()
@@ -85,7 +86,7 @@ func TestRedisDown(t *testing.T) {
 				}
 			}
 			end(early.Session)
-			server.down(w.redis, t)
+			server.down(w.Redis, t)
 			end(stolen.Session)
 			for name, raw := range map[string]string{"before": early.Token, "during": stolen.Token} {
 				if a := w.get("/v1/me", raw); a.status != http.StatusUnauthorized {
@@ -103,7 +104,7 @@ func TestRedisDown(t *testing.T) {
 				}
 			}
 			w.get(path+"/messages", ann.Token).want(t, http.StatusServiceUnavailable, "unavailable")
-			server.up(w.redis, t)
+			server.up(w.Redis, t)
 			testkit.Until(t, testkit.Timeout, func() error {
 				if a, err := w.try(request{method: "GET", path: path + "/messages", token: ann.Token}); err != nil || a.status != 200 {
 					return fmt.Errorf("%d %s, %w", a.status, a.body, err)

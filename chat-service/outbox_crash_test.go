@@ -8,13 +8,11 @@ import (
 	"sync"
 	"testing"
 
+	"parley.chat/chat-service/internal/chattest"
 	"parley.chat/internal/devkit/testkit"
 	"parley.chat/internal/devkit/testkit/proctest"
-	"parley.chat/internal/devkit/testkit/redistest"
-	"parley.chat/internal/eventlog"
 	"parley.chat/shared-contracts/notice"
 	"parley.chat/shared-contracts/rediskey"
-	"parley.chat/shared-migrations/schematest"
 )
 
 // TestOutbox_killedBetweenCommitAndPublish kills the process after changes are committed but before
@@ -22,15 +20,12 @@ import (
 // exactly once.
 func TestOutbox_killedBetweenCommitAndPublish(t *testing.T) {
 	t.Parallel()
-	db, r := schematest.Open(t), redistest.NewServer(t)
-	keys := t.TempDir()
-	w := &world{t: t, client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, db: db.Pool(t), redis: r, rdb: r.Client(t)}
-	w.log = eventlog.New(w.rdb, partitions)
+	w := &world{World: chattest.OpenWithRedis(t), client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, keys: t.TempDir()}
 	start := func() *proctest.Process {
 		addr := fmt.Sprintf("127.0.0.1:%d", proctest.FreePort(t))
 		w.url = "http://" + addr
 		return proctest.Start(t, "chat-service", nil, map[string]string{
-			"CHAT_ADDR": addr, "DATABASE_URL": db.URL, "REDIS_URL": r.URL(), "JWT_KEYS_DIR": keys, "ADD_WITHOUT_INVITATION": "anyone",
+			"CHAT_ADDR": addr, "DATABASE_URL": w.PG.URL, "REDIS_URL": w.Redis.URL(), "JWT_KEYS_DIR": w.keys, "ADD_WITHOUT_INVITATION": "anyone",
 		})
 	}
 	p := start()
@@ -41,9 +36,9 @@ func TestOutbox_killedBetweenCommitAndPublish(t *testing.T) {
 	g := w.group(ann, "team", map[user]string{bob: "member"})
 	theirs := w.channelIn(ann, g, "theirs", "public")
 	w.join(bob, theirs.ID)
-	w.settled()
+	w.Settled()
 
-	r.Kill(t) // the following changes are committed but cannot be published
+	w.Redis.Kill(t) // the following changes are committed but cannot be published
 	w.join(bob, general.ID)
 	w.add(ann, general.ID, cyd, "member")
 	w.do("PATCH", path(general.ID)+"/members/"+cyd.ID.String(), ann, object{"role": "admin"}).must(t, 200)
@@ -56,18 +51,18 @@ func TestOutbox_killedBetweenCommitAndPublish(t *testing.T) {
 	w.do("POST", "/v1/dms", ann, object{"user_id": bob.ID}).into(t, 201, &dm)
 	p.Kill(t)
 
-	r.Start(t)
-	testkit.Until(t, testkit.Timeout, func() error { return w.rdb.Ping(t.Context()).Err() })
+	w.Redis.Start(t)
+	testkit.Until(t, testkit.Timeout, func() error { return w.RDB.Ping(t.Context()).Err() })
 	heard := w.listen(bob, cyd)
 	start()
-	w.settled()
-	if got := w.eventLog(general.ID); got != "1 member_joined ann, 2 member_joined bob, 3 member_joined cyd, 4 channel_updated, 5 channel_updated, 6 member_left cyd" {
+	w.Settled()
+	if got := w.EventLog(general.ID); got != "1 member_joined ann, 2 member_joined bob, 3 member_joined cyd, 4 channel_updated, 5 channel_updated, 6 member_left cyd" {
 		t.Errorf("events: %s", got)
 	}
-	if got := w.eventLog(doomed.ID); got != "1 member_joined ann, 2 member_joined bob, 3 channel_updated" {
+	if got := w.EventLog(doomed.ID); got != "1 member_joined ann, 2 member_joined bob, 3 channel_updated" {
 		t.Errorf("events: %s", got)
 	}
-	if got := w.eventLog(theirs.ID); got != "1 member_joined ann, 2 member_joined bob, 3 member_left bob" {
+	if got := w.EventLog(theirs.ID); got != "1 member_joined ann, 2 member_joined bob, 3 member_left bob" {
 		t.Errorf("events: %s", got)
 	}
 	want := []string{
@@ -89,13 +84,13 @@ func TestOutbox_killedBetweenCommitAndPublish(t *testing.T) {
 // listen subscribes to the topics of users. It returns a function that returns the notices received
 // so far, in short form.
 func (w *world) listen(users ...user) func() []string {
-	w.t.Helper()
+	w.T.Helper()
 	var mu sync.Mutex
 	var heard []string
 	for _, u := range users {
-		sub := w.rdb.SSubscribe(w.t.Context(), rediskey.UserTopic(rediskey.Of(u.ID.UUID, partitions), u.ID))
-		if _, err := sub.Receive(w.t.Context()); err != nil {
-			w.t.Fatal(err)
+		sub := w.RDB.SSubscribe(w.T.Context(), rediskey.UserTopic(rediskey.Of(u.ID.UUID, partitions), u.ID))
+		if _, err := sub.Receive(w.T.Context()); err != nil {
+			w.T.Fatal(err)
 		}
 		done := make(chan struct{})
 		go func() {
@@ -103,7 +98,7 @@ func (w *world) listen(users ...user) func() []string {
 			for msg := range sub.Channel() {
 				n, err := notice.Decode([]byte(msg.Payload))
 				if err != nil {
-					w.t.Error(err)
+					w.T.Error(err)
 					continue
 				}
 				text := u.Name + " "
@@ -117,7 +112,7 @@ func (w *world) listen(users ...user) func() []string {
 				mu.Unlock()
 			}
 		}()
-		w.t.Cleanup(func() {
+		w.T.Cleanup(func() {
 			_ = sub.Close()
 			<-done
 		})

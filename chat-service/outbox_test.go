@@ -20,16 +20,16 @@ func TestOutbox_directChannelOfGateway(t *testing.T) {
 		peers[i] = w.signup(fmt.Sprint("peer-", i))
 	}
 	testkit.Until(t, testkit.Timeout, func() error {
-		if w.count("select count(*) from pg_stat_activity where datname = current_database() and query like 'listen%'") == 0 {
+		if w.Count("select count(*) from pg_stat_activity where datname = current_database() and query like 'listen%'") == 0 {
 			return errors.New("no connection listens yet")
 		}
 		return nil
 	})
-	w.settled()
+	w.Settled()
 	start := time.Now()
 	for _, p := range peers { // one after the other: by polling, each would take up to a second
-		w.exec("select open_direct_channel($1, $2)", ann.ID.String(), p.ID.String())
-		w.settled()
+		w.Exec("select open_direct_channel($1, $2)", ann.ID.String(), p.ID.String())
+		w.Settled()
 	}
 	if took := time.Since(start); took > 2500*time.Millisecond {
 		t.Errorf("publishing %d direct channels took %v", len(peers), took)
@@ -43,15 +43,15 @@ func TestOutbox_redisDown(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.signup("ann"), w.signup("bob")
 	channel := w.create(ann, "general", "public")
-	w.settled()
-	w.redis.Kill(t)
+	w.Settled()
+	w.Redis.Kill(t)
 	w.join(bob, channel.ID)
 	if a := w.post("/v1/channels/"+channel.ID.String()+"/leave", bob.Token, nil); a.status != 204 {
 		t.Fatalf("leave = %d %s", a.status, a.body)
 	}
-	w.redis.Start(t)
-	w.settled()
-	if got := w.eventLog(channel.ID); got != "1 member_joined ann, 2 member_joined bob, 3 member_left bob" {
+	w.Redis.Start(t)
+	w.Settled()
+	if got := w.EventLog(channel.ID); got != "1 member_joined ann, 2 member_joined bob, 3 member_left bob" {
 		t.Errorf("events: %s", got)
 	}
 }

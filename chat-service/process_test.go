@@ -8,19 +8,18 @@ import (
 	"testing"
 	"time"
 
+	"parley.chat/chat-service/internal/chattest"
 	"parley.chat/internal/devkit/testkit"
 	"parley.chat/internal/devkit/testkit/proctest"
-	"parley.chat/internal/devkit/testkit/redistest"
-	"parley.chat/shared-migrations/schematest"
 )
 
 // TestProcess runs the program as in a deployment.
 func TestProcess(t *testing.T) {
 	t.Parallel()
-	db, r := schematest.Open(t), redistest.NewServer(t)
+	w := chattest.OpenWithRedis(t)
 	addr, metricsAddr := fmt.Sprintf("127.0.0.1:%d", proctest.FreePort(t)), fmt.Sprintf("127.0.0.1:%d", proctest.FreePort(t))
 	p := proctest.Start(t, "chat-service", nil, map[string]string{
-		"CHAT_ADDR": addr, "CHAT_METRICS_ADDR": metricsAddr, "DATABASE_URL": db.URL, "REDIS_URL": r.URL(), "JWT_KEYS_DIR": t.TempDir(),
+		"CHAT_ADDR": addr, "CHAT_METRICS_ADDR": metricsAddr, "DATABASE_URL": w.PG.URL, "REDIS_URL": w.Redis.URL(), "JWT_KEYS_DIR": t.TempDir(),
 	})
 	p.WaitReady(t, "http://"+addr+"/readyz")
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
@@ -60,12 +59,12 @@ func TestProcess(t *testing.T) {
 // partitions and names the setting.
 func TestProcess_otherPartitions(t *testing.T) {
 	t.Parallel()
-	db, r := schematest.Open(t), redistest.NewServer(t)
-	if err := r.Client(t).Set(t.Context(), "parley:partitions", 8, 0).Err(); err != nil {
+	w := chattest.OpenWithRedis(t)
+	if err := w.RDB.Set(t.Context(), "parley:partitions", 8, 0).Err(); err != nil {
 		t.Fatal(err)
 	}
 	p := proctest.Start(t, "chat-service", nil, map[string]string{
-		"CHAT_ADDR": fmt.Sprintf("127.0.0.1:%d", proctest.FreePort(t)), "DATABASE_URL": db.URL, "REDIS_URL": r.URL(), "JWT_KEYS_DIR": t.TempDir(),
+		"CHAT_ADDR": fmt.Sprintf("127.0.0.1:%d", proctest.FreePort(t)), "DATABASE_URL": w.PG.URL, "REDIS_URL": w.Redis.URL(), "JWT_KEYS_DIR": t.TempDir(),
 	})
 	<-p.Done()
 	if !strings.Contains(p.Output(), "STREAM_PARTITIONS") {
@@ -76,13 +75,10 @@ func TestProcess_otherPartitions(t *testing.T) {
 // TestProcess_operator checks that the operator command works without a running service.
 func TestProcess_operator(t *testing.T) {
 	t.Parallel()
-	db := schematest.Open(t)
-	if _, err := db.Pool(t).Exec(t.Context(), "insert into users (id, username, email, password_hash) values (gen_random_uuid(), 'Ann', 'ann@example.com', '-')"); err != nil {
-		t.Fatal(err)
-	}
+	w := chattest.Open(t, "Ann")
 	operator := func(args ...string) (int, string) {
 		t.Helper()
-		p := proctest.Start(t, "chat-service", append([]string{"operator"}, args...), map[string]string{"DATABASE_URL": db.URL})
+		p := proctest.Start(t, "chat-service", append([]string{"operator"}, args...), map[string]string{"DATABASE_URL": w.PG.URL})
 		return p.Wait(t, 20*time.Second), p.Output()
 	}
 	for _, tt := range []struct {

@@ -5,7 +5,6 @@ import (
 	"slices"
 	"testing"
 
-	"parley.chat/internal/eventlog/receiptlog"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/shared-contracts/rediskey"
@@ -22,7 +21,7 @@ func TestCursor_move(t *testing.T) {
 	ann, bob := w.signup("ann"), w.signup("bob")
 	c := w.create(ann, "general", "public")
 	w.join(bob, c.ID)
-	w.settled()
+	w.Settled()
 	w.appendMessages(ann, c.ID, "3", "4", "5", "6")
 	move := func(body object, want memberCursor) {
 		t.Helper()
@@ -38,14 +37,14 @@ func TestCursor_move(t *testing.T) {
 	move(object{"read_seq": 2, "delivered_seq": 1}, memberCursor{5, 5})
 	move(object{"read_seq": 99}, memberCursor{6, 6})
 	// Stored positions count if Redis has lost them, and a missing counter in Redis is recreated.
-	w.exec("update channel_members set last_delivered_seq = 6, last_read_seq = 5 where user_id = $1", bob.ID.String())
+	w.Exec("update channel_members set last_delivered_seq = 6, last_read_seq = 5 where user_id = $1", bob.ID.String())
 	w.forgetCursors(c.ID)
 	move(object{"read_seq": 1, "delivered_seq": nil}, memberCursor{6, 5})
-	if held, err := receiptlog.New(w.rdb, partitions).Held(t.Context(), c.ID, bob.ID); err != nil || held[bob.ID].Read != 5 || held[bob.ID].Delivered != 6 {
+	if held, err := w.Receipts.Held(t.Context(), c.ID, bob.ID); err != nil || held[bob.ID].Read != 5 || held[bob.ID].Delivered != 6 {
 		t.Errorf("Redis has %+v, %v: other members would see the position move backwards", held, err)
 	}
 	w.forgetCursors(c.ID)
-	if err := w.rdb.Del(t.Context(), rediskey.Counter(rediskey.Of(c.ID.UUID, partitions), c.ID)).Err(); err != nil {
+	if err := w.RDB.Del(t.Context(), rediskey.Counter(rediskey.Of(c.ID.UUID, partitions), c.ID)).Err(); err != nil {
 		t.Fatal(err)
 	}
 	move(object{"read_seq": 6}, memberCursor{6, 6})
@@ -76,11 +75,11 @@ func TestReceipts(t *testing.T) {
 		others = append(others, w.signup(fmt.Sprint("user-", i)))
 		w.join(others[i], c.ID)
 	}
-	w.settled()
+	w.Settled()
 	m := w.appendMessages(ann, c.ID, "hello")[0] // seq 6
 	late := w.signup("late")
 	w.join(late, c.ID)
-	w.settled()
+	w.Settled()
 	at := path(c.ID) + "/messages/" + m.ID.String() + "/receipts"
 	move := func(u user, body object) {
 		t.Helper()
@@ -91,7 +90,7 @@ func TestReceipts(t *testing.T) {
 	move(others[2], object{"read_seq": m.Seq})
 	move(late, object{"read_seq": m.Seq + 1})                                                                                // the user joined after the message
 	move(ann, object{"read_seq": m.Seq})                                                                                     // the sender does not count
-	w.exec("update channel_members set last_delivered_seq = 6, last_read_seq = 6 where user_id = $1", others[3].ID.String()) // stored, but not in Redis
+	w.Exec("update channel_members set last_delivered_seq = 6, last_read_seq = 6 where user_id = $1", others[3].ID.String()) // stored, but not in Redis
 	check := func(when string) {
 		t.Helper()
 		var got receipts
@@ -119,7 +118,7 @@ func TestReceipts(t *testing.T) {
 	w.persist(m)
 	w.mark(c.ID, m.Seq, true)
 	check("stored")
-	joined := w.events(c.ID)[slices.IndexFunc(w.events(c.ID), func(e frame.Event) bool { return e.Username == "late" })]
+	joined := w.Events(c.ID)[slices.IndexFunc(w.Events(c.ID), func(e frame.Event) bool { return e.Username == "late" })]
 	for _, id := range []chat.EventID{chat.NewEventID(), joined.ID} {
 		w.get(path(c.ID)+"/messages/"+id.String()+"/receipts", ann.Token).want(t, 404, "not_found")
 	}

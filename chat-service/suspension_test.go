@@ -6,9 +6,6 @@ import (
 
 	"parley.chat/chat-service/internal/account"
 	"parley.chat/internal/devkit/testkit"
-	"parley.chat/internal/devkit/testkit/redistest"
-	"parley.chat/internal/platform/database"
-	"parley.chat/shared-migrations/schematest"
 )
 
 // TestSuspension checks that a suspended user is refused everywhere, and that only a login with the
@@ -16,16 +13,10 @@ import (
 // sessions.
 func TestSuspension(t *testing.T) {
 	t.Parallel()
-	db := schematest.Open(t)
-	w := newWorldOn(t, db, redistest.NewServer(t))
+	w := newWorld(t)
 	ann, bob := w.signup("ann"), w.signup("bob")
-	cli, err := database.Open(db.URL, database.Options{Role: "parley_chat", MaxConns: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cli.Close() })
 
-	ended, err := account.Suspend(t.Context(), cli, "ANN", "spam")
+	ended, err := account.Suspend(t.Context(), w.DB, "ANN", "spam")
 	if err != nil || ended != 1 {
 		t.Fatalf("Suspend = %d, %v; want 1 session ended", ended, err)
 	}
@@ -44,24 +35,24 @@ func TestSuspension(t *testing.T) {
 		t.Errorf("another user: %d", a.status)
 	}
 
-	if _, err := account.Suspend(t.Context(), cli, "ann", "spam, again"); err != nil {
+	if _, err := account.Suspend(t.Context(), w.DB, "ann", "spam, again"); err != nil {
 		t.Errorf("suspending again: %v", err)
 	}
-	list, err := account.Suspensions(t.Context(), cli)
+	list, err := account.Suspensions(t.Context(), w.DB)
 	if err != nil || len(list) != 1 || list[0].Username != "ann" || list[0].Reason != "spam, again" || list[0].Since.IsZero() {
 		t.Errorf("Suspensions = %+v, %v", list, err)
 	}
-	if err := account.Restore(t.Context(), cli, "ann"); err != nil {
+	if err := account.Restore(t.Context(), w.DB, "ann"); err != nil {
 		t.Fatal(err)
 	}
 	w.get("/v1/me", ann.Token).want(t, 401, "unauthenticated")
 	if a := w.login("ann", goodPassword); a.status != 200 {
 		t.Errorf("login after the restore: %d %s", a.status, a.body)
 	}
-	if list, err := account.Suspensions(t.Context(), cli); err != nil || len(list) != 0 {
+	if list, err := account.Suspensions(t.Context(), w.DB); err != nil || len(list) != 0 {
 		t.Errorf("Suspensions after the restore = %+v, %v", list, err)
 	}
-	if err := account.Restore(t.Context(), cli, "nobody"); err == nil {
+	if err := account.Restore(t.Context(), w.DB, "nobody"); err == nil {
 		t.Error("restoring an unknown user succeeded")
 	}
 }

@@ -23,7 +23,7 @@ func TestRemoveReactions(t *testing.T) {
 	c := w.create(owner, "general", "public")
 	w.join(ann, c.ID)
 	w.join(bob, c.ID)
-	w.settled()
+	w.Settled()
 	m := say(frame.Event{Type: event.Message, ChannelID: c.ID, SenderID: ann.ID, SenderName: "ann", Body: "hi"})
 	react := func(u user, emoji string) frame.Event {
 		return say(frame.Event{Type: event.Reaction, ChannelID: c.ID, SenderID: u.ID, MessageID: &m.ID, Emoji: emoji})
@@ -36,7 +36,7 @@ func TestRemoveReactions(t *testing.T) {
 	if a := w.post("/v1/channels/"+c.ID.String()+"/leave", bob.Token, nil); a.status != 204 {
 		t.Fatalf("leave = %d %s", a.status, a.body)
 	}
-	w.settled()
+	w.Settled()
 
 	path := "/v1/channels/" + c.ID.String() + "/messages/" + m.ID.String() + "/reactions"
 	w.delete(path, ann.Token, nil).want(t, 403, "forbidden")
@@ -50,7 +50,7 @@ func TestRemoveReactions(t *testing.T) {
 		if out.Removed != want || out.More {
 			t.Errorf("%s: %+v, want %d", query.Encode(), out, want)
 		}
-		w.settled()
+		w.Settled()
 	}
 	expect := func(want string) {
 		t.Helper()
@@ -82,7 +82,7 @@ func TestRemoveReactions(t *testing.T) {
 	remove(nil, 0)
 	expect("[]")
 
-	gone := slices.DeleteFunc(w.events(c.ID), func(e frame.Event) bool { return e.Type != event.Reaction || !e.Remove })
+	gone := slices.DeleteFunc(w.Events(c.ID), func(e frame.Event) bool { return e.Type != event.Reaction || !e.Remove })
 	if len(gone) != 5 {
 		t.Errorf("%d events, want 5", len(gone))
 	}
@@ -102,10 +102,10 @@ func TestRemoveReactions_many(t *testing.T) {
 	say := w.gateway()
 	owner := w.signup("owner")
 	c := w.create(owner, "general", "public")
-	w.settled()
+	w.Settled()
 	m := say(frame.Event{Type: event.Message, ChannelID: c.ID, SenderID: owner.ID, SenderName: "owner", Body: "hi"})
 	w.persist(m)
-	w.exec(`insert into message_reactions (channel_id, message_id, user_id, emoji, seq, removed, reacted_at)
+	w.Exec(`insert into message_reactions (channel_id, message_id, user_id, emoji, seq, removed, reacted_at)
 		select $1, $2, gen_random_uuid(), '👍', n, false, now() from generate_series(1, 130) n`, c.ID.String(), m.ID.String())
 	for _, want := range []string{"{100 true}", "{30 false}"} {
 		var out struct {
@@ -116,6 +116,6 @@ func TestRemoveReactions_many(t *testing.T) {
 		if got := fmt.Sprint(out); got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
-		w.settled()
+		w.Settled()
 	}
 }

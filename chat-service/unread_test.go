@@ -38,9 +38,9 @@ func unreadModel(t *testing.T, r *rand.Rand) {
 	users := []user{w.signup("ann"), w.signup("bob"), w.signup("eve")}
 	c := w.create(users[0], "general", "public")
 	w.join(users[1], c.ID)
-	w.settled()
+	w.Settled()
 	appendEvent := w.gateway()
-	log := w.events(c.ID)
+	log := w.Events(c.ID)
 	read := []int64{0, 0, -1} // -1: not a member yet
 	read[1] = 1               // nothing before the join is unread, and join events are not messages
 	var messages []modelMessage
@@ -113,18 +113,18 @@ func unreadModel(t *testing.T, r *rand.Rand) {
 				w.persist(log[i])
 			}
 		case 7: // Redis loses the cursors that are already stored
-			w.exec("update channel_members set last_read_seq = greatest(last_read_seq, $1) where user_id = $2", max(read[by], 0), users[by].ID.String())
+			w.Exec("update channel_members set last_read_seq = greatest(last_read_seq, $1) where user_id = $2", max(read[by], 0), users[by].ID.String())
 			if read[1-by] <= 0 {
 				continue
 			}
-			w.exec("update channel_members set last_read_seq = greatest(last_read_seq, $1) where user_id = $2", read[1-by], users[1-by].ID.String())
+			w.Exec("update channel_members set last_read_seq = greatest(last_read_seq, $1) where user_id = $2", read[1-by], users[1-by].ID.String())
 			w.forgetCursors(c.ID)
 		case 8: // the third user joins late
 			if read[2] < 0 {
 				w.join(users[2], c.ID)
-				w.settled()
+				w.Settled()
 				read[2] = int64(len(log))
-				log = append(log, w.events(c.ID)[len(w.events(c.ID))-1])
+				log = append(log, w.Events(c.ID)[len(w.Events(c.ID))-1])
 			}
 		}
 		check(step)
@@ -134,8 +134,8 @@ func unreadModel(t *testing.T, r *rand.Rand) {
 // tailBegins returns the seq of the first event in a channel's tail, or a huge seq if the tail is
 // empty.
 func (w *world) tailBegins(channel chat.ChannelID) int64 {
-	w.t.Helper()
-	events := w.events(channel)
+	w.T.Helper()
+	events := w.Events(channel)
 	if len(events) == 0 {
 		return 1 << 62
 	}
@@ -149,16 +149,16 @@ func TestUnread_bounds(t *testing.T) {
 	ann, bob := w.signup("ann"), w.signup("bob")
 	c := w.create(ann, "general", "public")
 	w.join(bob, c.ID)
-	w.settled()
+	w.Settled()
 	insert := func(from, to int) {
-		w.exec(`insert into messages (channel_id, seq, id, kind, sender_id, body, data, sent_at)
+		w.Exec(`insert into messages (channel_id, seq, id, kind, sender_id, body, data, sent_at)
 			select $1, n, gen_random_uuid(), 'message', $2, 'x', jsonb_build_object('mentions', jsonb_build_array($3::text)), now()
 			from generate_series($4::int, $5::int) n`, c.ID.String(), ann.ID.String(), bob.ID.String(), from, to)
-		w.exec("update channel_members set joined_seq = 2 where channel_id = $1", c.ID.String())
+		w.Exec("update channel_members set joined_seq = 2 where channel_id = $1", c.ID.String())
 		w.setHead(c.ID, to)
 	}
 	for _, tt := range []struct{ to, want int }{{1000, 998}, {1001, 999}, {1002, 1000}, {1500, 1000}} {
-		insert(w.count("select coalesce(max(seq), 2) + 1 from messages"), tt.to)
+		insert(w.Count("select coalesce(max(seq), 2) + 1 from messages"), tt.to)
 		var got struct {
 			Unread   int `json:"unread"`
 			Mentions int `json:"unread_mentions"`

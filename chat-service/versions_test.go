@@ -17,7 +17,7 @@ func TestEvents_oldVersions(t *testing.T) {
 	ann, bob, cyd, dan := w.signup("ann"), w.signup("bob"), w.signup("cyd"), w.signup("dan")
 	c := w.create(ann, "general", "public")
 	w.join(bob, c.ID)
-	w.settled()
+	w.Settled()
 	appendEvent := w.gateway()
 	do := func(e frame.Event) frame.Event {
 		e.ChannelID, e.SenderID = c.ID, bob.ID
@@ -30,8 +30,8 @@ func TestEvents_oldVersions(t *testing.T) {
 	}
 	w.join(cyd, c.ID)
 	w.join(dan, c.ID)
-	w.exec("update channel_members set role = 'admin' where user_id = $1", dan.ID.String())
-	w.settled()
+	w.Exec("update channel_members set role = 'admin' where user_id = $1", dan.ID.String())
+	w.Settled()
 	edits = append(edits, do(frame.Event{Type: event.Edit, MessageID: &first.ID, Body: "fourth"}))
 	for _, stored := range []int{0, 2, len(edits)} {
 		for _, e := range edits[:stored] {

@@ -5,47 +5,35 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
-	"strings"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/redis/go-redis/v9"
 
 	chatservice "parley.chat/chat-service"
-	"parley.chat/internal/devkit/testkit"
+	"parley.chat/chat-service/internal/chattest"
 	"parley.chat/internal/devkit/testkit/pgtest"
-	"parley.chat/internal/devkit/testkit/redistest"
-	"parley.chat/internal/eventlog"
 	"parley.chat/internal/eventlog/ratelimit"
 	"parley.chat/internal/platform/config"
 	"parley.chat/internal/platform/lifecycle"
 	"parley.chat/internal/platform/token"
 	"parley.chat/shared-contracts/chat"
-	"parley.chat/shared-contracts/frame"
-	"parley.chat/shared-migrations/schematest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-const partitions = 16
+const partitions = chattest.Partitions
 
 // world is a chat-service that runs in the test process, with a real PostgreSQL and a real Redis.
 type world struct {
-	t      testing.TB
+	*chattest.World
 	url    string
 	client *http.Client
-	db     *pgxpool.Pool // connected as superuser
-	redis  *redistest.Server
-	rdb    *redis.Client
-	log    *eventlog.Log
 	keys   string // the key folder
 }
 
@@ -54,18 +42,17 @@ type setting func(*chatservice.Config)
 
 func newWorld(t testing.TB, settings ...setting) *world {
 	t.Helper()
-	return newWorldOn(t, schematest.Open(t), redistest.NewServer(t), settings...)
+	return newWorldOn(t, chattest.OpenWithRedis(t), settings...)
 }
 
-func newWorldOn(t testing.TB, db *pgtest.DB, r *redistest.Server, settings ...setting) *world {
+func newWorldOn(t testing.TB, stores *chattest.World, settings ...setting) *world {
 	t.Helper()
 	var cfg chatservice.Config
 	if err := config.Load(&cfg, func(string) string { return "" }); err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, redis: r, rdb: r.Client(t), db: db.Pool(t), keys: t.TempDir()}
-	w.log = eventlog.New(w.rdb, partitions)
-	cfg.DatabaseURL, cfg.RedisURL, cfg.KeysDir, cfg.Partitions = db.URL, r.URL(), w.keys, partitions
+	w := &world{World: stores, keys: t.TempDir()}
+	cfg.DatabaseURL, cfg.RedisURL, cfg.KeysDir, cfg.Partitions = w.PG.URL, w.Redis.URL(), w.keys, partitions
 	cfg.Argon2MemoryMiB, cfg.Argon2Time, cfg.HashQueue = 1, 1, 10_000 // cheap hashes, since these tests are not about hashing
 	cfg.LoginAttempts = config.Rate{Count: 1_000_000, Per: time.Minute}
 	cfg.Limits, cfg.MaxMemberships, cfg.AddUninvited = ratelimit.Rates{}, 0, "anyone" // tests exceed the limits that are meant for people, and add users who do not know each other
@@ -157,10 +144,10 @@ type request struct {
 }
 
 func (w *world) send(r request) answer {
-	w.t.Helper()
+	w.T.Helper()
 	a, err := w.try(r)
 	if err != nil {
-		w.t.Fatalf("%s %s: %v", r.method, r.path, err)
+		w.T.Fatalf("%s %s: %v", r.method, r.path, err)
 	}
 	return a
 }
@@ -205,18 +192,18 @@ func (w *world) try(r request) (answer, error) {
 	}
 	a := answer{resp.StatusCode, resp.Header, raw}
 	if err := checkAnswer(r.method, r.path, a); err != nil {
-		w.t.Errorf("%s %s: %v", r.method, r.path, err)
+		w.T.Errorf("%s %s: %v", r.method, r.path, err)
 	}
 	return a, nil
 }
 
 func (w *world) get(path, tok string) answer {
-	w.t.Helper()
+	w.T.Helper()
 	return w.send(request{method: http.MethodGet, path: path, token: tok})
 }
 
 func (w *world) post(path, tok string, body any) answer {
-	w.t.Helper()
+	w.T.Helper()
 	return w.send(request{method: http.MethodPost, path: path, token: tok, body: body})
 }
 
@@ -245,40 +232,40 @@ type loginAnswer struct {
 }
 
 func (w *world) signup(name string) user {
-	w.t.Helper()
+	w.T.Helper()
 	var in loginAnswer
 	w.post("/v1/signup", "", object{
 		"username": name, "email": name + "@example.com", "password": goodPassword, "session": "bearer",
-	}).into(w.t, http.StatusCreated, &in)
+	}).into(w.T, http.StatusCreated, &in)
 	return w.userOf(in)
 }
 
 func (w *world) userOf(in loginAnswer) user {
-	w.t.Helper()
+	w.T.Helper()
 	claims := w.verify(in.AccessToken)
 	return user{claims.UserID, claims.Username, in.AccessToken, in.RefreshToken, claims.SessionID}
 }
 
 // verify verifies a token with the public keys that the service serves.
 func (w *world) verify(raw string) token.Claims {
-	w.t.Helper()
+	w.T.Helper()
 	keys, err := token.DecodeJWKS(w.get("/.well-known/jwks.json", "").body)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
-	claims, err := token.NewVerifier(keys).Verify(w.t.Context(), raw)
+	claims, err := token.NewVerifier(keys).Verify(w.T.Context(), raw)
 	if err != nil {
-		w.t.Fatalf("verify %s: %v", raw, err)
+		w.T.Fatalf("verify %s: %v", raw, err)
 	}
 	return claims
 }
 
 // browser returns a client with a cookie jar.
 func (w *world) browser() *http.Client {
-	w.t.Helper()
+	w.T.Helper()
 	jar, err := cookiejar.New(nil)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	return &http.Client{Jar: jar, Transport: w.client.Transport}
 }
@@ -296,68 +283,14 @@ type summary struct {
 }
 
 func (w *world) create(by user, name, kind string) summary {
-	w.t.Helper()
+	w.T.Helper()
 	var s summary
-	w.post("/v1/channels", by.Token, object{"name": name, "kind": kind}).into(w.t, http.StatusCreated, &s)
+	w.post("/v1/channels", by.Token, object{"name": name, "kind": kind}).into(w.T, http.StatusCreated, &s)
 	return s
 }
 
 func (w *world) join(by user, channel chat.ChannelID) {
-	w.t.Helper()
+	w.T.Helper()
 	var s summary
-	w.post("/v1/channels/"+channel.String()+"/join", by.Token, nil).into(w.t, http.StatusOK, &s)
-}
-
-// settled waits until the outbox is empty.
-func (w *world) settled() {
-	w.t.Helper()
-	testkit.Until(w.t, testkit.Timeout, func() error {
-		var n int
-		if err := w.db.QueryRow(context.Background(), "select count(*) from outbox").Scan(&n); err != nil || n == 0 {
-			return err
-		}
-		return fmt.Errorf("%d rows in the outbox", n)
-	})
-}
-
-// events returns the events in a channel's tail.
-func (w *world) events(channel chat.ChannelID) []frame.Event {
-	w.t.Helper()
-	items, err := w.log.Tail(context.Background(), channel, 1000)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	events := make([]frame.Event, len(items))
-	for i, it := range items {
-		if events[i], err = frame.DecodeEvent(it.Frame); err != nil {
-			w.t.Fatal(err)
-		}
-	}
-	return events
-}
-
-// eventLog returns a channel's events in short form: "1 member_joined ann, 2 message hi".
-func (w *world) eventLog(channel chat.ChannelID) string {
-	w.t.Helper()
-	var parts []string
-	for _, e := range w.events(channel) {
-		parts = append(parts, strings.TrimSpace(fmt.Sprintf("%d %s %s%s", e.Seq, e.Type, e.Username, e.Body)))
-	}
-	return strings.Join(parts, ", ")
-}
-
-func (w *world) exec(sql string, args ...any) {
-	w.t.Helper()
-	if _, err := w.db.Exec(context.Background(), sql, args...); err != nil {
-		w.t.Fatalf("%s: %v", sql, err)
-	}
-}
-
-func (w *world) count(sql string, args ...any) int {
-	w.t.Helper()
-	var n int
-	if err := w.db.QueryRow(context.Background(), sql, args...).Scan(&n); err != nil {
-		w.t.Fatalf("%s: %v", sql, err)
-	}
-	return n
+	w.post("/v1/channels/"+channel.String()+"/join", by.Token, nil).into(w.T, http.StatusOK, &s)
 }

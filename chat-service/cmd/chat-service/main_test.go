@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"parley.chat/chat-service/internal/chattest"
 	"parley.chat/internal/devkit/testkit/pgtest"
-	"parley.chat/shared-migrations/schematest"
 )
 
 func TestRun_help(t *testing.T) {
@@ -48,24 +48,20 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 // TestRun_channel lists the archived channels and restores one of them with a new owner.
 func TestRun_channel(t *testing.T) {
 	t.Parallel()
-	db := schematest.Open(t)
-	pool := db.Pool(t)
+	w := chattest.Open(t, "Ann")
 	const id = "5b6f0f5e-6a1c-4b54-9d0e-0a4c2f1d7e11"
 	for _, sql := range []string{
-		"insert into users (id, username, email, password_hash) values (gen_random_uuid(), 'Ann', 'ann@example.com', 'x')",
 		"insert into channels (id, kind, name, archived_at) values ('" + id + "', 'public', 'tea', now())",
 		"insert into channels (kind, name) values ('public', 'Tea')",
 		"insert into messages (channel_id, seq, id, kind, sender_id, sent_at) values ('" + id + "', 7, gen_random_uuid(), 'message', gen_random_uuid(), now())",
 	} {
-		if _, err := pool.Exec(t.Context(), sql); err != nil {
-			t.Fatal(err)
-		}
+		w.Exec(sql)
 	}
 	channel := func(args ...string) (string, error) {
 		var out bytes.Buffer
 		err := run(t.Context(), append([]string{"channel"}, args...), func(name string) string {
 			if name == "DATABASE_URL" {
-				return db.URL
+				return w.PG.URL
 			}
 			return ""
 		}, &out, io.Discard)
@@ -91,11 +87,10 @@ func TestRun_channel(t *testing.T) {
 	if _, err := channel("restore", id, "--owner", "ann", "--name", "old tea"); err != nil {
 		t.Fatal(err)
 	}
-	var got string
-	err := pool.QueryRow(t.Context(), `select concat_ws(' ', c.name, c.archived_at is null, c.member_count, m.role, m.joined_seq, o.kind)
-		from channels c join channel_members m on m.channel_id = c.id join outbox o on o.channel_id = c.id where c.id = $1`, id).Scan(&got)
-	if want := "old tea t 1 owner 7 member_joined"; err != nil || got != want {
-		t.Errorf("restored: %q, %v, want %q", got, err, want)
+	got := w.Text(`select concat_ws(' ', c.name, c.archived_at is null, c.member_count, m.role, m.joined_seq, o.kind)
+		from channels c join channel_members m on m.channel_id = c.id join outbox o on o.channel_id = c.id where c.id = $1`, id)
+	if want := "old tea t 1 owner 7 member_joined"; got != want {
+		t.Errorf("restored: %q, want %q", got, want)
 	}
 }
 

@@ -8,20 +8,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"parley.chat/internal/devkit/testkit"
 	"parley.chat/internal/devkit/testkit/pgtest"
-	"parley.chat/internal/devkit/testkit/redistest"
-	"parley.chat/internal/eventlog"
 	"parley.chat/internal/eventlog/ratelimit"
 	"parley.chat/internal/platform/config"
-	"parley.chat/internal/platform/database"
 	"parley.chat/internal/platform/token"
-	"parley.chat/shared-contracts/apierr"
-	"parley.chat/shared-migrations/schematest"
 
 	"parley.chat/chat-service/internal/avatar"
+	"parley.chat/chat-service/internal/chattest"
 	"parley.chat/chat-service/internal/httpapi"
 	"parley.chat/chat-service/internal/password"
 	"parley.chat/chat-service/internal/revoked"
@@ -30,7 +24,6 @@ import (
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
 const (
-	partitions    = 16
 	goodPassword  = "correct horse battery"
 	otherPassword = "battery staple horse"
 )
@@ -48,30 +41,24 @@ func (noPictures) Fetch(context.Context, string) (avatar.Picture, error) {
 // fixture is a Service without its HTTP API, with a real PostgreSQL and a real Redis.
 type fixture struct {
 	*Service
-	t    testing.TB
-	pool *pgxpool.Pool // connected as superuser
+	*chattest.World
 }
 
 func newFixture(t testing.TB, attempts config.Rate, settings ...func(*Config)) *fixture {
 	t.Helper()
-	pg, rdb := schematest.Open(t), redistest.NewServer(t).Client(t)
-	db, err := database.Open(pg.URL, database.Options{Role: "parley_chat", MaxConns: 20, Inline: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
+	w := chattest.OpenWithRedis(t)
 	key, err := token.NewSigningKey()
 	if err != nil {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	cfg := Config{
-		API: &httpapi.API{}, DB: db, Log: eventlog.New(rdb, partitions), Hasher: newHasher(t, 1), Issuer: token.NewIssuer(key, time.Minute),
-		Limits: ratelimit.New(rdb, ratelimit.Config{
-			Partitions: partitions, Logger: log,
+		API: &httpapi.API{}, DB: w.DB, Log: w.Log, Hasher: newHasher(t, 1), Issuer: token.NewIssuer(key, time.Minute),
+		Limits: ratelimit.New(w.RDB, ratelimit.Config{
+			Partitions: chattest.Partitions, Logger: log,
 			Own: Rates(config.Rate{Count: 1000, Per: time.Hour}, config.Rate{Count: 1000, Per: time.Hour}, attempts),
 		}),
-		Revoked: revoked.New(rdb, db, partitions, time.Minute, log), Poke: func() {}, Pictures: noPictures{}, Logger: log,
+		Revoked: revoked.New(w.RDB, w.DB, chattest.Partitions, time.Minute, log), Poke: func() {}, Pictures: noPictures{}, Logger: log,
 	}
 	for _, set := range settings {
 		set(&cfg)
@@ -80,7 +67,7 @@ func newFixture(t testing.TB, attempts config.Rate, settings ...func(*Config)) *
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &fixture{s, t, pg.Pool(t)}
+	return &fixture{s, w}
 }
 
 var noLimit = config.Rate{Count: 1_000_000, Per: time.Minute}
@@ -96,43 +83,28 @@ func newHasher(t testing.TB, passes int) *password.Hasher {
 }
 
 func (f *fixture) register(name string) (*user, tokens) {
-	f.t.Helper()
-	u, t, err := f.signup(f.t.Context(), name, name+"@example.com", goodPassword, home)
+	f.T.Helper()
+	u, t, err := f.signup(f.T.Context(), name, name+"@example.com", goodPassword, home)
 	if err != nil {
-		f.t.Fatal(err)
+		f.T.Fatal(err)
 	}
 	return u, t
 }
 
 func (f *fixture) mustLogIn(name, pass string, d device) tokens {
-	f.t.Helper()
-	_, t, err := f.login(f.t.Context(), name, pass, d)
+	f.T.Helper()
+	_, t, err := f.login(f.T.Context(), name, pass, d)
 	if err != nil {
-		f.t.Fatalf("log in as %s: %v", name, err)
+		f.T.Fatalf("log in as %s: %v", name, err)
 	}
 	return t
 }
 
-func (f *fixture) exec(sql string, args ...any) {
-	f.t.Helper()
-	if _, err := f.pool.Exec(f.t.Context(), sql, args...); err != nil {
-		f.t.Fatalf("%s: %v", sql, err)
-	}
-}
-
-func (f *fixture) count(sql string, args ...any) (n int) {
-	f.t.Helper()
-	if err := f.pool.QueryRow(f.t.Context(), sql, args...).Scan(&n); err != nil {
-		f.t.Fatalf("%s: %v", sql, err)
-	}
-	return n
-}
-
 // waiting waits until n statements of the database wait for a lock.
 func (f *fixture) waiting(n int) {
-	f.t.Helper()
-	testkit.Until(f.t, testkit.Timeout, func() error {
-		got := f.count("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
+	f.T.Helper()
+	testkit.Until(f.T, testkit.Timeout, func() error {
+		got := f.Count("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
 		if got < n {
 			return fmt.Errorf("%d statements wait for a lock, want %d", got, n)
 		}
@@ -140,36 +112,25 @@ func (f *fixture) waiting(n int) {
 	})
 }
 
-// wantCode fails the test unless err has a code.
-func wantCode(t testing.TB, what string, err error, code apierr.Code) {
-	t.Helper()
-	if err == nil || apierr.CodeOf(err) != code {
-		t.Errorf("%s: error %v, want code %s", what, err, code)
-	}
-}
-
 // TestClean checks that housekeeping removes only the rows that expired longer ago than its limit.
 func TestClean(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, noLimit, func(c *Config) { c.RefreshTTL = 24 * time.Hour })
 	ann, _ := f.register("ann")
-	f.exec("delete from sessions")
-	f.exec("delete from devices")
+	f.Exec("delete from sessions")
+	f.Exec("delete from devices")
 	id := ann.ID.String()
 	for _, age := range []string{"23 hours", "25 hours"} {
-		f.exec(`insert into sessions (id, user_id, user_agent, created_at, last_used_at, expires_at)
+		f.Exec(`insert into sessions (id, user_id, user_agent, created_at, last_used_at, expires_at)
 			values (gen_random_uuid(), $1, $2::text, now() - interval '2 days', now() - interval '2 days', now() - $2::text::interval)`, id, age)
 	}
-	var active string
-	if err := f.pool.QueryRow(t.Context(), `insert into sessions (id, user_id, user_agent, created_at, last_used_at, expires_at)
-		values (gen_random_uuid(), $1, 'active', now(), now(), now() + interval '1 hour') returning id`, id).Scan(&active); err != nil {
-		t.Fatal(err)
-	}
-	f.exec(`insert into refresh_tokens (token_hash, session_id, used_at) values ('unused', $1, null),
+	active := f.Text(`insert into sessions (id, user_id, user_agent, created_at, last_used_at, expires_at)
+		values (gen_random_uuid(), $1, 'active', now(), now(), now() + interval '1 hour') returning id::text`, id)
+	f.Exec(`insert into refresh_tokens (token_hash, session_id, used_at) values ('unused', $1, null),
 		('23 hours', $1, now() - interval '23 hours'), ('25 hours', $1, now() - interval '25 hours')`, active)
-	f.exec(`insert into devices (token_hash, user_id, used_at) values
+	f.Exec(`insert into devices (token_hash, user_id, used_at) values
 		('399 days', $1, now() - interval '399 days'), ('401 days', $1, now() - interval '401 days')`, id)
-	f.exec(`insert into reserved_names (digest, until) values
+	f.Exec(`insert into reserved_names (digest, until) values
 		(name_digest('past'), now() - interval '1 second'), (name_digest('future'), now() + interval '1 hour')`)
 	if err := f.clean(t.Context()); err != nil {
 		t.Fatal(err)
@@ -180,9 +141,8 @@ func TestClean(t *testing.T) {
 		"devices":        {"select string_agg(convert_from(token_hash, 'UTF8'), ', ') from devices", "399 days"},
 		"reserved names": {"select string_agg(case digest when name_digest('future') then 'future' else 'past' end, ', ') from reserved_names", "future"},
 	} {
-		var got string
-		if err := f.pool.QueryRow(t.Context(), tt.query).Scan(&got); err != nil || got != tt.want {
-			t.Errorf("%s = %q, %v; want %q", what, got, err, tt.want)
+		if got := f.Text(tt.query); got != tt.want {
+			t.Errorf("%s = %q, want %q", what, got, tt.want)
 		}
 	}
 }

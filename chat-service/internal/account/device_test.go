@@ -6,10 +6,10 @@ import (
 )
 
 func (f *fixture) known(u *user, raw string) bool {
-	f.t.Helper()
-	known, err := f.isKnown(f.t.Context(), u, device{proof: hashDevice(raw)})
+	f.T.Helper()
+	known, err := f.isKnown(f.T.Context(), u, device{proof: hashDevice(raw)})
 	if err != nil {
-		f.t.Fatal(err)
+		f.T.Fatal(err)
 	}
 	return known
 }
@@ -34,7 +34,7 @@ func TestDevice_replaced(t *testing.T) {
 			t.Errorf("%s: the new token is not known", name)
 		}
 	}
-	f.exec("update devices set used_at = now() - interval '401 days'")
+	f.Exec("update devices set used_at = now() - interval '401 days'")
 	if f.known(ann, second.device) {
 		t.Error("a device without a login for 401 days is still known")
 	}
@@ -47,10 +47,10 @@ func TestDevice_bounded(t *testing.T) {
 	f := newFixture(t, noLimit)
 	ann, first := f.register("ann")
 	for i := range maxDevices - 1 {
-		f.exec("insert into devices (token_hash, user_id, used_at) values ($1, $2, now() - $3 * interval '1 minute')", hashDevice(fmt.Sprint(i)), ann.ID.String(), i+1)
+		f.Exec("insert into devices (token_hash, user_id, used_at) values ($1, $2, now() - $3 * interval '1 minute')", hashDevice(fmt.Sprint(i)), ann.ID.String(), i+1)
 	}
 	next := f.mustLogIn("ann", goodPassword, home)
-	if n := f.count("select count(*) from devices"); n != maxDevices {
+	if n := f.Count("select count(*) from devices"); n != maxDevices {
 		t.Errorf("%d known devices, want %d", n, maxDevices)
 	}
 	if oldest := fmt.Sprint(maxDevices - 2); f.known(ann, oldest) {

@@ -17,12 +17,7 @@ func TestLogin_renewsOldHashes(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, noLimit)
 	f.register("ann")
-	hash := func() (h string) {
-		if err := f.pool.QueryRow(t.Context(), "select password_hash from users").Scan(&h); err != nil {
-			t.Fatal(err)
-		}
-		return h
-	}
+	hash := func() string { return f.Text("select password_hash from users") }
 	if !strings.Contains(hash(), ",t=1,") {
 		t.Fatalf("hash = %s", hash())
 	}
@@ -51,11 +46,11 @@ func TestPassword_composed(t *testing.T) {
 	for i, old := range []string{decomposed, composed} {
 		key := argon2.IDKey([]byte(old), salt, 1, 1<<10, 1, 32)
 		b64 := base64.RawStdEncoding.EncodeToString
-		f.exec("update users set password_hash = $1", fmt.Sprintf("$argon2id$v=19$m=1024,t=1,p=1$%s$%s", b64(salt), b64(key)))
+		f.Exec("update users set password_hash = $1", fmt.Sprintf("$argon2id$v=19$m=1024,t=1,p=1$%s$%s", b64(salt), b64(key)))
 		_, _, err := f.login(t.Context(), "ann", "Zurich cafe 1", home)
-		wantCode(t, "a login without the marks", err, apierr.InvalidCredentials)
+		f.WantCode("a login without the marks", err, apierr.InvalidCredentials)
 		f.mustLogIn("ann", composed, home)
-		if n := f.count("select count(*) from users where password_hash like '%' || $1 || '%'", b64(salt)); n != i {
+		if n := f.Count("select count(*) from users where password_hash like '%' || $1 || '%'", b64(salt)); n != i {
 			t.Errorf("%d old hashes of %q are left, want %d", n, old, i)
 		}
 		f.mustLogIn("ann", decomposed, home)

@@ -20,7 +20,7 @@ func TestRefresh_race(t *testing.T) {
 	_, first := f.register("ann")
 	const n = 8
 	// The row stays locked until all requests are waiting for it.
-	tx, err := f.pool.Begin(t.Context())
+	tx, err := f.Pool.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,12 +41,12 @@ func TestRefresh_race(t *testing.T) {
 	won := 0
 	for i, err := range errs {
 		if err != nil {
-			wantCode(t, "a repeated refresh", err, apierr.Unauthenticated)
+			f.WantCode("a repeated refresh", err, apierr.Unauthenticated)
 			continue
 		}
 		won++
 		_, err := f.refresh(t.Context(), pairs[i].refresh)
-		wantCode(t, "a refresh with the new token", err, apierr.Unauthenticated)
+		f.WantCode("a refresh with the new token", err, apierr.Unauthenticated)
 	}
 	if won != 1 {
 		t.Errorf("%d requests got new tokens, want 1", won)
@@ -61,23 +61,23 @@ func TestEndAll_many(t *testing.T) {
 	ann, own := f.register("ann")
 	_, bobs := f.register("bob")
 	const many = 2*revocationsPerInsert + 1
-	f.exec(`insert into sessions (id, user_id, created_at, last_used_at, expires_at)
+	f.Exec(`insert into sessions (id, user_id, created_at, last_used_at, expires_at)
 		select gen_random_uuid(), $1, now(), now(), now() + interval '1 hour' from generate_series(1, $2)`, ann.ID.String(), many)
-	f.exec(`insert into sessions (id, user_id, created_at, last_used_at, expires_at)
+	f.Exec(`insert into sessions (id, user_id, created_at, last_used_at, expires_at)
 		values (gen_random_uuid(), $1, now() - interval '2 hours', now(), now() - interval '1 hour')`, ann.ID.String()) // has expired
 	var ended []chat.SessionID
-	err := f.cfg.DB.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) (err error) {
+	err := f.DB.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) (err error) {
 		ended, err = endAll(ctx, tx, ann.ID, own.session)
 		return err
 	})
 	if err != nil || len(ended) != many {
 		t.Fatalf("%d sessions ended, %v; want %d", len(ended), err, many)
 	}
-	if n := f.count("select count(distinct payload->>'session_id') from outbox where kind = 'session_revoked' and subject_id = $1", ann.ID.String()); n != many {
+	if n := f.Count("select count(distinct payload->>'session_id') from outbox where kind = 'session_revoked' and subject_id = $1", ann.ID.String()); n != many {
 		t.Errorf("%d sessions have a revocation, want %d", n, many)
 	}
 	for name, session := range map[string]chat.SessionID{"the kept one": own.session, "another user's": bobs.session} {
-		if n := f.count("select count(*) from sessions where id = $1 and revoked_at is null", session.String()); n != 1 {
+		if n := f.Count("select count(*) from sessions where id = $1 and revoked_at is null", session.String()); n != 1 {
 			t.Errorf("%s has ended", name)
 		}
 	}
@@ -102,12 +102,12 @@ func TestPassword_concurrentLogins(t *testing.T) {
 	if changed != nil {
 		t.Fatal(changed)
 	}
-	if n := f.count("select count(*) from sessions where revoked_at is null"); n != 1 {
+	if n := f.Count("select count(*) from sessions where revoked_at is null"); n != 1 {
 		t.Errorf("%d active sessions, want only the one of the change", n)
 	}
 	for _, err := range logins {
 		if err != nil {
-			wantCode(t, "a concurrent login", err, apierr.InvalidCredentials)
+			f.WantCode("a concurrent login", err, apierr.InvalidCredentials)
 		}
 	}
 }

@@ -49,10 +49,10 @@ func TestSignup_concurrentSameName(t *testing.T) {
 		if err == nil {
 			won++
 		} else {
-			wantCode(t, "a signup that lost the race", err, apierr.UsernameTaken)
+			f.WantCode("a signup that lost the race", err, apierr.UsernameTaken)
 		}
 	}
-	if users := f.count("select count(*) from users"); won != 1 || users != 1 {
+	if users := f.Count("select count(*) from users"); won != 1 || users != 1 {
 		t.Errorf("%d signups succeeded, %d users; want 1 and 1", won, users)
 	}
 }
@@ -63,7 +63,7 @@ func TestErasure_concurrentSignup(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, noLimit)
 	ann, _ := f.register("ann")
-	tx, err := f.pool.Begin(t.Context())
+	tx, err := f.Pool.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,5 +86,5 @@ func TestErasure_concurrentSignup(t *testing.T) {
 	if err := tx.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	wantCode(t, "the signup", <-done, apierr.UsernameTaken)
+	f.WantCode("the signup", <-done, apierr.UsernameTaken)
 }

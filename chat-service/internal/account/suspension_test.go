@@ -12,25 +12,25 @@ func TestSuspend_refuses(t *testing.T) {
 	f := newFixture(t, noLimit)
 	f.register("ann")
 	gone, _ := f.register("gone")
-	f.exec("update users set deleted_at = now() where id = $1", gone.ID.String())
+	f.Exec("update users set deleted_at = now() where id = $1", gone.ID.String())
 	for name, reason := range map[string]string{"too long": strings.Repeat("é", maxReasonChars+1), "invalid UTF-8": "a\xff"} {
-		if _, err := Suspend(t.Context(), f.cfg.DB, "ann", reason); err == nil {
+		if _, err := Suspend(t.Context(), f.DB, "ann", reason); err == nil {
 			t.Errorf("a reason that is %s was accepted", name)
 		}
 	}
 	for _, name := range []string{"nobody", "gone", ""} {
-		if _, err := Suspend(t.Context(), f.cfg.DB, name, "spam"); !errors.Is(err, ErrNoUser) {
+		if _, err := Suspend(t.Context(), f.DB, name, "spam"); !errors.Is(err, ErrNoUser) {
 			t.Errorf("Suspend(%q) = %v, want ErrNoUser", name, err)
 		}
-		if err := Restore(t.Context(), f.cfg.DB, name); !errors.Is(err, ErrNoUser) {
+		if err := Restore(t.Context(), f.DB, name); !errors.Is(err, ErrNoUser) {
 			t.Errorf("Restore(%q) = %v, want ErrNoUser", name, err)
 		}
 	}
-	if n := f.count("select count(*) from users where suspended_at is not null"); n != 0 {
+	if n := f.Count("select count(*) from users where suspended_at is not null"); n != 0 {
 		t.Errorf("%d users are suspended", n)
 	}
 	longest := strings.Repeat("é", maxReasonChars)
-	if _, err := Suspend(t.Context(), f.cfg.DB, "ann", longest); err != nil {
+	if _, err := Suspend(t.Context(), f.DB, "ann", longest); err != nil {
 		t.Errorf("the longest reason: %v", err)
 	}
 }
@@ -40,14 +40,14 @@ func TestSuspend_again(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, noLimit)
 	f.register("ann")
-	if ended, err := Suspend(t.Context(), f.cfg.DB, "ANN", "spam"); err != nil || ended != 1 {
+	if ended, err := Suspend(t.Context(), f.DB, "ANN", "spam"); err != nil || ended != 1 {
 		t.Fatalf("Suspend = %d, %v; want 1 session ended", ended, err)
 	}
-	f.exec("update users set suspended_at = '2026-01-02 03:04:05Z'")
-	if ended, err := Suspend(t.Context(), f.cfg.DB, "ann", "more spam"); err != nil || ended != 0 {
+	f.Exec("update users set suspended_at = '2026-01-02 03:04:05Z'")
+	if ended, err := Suspend(t.Context(), f.DB, "ann", "more spam"); err != nil || ended != 0 {
 		t.Fatalf("the second Suspend = %d, %v; want no session ended", ended, err)
 	}
-	list, err := Suspensions(t.Context(), f.cfg.DB)
+	list, err := Suspensions(t.Context(), f.DB)
 	if err != nil || len(list) != 1 || list[0].Reason != "more spam" || list[0].Since.UTC().Format("2006-01-02 15:04") != "2026-01-02 03:04" {
 		t.Errorf("Suspensions = %+v, %v", list, err)
 	}

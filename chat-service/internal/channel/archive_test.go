@@ -12,22 +12,19 @@ import (
 // refused restore changes nothing.
 func TestRestore(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	ann, bob := f.user("ann"), f.user("bob")
-	gone := f.user("gone")
-	f.exec("update users set deleted_at = now() where id = $1", gone.UserID.String())
+	f := newFixture(t, "ann", "bob", "gone")
+	f.Exec("update users set deleted_at = now() where username = 'gone'")
 	archived := func(name string, group *chat.GroupID) chat.ChannelID {
 		t.Helper()
-		id := f.channel(chat.Public, name, group, "ann owner")
-		f.exec("delete from channel_members where channel_id = $1", id.String())
+		id := f.ChannelIn(group, chat.Public, name, "ann owner")
+		f.Exec("delete from channel_members where channel_id = $1", id.String())
 		return id
 	}
-	group := f.group(ann)
+	group := f.Group("ann")
 	open, inGroup, deleted := archived("open", nil), archived("crew", &group), archived("deleted", nil)
-	f.exec("update channels set deleted_at = now() where id = $1", deleted.String())
-	active := f.channel(chat.Public, "lobby", nil, "bob owner")
-	f.exec("insert into messages (channel_id, seq, id, kind, sender_id, body, sent_at) select $1, n, gen_random_uuid(), 'message', $2, 'hi', now() from generate_series(1, 7) n",
-		open.String(), ann.UserID.String())
+	f.Exec("update channels set deleted_at = now() where id = $1", deleted.String())
+	active := f.Channel(chat.Public, "lobby", "bob owner")
+	f.Messages(open, 7)
 
 	for name, tt := range map[string]struct {
 		channel     chat.ChannelID
@@ -43,11 +40,11 @@ func TestRestore(t *testing.T) {
 		"name in use":            {open, "ann", "LOBBY", func(err error) bool { return apierr.CodeOf(err) == apierr.NameTaken }},
 		"lookalike of a name":    {open, "ann", "l0bby", func(err error) bool { return apierr.CodeOf(err) == apierr.NameTaken }},
 	} {
-		if err := Restore(t.Context(), f.cfg.DB, tt.channel, tt.owner, tt.name); !tt.check(err) {
+		if err := Restore(t.Context(), f.DB, tt.channel, tt.owner, tt.name); !tt.check(err) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	list, err := ListArchived(t.Context(), f.cfg.DB)
+	list, err := ListArchived(t.Context(), f.DB)
 	if err != nil || len(list) != 2 || list[0].Name != "crew" || list[1].Name != "open" {
 		t.Errorf("archived = %+v, %v; want crew, then open", list, err)
 	}
@@ -55,22 +52,22 @@ func TestRestore(t *testing.T) {
 		t.Errorf("members of the active channel: %s", got)
 	}
 
-	if err := Restore(t.Context(), f.cfg.DB, open, "BOB", "reopened"); err != nil {
+	if err := Restore(t.Context(), f.DB, open, "BOB", "reopened"); err != nil {
 		t.Fatal(err)
 	}
-	if err := Restore(t.Context(), f.cfg.DB, inGroup, "ann", ""); err != nil {
+	if err := Restore(t.Context(), f.DB, inGroup, "ann", ""); err != nil {
 		t.Fatal(err)
 	}
 	if got := f.members(open) + "; " + f.outbox(open); got != `bob owner; member_joined bob "bob"` {
 		t.Errorf("members and outbox of the restored channel: %s", got)
 	}
-	if got := f.text("select name || ' ' || joined_seq from channels c join channel_members m on m.channel_id = c.id where c.id = $1", open.String()); got != "reopened 7" {
+	if got := f.Text("select name || ' ' || joined_seq from channels c join channel_members m on m.channel_id = c.id where c.id = $1", open.String()); got != "reopened 7" {
 		t.Errorf("name and first unread seq: %s, want reopened 7", got)
 	}
-	if access, err := Admit(t.Context(), f.cfg.DB, open, bob.UserID); err != nil || access.Role != chat.Owner {
+	if access, err := Admit(t.Context(), f.DB, open, f.ID("bob")); err != nil || access.Role != chat.Owner {
 		t.Errorf("the new owner: %+v, %v", access, err)
 	}
-	if list, err := ListArchived(t.Context(), f.cfg.DB); err != nil || len(list) != 0 {
+	if list, err := ListArchived(t.Context(), f.DB); err != nil || len(list) != 0 {
 		t.Errorf("archived = %+v, %v; want none", list, err)
 	}
 }

@@ -14,7 +14,7 @@ import (
 func TestCreate_concurrentSameName(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	ann := f.user("ann")
+	ann := f.User("ann")
 	var errs [8]error
 	var wg sync.WaitGroup
 	for i := range errs {
@@ -28,10 +28,10 @@ func TestCreate_concurrentSameName(t *testing.T) {
 		if err == nil {
 			won++
 		} else {
-			wantCode(t, "a request that lost the race", err, apierr.NameTaken)
+			f.WantCode("a request that lost the race", err, apierr.NameTaken)
 		}
 	}
-	if n := f.text("select count(*)::text from channels"); won != 1 || n != "1" {
+	if n := f.Text("select count(*)::text from channels"); won != 1 || n != "1" {
 		t.Errorf("%d requests succeeded, %s channels; want 1 and 1", won, n)
 	}
 }

@@ -18,11 +18,7 @@ import (
 // rows announce the change.
 func TestRemoveMember_successor(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	users := map[string]token.Claims{}
-	for _, name := range []string{"ann", "bob", "cyd", "dan"} {
-		users[name] = f.user(name)
-	}
+	f := newFixture(t, "ann", "bob", "cyd", "dan")
 	for name, tt := range map[string]struct {
 		kind    chat.ChannelKind
 		members []string // ann leaves
@@ -49,8 +45,8 @@ func TestRemoveMember_successor(t *testing.T) {
 		"the last member":     {chat.Public, []string{"ann owner"}, "", `member_left ann "ann"`},
 		"not a member":        {chat.Public, []string{"bob owner"}, "bob owner", ""},
 	} {
-		id := f.channel(tt.kind, name, nil, tt.members...)
-		if err := f.leave(t.Context(), id, users["ann"]); err != nil {
+		id := f.Channel(tt.kind, name, tt.members...)
+		if err := f.leave(t.Context(), id, f.Claims("ann")); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		if got := f.members(id); got != tt.want {
@@ -67,9 +63,8 @@ func TestRemoveMember_successor(t *testing.T) {
 // of its transaction until the second waits, too.
 func TestChange_lastOwnersConcurrently(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	ann, bob := f.user("ann"), f.user("bob")
-	f.user("cyd")
+	f := newFixture(t, "cyd")
+	ann, bob := f.User("ann"), f.User("bob")
 	leave := func(id chat.ChannelID, by token.Claims) error { return f.leave(t.Context(), id, by) }
 	resign := func(id chat.ChannelID, by token.Claims) error {
 		_, err := f.setRole(t.Context(), id, by, by.UserID, chat.Member)
@@ -88,7 +83,7 @@ func TestChange_lastOwnersConcurrently(t *testing.T) {
 		{"one resigns, one leaves", resign, leave, false, "ann owner, cyd member"},
 		{"both resign", resign, resign, true, "ann member, bob owner, cyd member"},
 	} {
-		id := f.channel(chat.Public, tt.name, nil, "ann owner", "bob owner", "cyd member")
+		id := f.Channel(chat.Public, tt.name, "ann owner", "bob owner", "cyd member")
 		first, second := make(chan error, 1), make(chan error, 1)
 		gate.close()
 		go func() { first <- tt.first(id, ann) }()
@@ -116,15 +111,15 @@ type gate struct {
 
 // gate returns an open gate before a table.
 func (f *fixture) gate(table string) *gate {
-	f.t.Helper()
-	f.exec(`create function pass_gate() returns trigger language plpgsql as
+	f.T.Helper()
+	f.Exec(`create function pass_gate() returns trigger language plpgsql as
 		$$ begin perform pg_advisory_xact_lock_shared(1); return new; end $$`)
-	f.exec("create trigger gate before insert on " + table + " for each row execute function pass_gate()")
-	conn, err := f.pool.Acquire(f.t.Context())
+	f.Exec("create trigger gate before insert on " + table + " for each row execute function pass_gate()")
+	conn, err := f.Pool.Acquire(f.T.Context())
 	if err != nil {
-		f.t.Fatal(err)
+		f.T.Fatal(err)
 	}
-	f.t.Cleanup(conn.Release)
+	f.T.Cleanup(conn.Release)
 	return &gate{f, conn}
 }
 
@@ -133,17 +128,17 @@ func (g *gate) close() { g.exec("select pg_advisory_lock(1)") }
 func (g *gate) open() { g.exec("select pg_advisory_unlock(1)") }
 
 func (g *gate) exec(sql string) {
-	g.f.t.Helper()
-	if _, err := g.conn.Exec(g.f.t.Context(), sql); err != nil {
-		g.f.t.Fatal(err)
+	g.f.T.Helper()
+	if _, err := g.conn.Exec(g.f.T.Context(), sql); err != nil {
+		g.f.T.Fatal(err)
 	}
 }
 
 // waiting waits until n transactions wait for a lock: for the gate, or for each other.
 func (g *gate) waiting(n int) {
-	g.f.t.Helper()
-	testkit.Until(g.f.t, testkit.Timeout, func() error {
-		got := g.f.text("select count(*)::text from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
+	g.f.T.Helper()
+	testkit.Until(g.f.T, testkit.Timeout, func() error {
+		got := g.f.Text("select count(*)::text from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
 		if got != fmt.Sprint(n) {
 			return fmt.Errorf("%s transactions wait for a lock, want %d", got, n)
 		}
@@ -156,14 +151,14 @@ func (g *gate) waiting(n int) {
 func TestLeaveGroup_onlyItsChannels(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	ann, bob := f.user("ann"), f.user("bob")
-	group, other := f.group(ann, bob), f.group(ann, bob)
+	ann, bob := f.User("ann"), f.User("bob")
+	group, other := f.Group("ann", "bob"), f.Group("ann", "bob")
 	both := []string{"ann owner", "bob member"}
-	first, second := f.channel(chat.Public, "first", &group, both...), f.channel(chat.Private, "second", &group, both...)
-	without := f.channel(chat.Public, "without bob", &group, "ann owner")
-	elsewhere, open := f.channel(chat.Public, "first", &other, both...), f.channel(chat.Public, "open", nil, both...)
+	first, second := f.ChannelIn(&group, chat.Public, "first", both...), f.ChannelIn(&group, chat.Private, "second", both...)
+	without := f.ChannelIn(&group, chat.Public, "without bob", "ann owner")
+	elsewhere, open := f.ChannelIn(&other, chat.Public, "first", both...), f.Channel(chat.Public, "open", both...)
 
-	f.in(func(ctx context.Context, tx bun.Tx) error {
+	f.In(func(ctx context.Context, tx bun.Tx) error {
 		return LeaveGroup(ctx, tx, group, ann.UserID, bob.UserID, "bob")
 	})
 	for _, id := range []chat.ChannelID{first, second} {
@@ -180,7 +175,7 @@ func TestLeaveGroup_onlyItsChannels(t *testing.T) {
 		t.Errorf("a channel that the user was not in: %s", got)
 	}
 
-	f.in(func(ctx context.Context, tx bun.Tx) error { return LeaveAll(ctx, tx, bob.UserID) })
+	f.In(func(ctx context.Context, tx bun.Tx) error { return LeaveAll(ctx, tx, bob.UserID) })
 	for _, id := range []chat.ChannelID{elsewhere, open} {
 		if got := f.members(id) + "; " + f.outbox(id); got != `ann owner; member_left bob ""` {
 			t.Errorf("after the deletion of the account: %s", got)
@@ -192,24 +187,23 @@ func TestLeaveGroup_onlyItsChannels(t *testing.T) {
 // it once in its log and to its members.
 func TestCloseGroup(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t)
-	ann, bob := f.user("ann"), f.user("bob")
-	group := f.group(ann, bob)
-	inside, outside := f.channel(chat.Public, "inside", &group, "ann owner", "bob member"), f.channel(chat.Public, "outside", nil, "ann owner")
+	f := newFixture(t, "ann", "bob")
+	group := f.Group("ann", "bob")
+	inside, outside := f.ChannelIn(&group, chat.Public, "inside", "ann owner", "bob member"), f.Channel(chat.Public, "outside", "ann owner")
 	for range 2 { // a deleted channel is not deleted again
-		f.in(func(ctx context.Context, tx bun.Tx) error { return CloseGroup(ctx, tx, group, ann.UserID) })
+		f.In(func(ctx context.Context, tx bun.Tx) error { return CloseGroup(ctx, tx, group, f.ID("ann")) })
 	}
 	if got := f.members(inside) + "; " + f.outbox(inside); got != "; channel_updated, channel_closed" {
 		t.Errorf("the channel of the group: %s", got)
 	}
-	notified := f.text("select string_agg(u.username, ', ' order by u.username) from outbox o, jsonb_array_elements_text(o.payload->'user_ids') k (id) join users u on u.id = k.id::uuid where o.kind = 'channel_closed'")
+	notified := f.Text("select string_agg(u.username, ', ' order by u.username) from outbox o, jsonb_array_elements_text(o.payload->'user_ids') k (id) join users u on u.id = k.id::uuid where o.kind = 'channel_closed'")
 	if notified != "ann, bob" {
 		t.Errorf("notified: %s, want ann, bob", notified)
 	}
 	if got := f.members(outside) + "; " + f.outbox(outside); got != "ann owner; " {
 		t.Errorf("the other channel: %s", got)
 	}
-	if got := f.text("select string_agg(name, ', ') from channels where deleted_at is not null"); got != "inside" {
+	if got := f.Text("select string_agg(name, ', ') from channels where deleted_at is not null"); got != "inside" {
 		t.Errorf("deleted: %s", got)
 	}
 }

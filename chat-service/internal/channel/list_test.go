@@ -31,16 +31,15 @@ func TestQueryBuilder(t *testing.T) {
 func TestPositions(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	ann := f.user("ann")
-	seeded, unseeded, empty := f.channel(chat.Public, "seeded", nil, "ann owner"), f.channel(chat.Public, "unseeded", nil, "ann owner"), f.channel(chat.Public, "empty", nil, "ann owner")
+	ann := f.User("ann")
+	seeded, unseeded, empty := f.Channel(chat.Public, "seeded", "ann owner"), f.Channel(chat.Public, "unseeded", "ann owner"), f.Channel(chat.Public, "empty", "ann owner")
 	for channel, rows := range map[chat.ChannelID]int{seeded: 3, unseeded: 5} {
-		f.exec(`insert into messages (channel_id, seq, id, kind, sender_id, body, sent_at)
-			select $1, n, gen_random_uuid(), 'message', $2, 'hi', now() from generate_series(1, $3) n`, channel.String(), ann.UserID.String(), rows)
+		f.Messages(channel, rows)
 	}
-	if _, err := f.cfg.Log.EnsureHead(t.Context(), seeded, func(context.Context, chat.ChannelID) (int64, error) { return 40, nil }); err != nil {
+	if _, err := f.Log.EnsureHead(t.Context(), seeded, func(context.Context, chat.ChannelID) (int64, error) { return 40, nil }); err != nil {
 		t.Fatal(err)
 	}
-	moved, err := f.cfg.Receipts.Move(t.Context(), []receiptlog.Move{{Channel: seeded, User: ann.UserID, Receipt: receiptlog.Receipt{Delivered: 2, Read: 2}}})
+	moved, err := f.Receipts.Move(t.Context(), []receiptlog.Move{{Channel: seeded, User: ann.UserID, Receipt: receiptlog.Receipt{Delivered: 2, Read: 2}}})
 	if err != nil || !moved[0].Seeded {
 		t.Fatalf("Move = %+v, %v", moved, err)
 	}
@@ -59,7 +58,7 @@ func TestPositions(t *testing.T) {
 	if got := heads(); got != "0 read 0; 40 read 2; 5 read 0; " {
 		t.Errorf("with Redis: %s", got)
 	}
-	f.redis.Kill(t)
+	f.Redis.Kill(t)
 	if got := heads(); got != "0 read 0; 3 read 0; 5 read 0; " {
 		t.Errorf("without Redis: %s", got)
 	}

@@ -6,15 +6,13 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/uptrace/bun"
 
 	"parley.chat/internal/devkit/testkit/pgtest"
-	"parley.chat/internal/platform/database"
-	"parley.chat/internal/platform/token"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
-	"parley.chat/shared-migrations/schematest"
+
+	"parley.chat/chat-service/internal/chattest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -22,73 +20,27 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 // fixture is a Service without its HTTP API, with users.
 type fixture struct {
 	*Service
-	t     testing.TB
-	pool  *pgxpool.Pool // connected as superuser
-	users map[string]token.Claims
+	*chattest.World
 }
 
 func newFixture(t testing.TB, users ...string) *fixture {
 	t.Helper()
-	pg := schematest.Open(t)
-	db, err := database.Open(pg.URL, database.Options{Role: "parley_chat", Inline: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	f := &fixture{New(db, func() {}, false), t, pg.Pool(t), map[string]token.Claims{}}
-	for _, name := range users {
-		id := chat.NewUserID()
-		f.users[name] = token.Claims{UserID: id, Username: name}
-		f.exec("insert into users (id, username, email, password_hash) values ($1, $2::text, $2::text || '@example.com', '')", id.String(), name)
-	}
-	return f
-}
-
-// group inserts a group. members are "name role", in the order in which they joined.
-func (f *fixture) group(members ...string) chat.GroupID {
-	f.t.Helper()
-	id := chat.NewGroupID()
-	f.exec("insert into groups (id, name) values ($1, 'team')", id.String())
-	for i, m := range members {
-		user, role, _ := strings.Cut(m, " ")
-		f.exec("insert into group_members (group_id, user_id, role, joined_at) values ($1, $2, $3, now() - interval '1 day' + $4 * interval '1 minute')",
-			id.String(), f.users[user].UserID.String(), role, i)
-	}
-	return id
-}
-
-func (f *fixture) exec(sql string, args ...any) {
-	f.t.Helper()
-	if _, err := f.pool.Exec(f.t.Context(), sql, args...); err != nil {
-		f.t.Fatalf("%s: %v", sql, err)
-	}
-}
-
-// text returns the single text that a query selects, "" for null.
-func (f *fixture) text(sql string, args ...any) string {
-	f.t.Helper()
-	var got *string
-	if err := f.pool.QueryRow(f.t.Context(), sql, args...).Scan(&got); err != nil {
-		f.t.Fatalf("%s: %v", sql, err)
-	}
-	if got == nil {
-		return ""
-	}
-	return *got
+	w := chattest.Open(t, users...)
+	return &fixture{New(w.DB, func() {}, false), w}
 }
 
 // state returns a group's members in short form, "ann owner, bob member", or "deleted".
 func (f *fixture) state(group chat.GroupID) string {
-	f.t.Helper()
-	return f.text(`select case when g.deleted_at is not null then 'deleted ' else '' end || coalesce((
+	f.T.Helper()
+	return f.Text(`select case when g.deleted_at is not null then 'deleted ' else '' end || coalesce((
 			select string_agg(u.username || ' ' || m.role, ', ' order by m.joined_at) from group_members m join users u on u.id = m.user_id where m.group_id = g.id), '')
 		from groups g where g.id = $1`, group.String())
 }
 
 // notices returns the notices about a group in the outbox, in short form: "removed bob".
 func (f *fixture) notices(group chat.GroupID) string {
-	f.t.Helper()
-	return f.text(`select string_agg((o.payload->>'change') || ' ' || u.username, ', ' order by o.id, u.username)
+	f.T.Helper()
+	return f.Text(`select string_agg((o.payload->>'change') || ' ' || u.username, ', ' order by o.id, u.username)
 		from outbox o, jsonb_array_elements_text(o.payload->'user_ids') k (id) join users u on u.id = k.id::uuid
 		where o.kind = 'group_changed' and o.subject_id = $1`, group.String())
 }
@@ -107,8 +59,8 @@ func TestExpel_successor(t *testing.T) {
 		"another owner stays":                          {[]string{"ann owner", "bob admin", "cyd owner"}, "bob admin, cyd owner"},
 		"the last member deletes the group":            {[]string{"ann owner"}, "deleted "},
 	} {
-		group := f.group(tt.members...)
-		if err := f.expel(t.Context(), group, f.users["ann"], f.users["ann"].UserID); err != nil {
+		group := f.Group(tt.members...)
+		if err := f.expel(t.Context(), group, f.Claims("ann"), f.ID("ann")); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		if got := f.state(group); got != tt.want {
@@ -125,18 +77,18 @@ func TestExpel_successor(t *testing.T) {
 func TestExpel_lastOwnersConcurrently(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "ann", "bob", "cyd")
-	f.exec("create function dawdle() returns trigger language plpgsql as $$ begin perform pg_sleep(0.05); return coalesce(new, old); end $$")
-	f.exec("create trigger dawdle before update or delete on group_members for each row execute function dawdle()")
+	f.Exec("create function dawdle() returns trigger language plpgsql as $$ begin perform pg_sleep(0.05); return coalesce(new, old); end $$")
+	f.Exec("create trigger dawdle before update or delete on group_members for each row execute function dawdle()")
 	for i := range 4 {
 		members, want := []string{"ann owner", "bob owner"}, "deleted "
 		if i%2 == 0 {
 			members, want = append(members, "cyd member"), "cyd owner"
 		}
-		group := f.group(members...)
+		group := f.Group(members...)
 		var wg sync.WaitGroup
 		for _, name := range []string{"ann", "bob"} {
 			wg.Go(func() {
-				if err := f.expel(t.Context(), group, f.users[name], f.users[name].UserID); err != nil {
+				if err := f.expel(t.Context(), group, f.Claims(name), f.ID(name)); err != nil {
 					t.Errorf("%s: %v", name, err)
 				}
 			})
@@ -153,9 +105,9 @@ func TestExpel_lastOwnersConcurrently(t *testing.T) {
 func TestInsertMember_again(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "ann", "bob")
-	group := f.group("ann owner")
+	group := f.Group("ann owner")
 	for _, role := range []chat.Role{chat.Admin, chat.Member} {
-		m, invited, err := f.add(t.Context(), group, f.users["ann"], f.users["bob"].UserID, role)
+		m, invited, err := f.add(t.Context(), group, f.Claims("ann"), f.ID("bob"), role)
 		if err != nil || invited != nil || m.Role != chat.Admin {
 			t.Errorf("add as %s: %+v, %v, %v; want the first role", role, m, invited, err)
 		}
@@ -170,15 +122,15 @@ func TestInsertMember_again(t *testing.T) {
 func TestHidden(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "ann", "bob", "eve")
-	group, deleted := f.group("ann owner"), f.group("eve owner")
-	f.exec("update groups set deleted_at = now() where id = $1", deleted.String())
-	eve := f.users["eve"]
+	group, deleted := f.Group("ann owner"), f.Group("eve owner")
+	f.Exec("update groups set deleted_at = now() where id = $1", deleted.String())
+	eve := f.Claims("eve")
 	for name, id := range map[string]chat.GroupID{"another group": group, "a deleted group": deleted, "an unknown group": chat.NewGroupID()} {
 		for what, do := range map[string]func() error{
 			"get":             func() error { _, err := f.get(t.Context(), id, eve.UserID); return err },
-			"add a user":      func() error { _, _, err := f.add(t.Context(), id, eve, f.users["bob"].UserID, chat.Member); return err },
+			"add a user":      func() error { _, _, err := f.add(t.Context(), id, eve, f.ID("bob"), chat.Member); return err },
 			"add nobody":      func() error { _, _, err := f.add(t.Context(), id, eve, chat.NewUserID(), chat.Member); return err },
-			"remove a member": func() error { return f.expel(t.Context(), id, eve, f.users["ann"].UserID) },
+			"remove a member": func() error { return f.expel(t.Context(), id, eve, f.ID("ann")) },
 			"delete":          func() error { return f.remove(t.Context(), id, eve) },
 		} {
 			if err := do(); apierr.CodeOf(err) != apierr.NotFound || !strings.Contains(err.Error(), errNoGroup().Error()) {
@@ -193,25 +145,21 @@ func TestHidden(t *testing.T) {
 func TestLeaveAll(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "ann", "bob")
-	shared, alone, other := f.group("ann owner", "bob member"), f.group("ann owner"), f.group("bob owner")
-	f.exec(`with c as (insert into channels (kind, name, group_id) values ('public', 'room', $1) returning id)
-		insert into channel_members (channel_id, user_id, role) select c.id, u.id, 'owner' from c, users u where u.username = 'ann'`, shared.String())
-	err := f.db.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error { return LeaveAll(ctx, tx, f.users["ann"].UserID) })
-	if err != nil {
-		t.Fatal(err)
-	}
+	shared, alone, other := f.Group("ann owner", "bob member"), f.Group("ann owner"), f.Group("bob owner")
+	f.ChannelIn(&shared, chat.Public, "room", "ann owner")
+	f.In(func(ctx context.Context, tx bun.Tx) error { return LeaveAll(ctx, tx, f.ID("ann")) })
 	for group, want := range map[chat.GroupID]string{shared: "bob owner", alone: "deleted ", other: "bob owner"} {
 		if got := f.state(group); got != want {
 			t.Errorf("group %q, want %q", got, want)
 		}
 	}
-	if got := f.text("select count(*)::text from channel_members"); got != "0" {
-		t.Errorf("%s memberships of channels are left", got)
+	if got := f.Count("select count(*) from channel_members"); got != 0 {
+		t.Errorf("%d memberships of channels are left", got)
 	}
-	if got := f.text("select string_agg(payload->>'username', ',') from outbox where kind = 'member_left'"); got != "" {
+	if got := f.Text("select string_agg(payload->>'username', ',') from outbox where kind = 'member_left'"); got != "" {
 		t.Errorf("an event names the user: %q", got)
 	}
-	if got := f.text("select count(*)::text from outbox where kind = 'member_left'"); got != "1" {
-		t.Errorf("%s events, want one", got)
+	if got := f.Count("select count(*) from outbox where kind = 'member_left'"); got != 1 {
+		t.Errorf("%d events, want one", got)
 	}
 }

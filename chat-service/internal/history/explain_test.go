@@ -13,10 +13,10 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"parley.chat/internal/devkit/testkit/pgtest"
-	"parley.chat/internal/platform/database"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
-	"parley.chat/shared-migrations/schematest"
+
+	"parley.chat/chat-service/internal/chattest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -39,12 +39,11 @@ type plan struct {
 func TestPage_oneIndexRange(t *testing.T) {
 	t.Parallel()
 	const rows, others, limit = 900_000, 100_000, 51
-	pg := schematest.Open(t)
-	pool := pg.Pool(t)
-	channel, sender := chat.NewChannelID(), chat.NewUserID()
+	w := chattest.Open(t, "ann")
+	channel, sender := w.Channel(chat.Public, "general", "ann"), w.ID("ann")
 	n := 0
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	copied, err := pool.CopyFrom(context.Background(), pgx.Identifier{"messages"},
+	copied, err := w.Pool.CopyFrom(context.Background(), pgx.Identifier{"messages"},
 		[]string{"channel_id", "seq", "id", "kind", "sender_id", "body", "sent_at"}, pgx.CopyFromFunc(func() ([]any, error) {
 			if n++; n > rows+others {
 				return nil, nil
@@ -60,22 +59,8 @@ func TestPage_oneIndexRange(t *testing.T) {
 	if err != nil || copied != rows+others {
 		t.Fatalf("copied %d rows, %v", copied, err)
 	}
-	for _, statement := range []string{
-		"vacuum analyze messages",
-		fmt.Sprintf("insert into users (id, username, email, password_hash) values ('%s', 'ann', 'ann@example.com', '-')", sender),
-		fmt.Sprintf("insert into channels (id, kind, name) values ('%s', 'public', 'general')", channel),
-		fmt.Sprintf("insert into channel_members (channel_id, user_id) values ('%s', '%s')", channel, sender),
-	} {
-		if _, err := pool.Exec(context.Background(), statement); err != nil {
-			t.Fatal(err)
-		}
-	}
-	db, err := database.Open(pg.URL, database.Options{Role: "parley_chat", Inline: true, StatementTimeout: time.Minute})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	s := &Service{cfg: Config{DB: db}}
+	w.Exec("vacuum analyze messages")
+	s := &Service{cfg: Config{DB: w.DB}}
 	for name, sp := range map[string]span{
 		"newest":        {before: math.MaxInt64},
 		"in the middle": {before: rows / 2},
@@ -88,7 +73,7 @@ func TestPage_oneIndexRange(t *testing.T) {
 			sp.kind = event.Message
 		}
 		var raw string
-		err := db.NewRaw("explain (analyze, buffers, format json) "+s.selectRows(channel, sp, limit).String()).Scan(context.Background(), &raw)
+		err := w.DB.NewRaw("explain (analyze, buffers, format json) "+s.selectRows(channel, sp, limit).String()).Scan(context.Background(), &raw)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -110,7 +95,7 @@ func TestPage_oneIndexRange(t *testing.T) {
 		}
 	}
 	// Explains the complete page query with a generic plan, as a prepared statement would get.
-	conn, err := pool.Acquire(context.Background())
+	conn, err := w.Pool.Acquire(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}

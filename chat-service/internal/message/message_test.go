@@ -7,45 +7,27 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"parley.chat/internal/devkit/testkit/pgtest"
-	"parley.chat/internal/platform/database"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
-	"parley.chat/shared-migrations/schematest"
+
+	"parley.chat/chat-service/internal/chattest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-// fixture is a Service that cannot append, for the checks that precede an append.
+// fixture is a Service that cannot append, for the checks that precede an append, with the users
+// ann and bob.
 type fixture struct {
 	*Service
-	t        testing.TB
-	pool     *pgxpool.Pool // connected as superuser
+	*chattest.World
 	ann, bob chat.UserID
 }
 
 func newFixture(t testing.TB) *fixture {
 	t.Helper()
-	pg := schematest.Open(t)
-	db, err := database.Open(pg.URL, database.Options{Role: "parley_chat", Inline: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	f := &fixture{&Service{cfg: Config{DB: db, MaxBytes: 8}}, t, pg.Pool(t), chat.NewUserID(), chat.NewUserID()}
-	for name, id := range map[string]chat.UserID{"ann": f.ann, "bob": f.bob} {
-		f.exec("insert into users (id, username, email, password_hash) values ($1, $2::text, $2::text || '@example.com', '')", id.String(), name)
-	}
-	return f
-}
-
-func (f *fixture) exec(sql string, args ...any) {
-	f.t.Helper()
-	if _, err := f.pool.Exec(f.t.Context(), sql, args...); err != nil {
-		f.t.Fatalf("%s: %v", sql, err)
-	}
+	w := chattest.Open(t, "ann", "bob")
+	return &fixture{&Service{cfg: Config{DB: w.DB, MaxBytes: 8}}, w, w.ID("ann"), w.ID("bob")}
 }
 
 func TestClientID(t *testing.T) {
@@ -110,8 +92,8 @@ func TestUnblocked(t *testing.T) {
 		name, by string
 		want     int
 	}{{"nobody", "", 3}, {"the sender", "ann", 2}, {"the mentioned user", "bob", 2}} {
-		f.exec("delete from contacts")
-		f.exec("insert into contacts (user_id, contact_id, state) select a.id, b.id, 'blocked' from users a, users b where a.username = $1 and b.username <> $1", tt.by)
+		f.Exec("delete from contacts")
+		f.Exec("insert into contacts (user_id, contact_id, state) select a.id, b.id, 'blocked' from users a, users b where a.username = $1 and b.username <> $1", tt.by)
 		got, err := f.unblocked(t.Context(), f.ann, all())
 		if err != nil || len(got) != tt.want || got[0] != channel || got[len(got)-1] != other {
 			t.Errorf("%s has blocked: %v, %v; want %d of %v", tt.name, got, err, tt.want, all())
@@ -123,17 +105,7 @@ func TestUnblocked(t *testing.T) {
 func TestAdmit(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	open, private := chat.NewChannelID(), chat.NewChannelID()
-	f.exec("insert into channels (id, kind, name) values ($1, 'public', 'open'), ($2, 'private', 'private')", open.String(), private.String())
-	f.exec("insert into channel_members (channel_id, user_id) values ($1, $3), ($2, $3)", open.String(), private.String(), f.ann.String())
-	var text string
-	if err := f.pool.QueryRow(t.Context(), "select channel_id::text from open_direct_channel($1, $2)", f.ann.String(), f.bob.String()).Scan(&text); err != nil {
-		t.Fatal(err)
-	}
-	direct, err := chat.ParseChannelID(text)
-	if err != nil {
-		t.Fatal(err)
-	}
+	open, private, direct := f.Channel(chat.Public, "open", "ann"), f.Channel(chat.Private, "private", "ann"), f.Direct("ann", "bob")
 	want := func(what string, user chat.UserID, channel chat.ChannelID, code apierr.Code) {
 		t.Helper()
 		err := f.admit(t.Context(), user, channel)
@@ -145,7 +117,7 @@ func TestAdmit(t *testing.T) {
 	want("a user who could join", f.bob, open, apierr.Forbidden)
 	want("a user who may not know the channel", f.bob, private, apierr.NotFound)
 	want("a direct channel", f.ann, direct, "")
-	f.exec("insert into contacts (user_id, contact_id, state) values ($1, $2, 'blocked')", f.ann.String(), f.bob.String())
+	f.Contact("ann", "bob", "blocked")
 	want("a direct channel with a blocked user", f.ann, direct, apierr.Forbidden)
 	want("a direct channel with a user who has blocked the sender", f.bob, direct, apierr.Forbidden)
 }
@@ -155,10 +127,8 @@ func TestAdmit(t *testing.T) {
 func TestAdmit_arriving(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	room := chat.NewChannelID()
-	f.exec("insert into channels (id, kind, name) values ($1, 'private', 'room')", room.String())
-	f.exec("insert into channel_members (channel_id, user_id) values ($1, $2)", room.String(), f.ann.String())
-	f.exec("insert into outbox (kind, channel_id, subject_id) values ('member_joined', $1, $2)", room.String(), f.ann.String())
+	room := f.Channel(chat.Private, "room", "ann")
+	f.Exec("insert into outbox (kind, channel_id, subject_id) values ('member_joined', $1, $2)", room.String(), f.ann.String())
 	short, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	if err := f.admit(short, f.ann, room); !errors.Is(err, context.DeadlineExceeded) {
@@ -166,7 +136,7 @@ func TestAdmit_arriving(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	go func() { done <- f.admit(context.Background(), f.ann, room) }()
-	f.exec("delete from outbox")
+	f.Exec("delete from outbox")
 	if err := <-done; err != nil {
 		t.Errorf("after the announcement: %v", err)
 	}

@@ -9,58 +9,41 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/uptrace/bun"
 
 	"parley.chat/internal/devkit/testkit"
 	"parley.chat/internal/devkit/testkit/pgtest"
-	"parley.chat/internal/devkit/testkit/redistest"
-	"parley.chat/internal/eventlog"
 	"parley.chat/internal/eventlog/appender"
 	"parley.chat/internal/eventlog/unstored"
-	"parley.chat/internal/platform/database"
 	"parley.chat/shared-contracts/chat"
-	"parley.chat/shared-contracts/frame"
-	"parley.chat/shared-migrations/schematest"
 
+	"parley.chat/chat-service/internal/chattest"
 	"parley.chat/chat-service/internal/revoked"
 	"parley.chat/chat-service/internal/seen"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-const partitions = 16
-
 // fixture is a deployment with a real PostgreSQL and a real Redis, in which relays run.
 type fixture struct {
-	t      testing.TB
-	db     *bun.DB
-	pool   *pgxpool.Pool // connected as superuser
-	log    *eventlog.Log
+	*chattest.World
 	relays []*Relay
 }
 
 func newFixture(t testing.TB, relays int) *fixture {
 	t.Helper()
-	pg, r := schematest.Open(t), redistest.NewServer(t)
-	db, err := database.Open(pg.URL, database.Options{Role: "parley_chat", Inline: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	rdb := r.Client(t)
-	f := &fixture{t: t, db: db, pool: pg.Pool(t), log: eventlog.New(rdb, partitions)}
+	f := &fixture{World: chattest.OpenWithRedis(t)}
 	logger := slog.New(slog.DiscardHandler) // the tests cause errors on purpose
 	for range relays {
-		floor := unstored.Rows{DB: db}.MaxSeq
-		heads := seen.New(f.log, floor, logger)
-		a := appender.New(f.log, rdb, floor, appender.Config{
-			Logger: logger, Known: heads.Known, Diverged: heads.Diverged, Stored: unstored.Rows{DB: db},
+		floor := unstored.Rows{DB: f.DB}.MaxSeq
+		heads := seen.New(f.Log, floor, logger)
+		a := appender.New(f.Log, f.RDB, floor, appender.Config{
+			Logger: logger, Known: heads.Known, Diverged: heads.Diverged, Stored: unstored.Rows{DB: f.DB},
 		})
 		relay := NewRelay(Config{
-			DB: db, Log: f.log, Appender: a, Seen: heads, Revoked: revoked.New(rdb, db, partitions, time.Minute, logger),
+			DB: f.DB, Log: f.Log, Appender: a, Seen: heads, Revoked: revoked.New(f.RDB, f.DB, chattest.Partitions, time.Minute, logger),
 			Logger: logger, Registry: prometheus.NewRegistry(),
 		})
 		f.relays = append(f.relays, relay)
@@ -79,81 +62,19 @@ func newFixture(t testing.TB, relays int) *fixture {
 	return f
 }
 
-func (f *fixture) exec(sql string, args ...any) {
-	f.t.Helper()
-	if _, err := f.pool.Exec(f.t.Context(), sql, args...); err != nil {
-		f.t.Fatalf("%s: %v", sql, err)
-	}
-}
-
-// user inserts a user.
-func (f *fixture) user(name string) chat.UserID {
-	f.t.Helper()
-	id := chat.NewUserID()
-	f.exec("insert into users (id, username, email, password_hash) values ($1, $2::text, $2::text || '@example.com', '')", id.String(), name)
-	return id
-}
-
-// channel inserts a channel.
-func (f *fixture) channel() chat.ChannelID {
-	f.t.Helper()
-	id := chat.NewChannelID()
-	f.exec("insert into channels (id, kind, name) values ($1, 'private', 'room')", id.String())
-	return id
-}
-
-// in runs a transaction and pokes all relays after the commit, so that they compete for the rows.
-func (f *fixture) in(do func(context.Context, bun.Tx) error) {
-	f.t.Helper()
-	if err := f.db.RunInTx(f.t.Context(), nil, do); err != nil {
-		f.t.Fatal(err)
-	}
+// commit runs a transaction and pokes all relays after the commit, so that they compete for the
+// rows.
+func (f *fixture) commit(do func(context.Context, bun.Tx) error) {
+	f.T.Helper()
+	f.In(do)
 	for _, r := range f.relays {
 		r.Poke()
 	}
 }
 
 func (f *fixture) add(rows ...Row) {
-	f.t.Helper()
-	f.in(func(ctx context.Context, tx bun.Tx) error { return Add(ctx, tx, rows...) })
-}
-
-// left returns the number of rows in the outbox.
-func (f *fixture) left() (n int) {
-	f.t.Helper()
-	if err := f.pool.QueryRow(f.t.Context(), "select count(*) from outbox").Scan(&n); err != nil {
-		f.t.Fatal(err)
-	}
-	return n
-}
-
-// settled waits until the outbox is empty.
-func (f *fixture) settled() {
-	f.t.Helper()
-	testkit.Until(f.t, testkit.Timeout, func() error {
-		if n := f.left(); n > 0 {
-			return fmt.Errorf("%d rows in the outbox", n)
-		}
-		return nil
-	})
-}
-
-// events returns a channel's events in short form: "1 member_joined ann, 2 member_left ann".
-func (f *fixture) events(channel chat.ChannelID) string {
-	f.t.Helper()
-	items, err := f.log.Tail(f.t.Context(), channel, 1000)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	parts := make([]string, len(items))
-	for i, it := range items {
-		e, err := frame.DecodeEvent(it.Frame)
-		if err != nil {
-			f.t.Fatal(err)
-		}
-		parts[i] = fmt.Sprint(e.Seq, " ", e.Type, " ", e.Username)
-	}
-	return strings.Join(parts, ", ")
+	f.T.Helper()
+	f.commit(func(ctx context.Context, tx bun.Tx) error { return Add(ctx, tx, rows...) })
 }
 
 // TestRelay_crashBetweenAppendAndDelete makes the delete of a row fail after the event was
@@ -161,22 +82,22 @@ func (f *fixture) events(channel chat.ChannelID) string {
 func TestRelay_crashBetweenAppendAndDelete(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, 1)
-	ann, channel := f.user("ann"), f.channel()
-	f.exec(`create function refuse() returns trigger language plpgsql as $$ begin raise exception 'died here'; end $$`)
-	f.exec(`create trigger die before delete on outbox for each statement execute function refuse()`)
+	ann, channel := f.User("ann").UserID, f.Channel(chat.Private, "room")
+	f.Exec(`create function refuse() returns trigger language plpgsql as $$ begin raise exception 'died here'; end $$`)
+	f.Exec(`create trigger die before delete on outbox for each statement execute function refuse()`)
 	f.add(Membership(MemberJoined, channel, ann, ann, "ann"))
 	testkit.Until(t, testkit.Timeout, func() error {
-		if got := f.events(channel); got != "1 member_joined ann" {
+		if got := f.EventLog(channel); got != "1 member_joined ann" {
 			return fmt.Errorf("events: %q", got)
 		}
 		return nil
 	})
-	if n := f.left(); n != 1 {
+	if n := f.Count("select count(*) from outbox"); n != 1 {
 		t.Fatalf("%d rows in the outbox, want the one that could not be deleted", n)
 	}
-	f.exec("drop trigger die on outbox")
-	f.settled()
-	if got := f.events(channel); got != "1 member_joined ann" {
+	f.Exec("drop trigger die on outbox")
+	f.Settled()
+	if got := f.EventLog(channel); got != "1 member_joined ann" {
 		t.Errorf("events: %s, want one event", got)
 	}
 }
@@ -185,8 +106,8 @@ func TestRelay_crashBetweenAppendAndDelete(t *testing.T) {
 func TestRelay_many(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, 3)
-	ann := f.user("ann")
-	channels := []chat.ChannelID{f.channel(), f.channel(), f.channel()}
+	ann := f.User("ann").UserID
+	channels := []chat.ChannelID{f.Channel(chat.Private, "room"), f.Channel(chat.Private, "room"), f.Channel(chat.Private, "room")}
 	const n = 250 // more rows per channel than one round relays
 	var rows []Row
 	var want []string
@@ -198,9 +119,9 @@ func TestRelay_many(t *testing.T) {
 		}
 	}
 	f.add(rows...)
-	f.settled()
+	f.Settled()
 	for _, c := range channels {
-		if got := f.events(c); got != strings.Join(want, ", ") {
+		if got := f.EventLog(c); got != strings.Join(want, ", ") {
 			t.Fatalf("events: %s", got)
 		}
 	}
@@ -217,8 +138,8 @@ func TestRelay_many(t *testing.T) {
 func TestRelay_malformedRowsDoNotBlock(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, 1)
-	ann, channel := f.user("ann"), f.channel()
-	f.in(func(ctx context.Context, tx bun.Tx) error {
+	ann, channel := f.User("ann").UserID, f.Channel(chat.Private, "room")
+	f.commit(func(ctx context.Context, tx bun.Tx) error {
 		for _, kind := range []string{"unheard_of", "member_joined", "session_revoked", "direct_opened", "channel_updated", "channel_closed", "group_changed", "invited", "blocked", "reaction"} {
 			if _, err := tx.NewRaw("insert into outbox (kind, channel_id, payload) values (?, ?, '[]')", kind, channel).Exec(ctx); err != nil {
 				return err
@@ -226,8 +147,8 @@ func TestRelay_malformedRowsDoNotBlock(t *testing.T) {
 		}
 		return Add(ctx, tx, Membership(MemberJoined, channel, ann, ann, "ann"))
 	})
-	f.settled()
-	if got := f.events(channel); got != "1 member_joined ann" {
+	f.Settled()
+	if got := f.EventLog(channel); got != "1 member_joined ann" {
 		t.Errorf("events: %s", got)
 	}
 	if n := testutil.ToFloat64(f.relays[0].dropped); n != 10 {
@@ -240,16 +161,15 @@ func TestRelay_malformedRowsDoNotBlock(t *testing.T) {
 func TestAdd_pages(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, 0)
-	channel, group, ann := f.channel(), chat.NewGroupID(), f.user("ann")
-	f.exec("insert into users (id, username, email, password_hash) select gen_random_uuid(), 'user-' || n, n || '@example.org', '' from generate_series(1, $1::int) n", 2*usersPerRow)
-	f.exec("insert into groups (id, name) values ($1, 'team')", group.String())
-	f.exec("insert into channel_members (channel_id, user_id) select $1, id from users", channel.String())
-	f.exec("insert into group_members (group_id, user_id, role) select $1, id, 'member' from users", group.String())
+	channel, group, ann := f.Channel(chat.Private, "room"), f.Group(), f.User("ann").UserID
+	f.Exec("insert into users (id, username, email, password_hash) select gen_random_uuid(), 'user-' || n, n || '@example.org', '' from generate_series(1, $1::int) n", 2*usersPerRow)
+	f.Exec("insert into channel_members (channel_id, user_id) select $1, id from users", channel.String())
+	f.Exec("insert into group_members (group_id, user_id, role) select $1, id, 'member' from users", group.String())
 	for name, add := range map[string]func(context.Context, bun.Tx) error{
 		"closed channel": func(ctx context.Context, tx bun.Tx) error { return AddClosed(ctx, tx, channel, ann) },
 		"changed group":  func(ctx context.Context, tx bun.Tx) error { return AddGroupChange(ctx, tx, group, ann, "updated") },
 	} {
-		err := f.db.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
+		err := f.DB.RunInTx(t.Context(), nil, func(ctx context.Context, tx bun.Tx) error {
 			if err := add(ctx, tx); err != nil {
 				return err
 			}

@@ -5,19 +5,15 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"parley.chat/internal/devkit/testkit/pgtest"
-	"parley.chat/internal/devkit/testkit/redistest"
-	"parley.chat/internal/eventlog"
 	"parley.chat/internal/eventlog/receiptlog"
 	"parley.chat/internal/eventlog/unstored"
-	"parley.chat/internal/platform/database"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
-	"parley.chat/shared-migrations/schematest"
+
+	"parley.chat/chat-service/internal/chattest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -25,50 +21,25 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 // fixture is a Service with a channel whose newest stored seq is 7.
 type fixture struct {
 	*Service
-	t       testing.TB
-	pool    *pgxpool.Pool // connected as superuser
-	redis   *redistest.Server
-	channel chat.ChannelID
-	users   map[string]chat.UserID // all of them are members
+	*chattest.World
+	channel chat.ChannelID // all users are members
 }
 
 func newFixture(t testing.TB, users ...string) *fixture {
 	t.Helper()
-	pg, r := schematest.Open(t), redistest.NewServer(t)
-	db, err := database.Open(pg.URL, database.Options{Role: "parley_chat", Inline: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	f := &fixture{
-		New(db, eventlog.New(r.Client(t), 16), receiptlog.New(r.Client(t), 16), unstored.Rows{DB: db}.MaxSeq), t, pg.Pool(t), r,
-		chat.NewChannelID(),
-		map[string]chat.UserID{},
-	}
-	f.exec("insert into channels (id, kind, name) values ($1, 'private', 'room')", f.channel.String())
-	for _, name := range users {
-		f.users[name] = chat.NewUserID()
-		f.exec("insert into users (id, username, email, password_hash) values ($1, $2::text, $2::text || '@example.com', '')", f.users[name].String(), name)
-		f.exec("insert into channel_members (channel_id, user_id) values ($1, $2)", f.channel.String(), f.users[name].String())
-	}
+	w := chattest.OpenWithRedis(t, users...)
+	f := &fixture{New(w.DB, w.Log, w.Receipts, unstored.Rows{DB: w.DB}.MaxSeq), w, w.Channel(chat.Private, "room", users...)}
 	f.stored(f.channel, 7, event.Message)
 	return f
 }
 
 // stored inserts a row of a channel.
 func (f *fixture) stored(channel chat.ChannelID, seq int64, kind event.Kind) chat.EventID {
-	f.t.Helper()
+	f.T.Helper()
 	id := chat.NewEventID()
-	f.exec("insert into messages (channel_id, seq, id, kind, sender_id, body, sent_at) values ($1, $2, $3, $4, gen_random_uuid(), 'hi', now())",
+	f.Exec("insert into messages (channel_id, seq, id, kind, sender_id, body, sent_at) values ($1, $2, $3, $4, gen_random_uuid(), 'hi', now())",
 		channel.String(), seq, id.String(), string(kind))
 	return id
-}
-
-func (f *fixture) exec(sql string, args ...any) {
-	f.t.Helper()
-	if _, err := f.pool.Exec(f.t.Context(), sql, args...); err != nil {
-		f.t.Fatalf("%s: %v", sql, err)
-	}
 }
 
 // TestMove checks that a member's positions only move forward, up to the newest event, and never
@@ -76,18 +47,18 @@ func (f *fixture) exec(sql string, args ...any) {
 func TestMove(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "ann", "bob")
-	f.exec("update channel_members set last_delivered_seq = 3, last_read_seq = 2 where user_id = $1", f.users["ann"].String())
+	f.Exec("update channel_members set last_delivered_seq = 3, last_read_seq = 2 where user_id = $1", f.ID("ann").String())
 	stranger := chat.NewUserID()
 	for _, tt := range []struct {
 		who                 chat.UserID
 		delivered, read     int64
 		wantDelivered, want int64
 	}{
-		{f.users["ann"], 1, 1, 3, 2}, // Redis knows neither the channel nor the member
-		{f.users["ann"], 5, 4, 5, 4},
-		{f.users["ann"], 4, 0, 5, 4},
-		{f.users["ann"], 99, 99, 7, 7},
-		{f.users["bob"], 2, 1, 2, 1},
+		{f.ID("ann"), 1, 1, 3, 2}, // Redis knows neither the channel nor the member
+		{f.ID("ann"), 5, 4, 5, 4},
+		{f.ID("ann"), 4, 0, 5, 4},
+		{f.ID("ann"), 99, 99, 7, 7},
+		{f.ID("bob"), 2, 1, 2, 1},
 		{stranger, 6, 6, 6, 6}, // a member who has just left
 	} {
 		got, err := f.move(t.Context(), f.channel, tt.who, receiptlog.Receipt{Delivered: tt.delivered, Read: tt.read})
@@ -99,8 +70,8 @@ func TestMove(t *testing.T) {
 			t.Errorf("move to %d and %d: Redis holds %+v, %v; want %+v", tt.delivered, tt.read, held[tt.who], err, got)
 		}
 	}
-	f.redis.Kill(t)
-	if _, err := f.move(t.Context(), f.channel, f.users["bob"], receiptlog.Receipt{Delivered: 7, Read: 7}); err == nil {
+	f.Redis.Kill(t)
+	if _, err := f.move(t.Context(), f.channel, f.ID("bob"), receiptlog.Receipt{Delivered: 7, Read: 7}); err == nil {
 		t.Error("a move succeeded without Redis, so nobody would see it")
 	}
 }
@@ -109,8 +80,7 @@ func TestMove(t *testing.T) {
 func TestFind(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	other := chat.NewChannelID()
-	f.exec("insert into channels (id, kind, name) values ($1, 'private', 'other')", other.String())
+	other := f.Channel(chat.Private, "other")
 	for name, tt := range map[string]struct {
 		id    chat.EventID
 		found bool
@@ -168,27 +138,27 @@ func TestReceipts_addressees(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t, "sender", "asker", "redis", "rows", "late", "blocked", "blocker")
 	for name, sql := range map[string]string{
-		"rows":    "update channel_members set last_delivered_seq = 7, last_read_seq = 7 where user_id = $1",
-		"redis":   "update channel_members set last_delivered_seq = 7, last_read_seq = 6 where user_id = $1",
-		"late":    "update channel_members set joined_seq = 7, last_delivered_seq = 7, last_read_seq = 7 where user_id = $1",
-		"blocked": "insert into contacts (user_id, contact_id, state) select id, $1, 'blocked' from users where username = 'asker'",
-		"blocker": "insert into contacts (user_id, contact_id, state) select $1, id, 'blocked' from users where username = 'asker'",
+		"rows":  "update channel_members set last_delivered_seq = 7, last_read_seq = 7 where user_id = $1",
+		"redis": "update channel_members set last_delivered_seq = 7, last_read_seq = 6 where user_id = $1",
+		"late":  "update channel_members set joined_seq = 7, last_delivered_seq = 7, last_read_seq = 7 where user_id = $1",
 	} {
-		f.exec(sql, f.users[name].String())
+		f.Exec(sql, f.ID(name).String())
 	}
+	f.Contact("asker", "blocked", "blocked")
+	f.Contact("blocker", "asker", "blocked")
 	for name, at := range map[string]receiptlog.Receipt{"redis": {Delivered: 7, Read: 7}, "asker": {Delivered: 7, Read: 6}, "rows": {Delivered: 1}, "blocked": {Delivered: 7, Read: 7}, "sender": {Delivered: 7, Read: 7}} {
-		if _, err := f.log.EnsureHead(t.Context(), f.channel, f.floor); err != nil {
+		if _, err := f.Log.EnsureHead(t.Context(), f.channel, f.floor); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := f.positions.Move(t.Context(), []receiptlog.Move{{Channel: f.channel, User: f.users[name], Receipt: at}}); err != nil {
+		if _, err := f.positions.Move(t.Context(), []receiptlog.Move{{Channel: f.channel, User: f.ID(name), Receipt: at}}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	about := target{Kind: event.Message, Seq: 7, SenderID: f.users["sender"]}
+	about := target{Kind: event.Message, Seq: 7, SenderID: f.ID("sender")}
 	got := map[chat.UserID]string{}
 	var after chat.UserID
 	for pages := 1; ; pages++ {
-		n, list, next, err := f.receipts(context.Background(), f.channel, about, f.users["asker"], after, 1)
+		n, list, next, err := f.receipts(context.Background(), f.channel, about, f.ID("asker"), after, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -207,8 +177,8 @@ func TestReceipts_addressees(t *testing.T) {
 		after = *next
 	}
 	for name, want := range map[string]string{"asker": "delivered true, read false", "redis": "delivered true, read true", "rows": "delivered true, read true"} {
-		if got[f.users[name]] != want {
-			t.Errorf("%s: %q, want %q", name, got[f.users[name]], want)
+		if got[f.ID(name)] != want {
+			t.Errorf("%s: %q, want %q", name, got[f.ID(name)], want)
 		}
 	}
 	if len(got) != 3 {

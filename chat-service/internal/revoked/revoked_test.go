@@ -6,13 +6,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"parley.chat/internal/devkit/testkit/pgtest"
-	"parley.chat/internal/devkit/testkit/redistest"
-	"parley.chat/internal/platform/database"
 	"parley.chat/shared-contracts/chat"
-	"parley.chat/shared-migrations/schematest"
+
+	"parley.chat/chat-service/internal/chattest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -20,47 +17,25 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 // fixture is a deployment in which the users ann and bob have one session each.
 type fixture struct {
 	*Marks
-	t          testing.TB
-	pool       *pgxpool.Pool // connected as superuser
-	redis      *redistest.Server
+	*chattest.World
 	ann, bob   chat.UserID
 	anns, bobs chat.SessionID
 }
 
 func newFixture(t testing.TB) *fixture {
 	t.Helper()
-	pg, r := schematest.Open(t), redistest.NewServer(t)
-	db, err := database.Open(pg.URL, database.Options{Role: "parley_chat", Inline: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	f := &fixture{
-		Marks: New(r.Client(t), db, 16, time.Hour, slog.New(slog.DiscardHandler)), t: t, pool: pg.Pool(t), redis: r,
-		ann: chat.NewUserID(), bob: chat.NewUserID(), anns: chat.NewSessionID(), bobs: chat.NewSessionID(),
-	}
-	for name, of := range map[string]struct {
-		user    chat.UserID
-		session chat.SessionID
-	}{"ann": {f.ann, f.anns}, "bob": {f.bob, f.bobs}} {
-		f.exec("insert into users (id, username, email, password_hash) values ($1, $2::text, $2::text || '@example.com', '')", of.user.String(), name)
-		f.exec("insert into sessions (id, user_id, created_at, last_used_at, expires_at) values ($1, $2, now(), now(), now() + interval '1 hour')", of.session.String(), of.user.String())
-	}
-	return f
-}
-
-func (f *fixture) exec(sql string, args ...any) {
-	f.t.Helper()
-	if _, err := f.pool.Exec(f.t.Context(), sql, args...); err != nil {
-		f.t.Fatalf("%s: %v", sql, err)
+	w := chattest.OpenWithRedis(t, "ann", "bob")
+	return &fixture{
+		New(w.RDB, w.DB, chattest.Partitions, time.Hour, slog.New(slog.DiscardHandler)), w,
+		w.ID("ann"), w.ID("bob"), w.Session("ann"), w.Session("bob"),
 	}
 }
 
 func (f *fixture) want(what string, user chat.UserID, session chat.SessionID, want bool) {
-	f.t.Helper()
-	ended, err := f.Ended(f.t.Context(), user, session)
+	f.T.Helper()
+	ended, err := f.Ended(f.T.Context(), user, session)
 	if err != nil || ended != want {
-		f.t.Errorf("%s: ended = %v, %v; want %v", what, ended, err, want)
+		f.T.Errorf("%s: ended = %v, %v; want %v", what, ended, err, want)
 	}
 }
 
@@ -78,7 +53,7 @@ func TestMarks(t *testing.T) {
 	f.want("the other marked session", f.ann, second, true)
 	f.want("another user's session", f.bob, f.bobs, false)
 	f.want("the marked session with another user", f.bob, f.anns, false)
-	ttl, err := f.rdb.TTL(t.Context(), f.key(f.ann, f.anns)).Result()
+	ttl, err := f.RDB.TTL(t.Context(), f.key(f.ann, f.anns)).Result()
 	if err != nil || ttl > time.Hour || ttl < time.Hour-time.Minute {
 		t.Errorf("the mark expires in %v, %v; want an hour", ttl, err)
 	}
@@ -89,14 +64,14 @@ func TestMarks(t *testing.T) {
 func TestEnded_redisDown(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.redis.Kill(t)
+	f.Redis.Kill(t)
 	f.want("an active session", f.ann, f.anns, false)
 	f.want("an active session with another user", f.bob, f.anns, true)
 	f.want("a session without a row", f.ann, chat.NewSessionID(), true)
-	f.exec("update sessions set revoked_at = now() where id = $1", f.anns.String())
+	f.Exec("update sessions set revoked_at = now() where id = $1", f.anns.String())
 	f.want("an ended session", f.ann, f.anns, true)
 
-	f.redis.Start(t) // without a mark for the session
+	f.Redis.Start(t) // without a mark for the session
 	f.want("an ended session, soon after Redis is back", f.ann, f.anns, true)
 	f.failedAt.Store(time.Now().Add(-redisBackoff).UnixNano())
 	f.want("an ended session without a mark, later", f.ann, f.anns, false)
@@ -119,8 +94,8 @@ func TestEnded_noAnswer(t *testing.T) {
 	if f.failedAt.Load() != 0 {
 		t.Error("a request that its client has given up counts as a failure of Redis")
 	}
-	f.redis.Kill(t)
-	if err := f.db.Close(); err != nil {
+	f.Redis.Kill(t)
+	if err := f.DB.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if ended, err := f.Ended(t.Context(), f.ann, f.anns); err == nil {
