@@ -38,8 +38,9 @@ const IdempotencyWindow = 10 * time.Minute
 
 // Config configures an Appender. A zero field selects its default.
 type Config struct {
-	// Over holds the connections to append over. The caller runs them: they start before the
-	// Appender and stop after it. If Over is nil, the Appender creates and runs its own.
+	// Over holds the connections to append over. The caller runs them: they start after New has
+	// returned, before the Appender, and stop after it. If Over is nil, the Appender creates and
+	// runs its own.
 	Over    *logconn.Connections
 	Timeout time.Duration // default 5s: how long an append waits for Redis before it fails as unavailable
 	Logger  *slog.Logger  // default slog.Default()

@@ -57,8 +57,8 @@ func TestCluster(t *testing.T) {
 		recorders = append(recorders, make(recorder, 100_000))
 		return recorders[len(recorders)-1]
 	})
-	run(t, conns.Run)
 	a := New(l.Log, rdb, logtest.Empty, Config{Over: conns, Logger: quiet})
+	run(t, conns.Run) // once everything that uses the connections is constructed
 	startAppender(t, a)
 
 	// One channel in each partition.
