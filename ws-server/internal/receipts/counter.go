@@ -44,9 +44,9 @@ type channelState struct {
 	moved     bool  // receipts have changed since the last count
 	maxSeq    int64 // highest position that a member has reached since then
 	nextCount time.Time
-	newest    sentMessage // the newest message found in PostgreSQL
 
 	members map[chat.UserID]receiptlog.Receipt // receipts read from PostgreSQL
+	unknown int                                // how many users in Redis were not members then; most of them have left
 	readAt  time.Time                          // when members was read
 }
 
@@ -153,8 +153,7 @@ func (c *counter) sendCounts(ctx context.Context, id chat.ChannelID, s *channelS
 }
 
 // newestMessage returns the newest message up to s.maxSeq, or seq 0 if there is none. It searches
-// the ring, which always holds the newest events, then the message found last time, then
-// PostgreSQL.
+// the ring, which always holds the newest events, then PostgreSQL.
 func (c *counter) newestMessage(ctx context.Context, id chat.ChannelID, s *channelState) (sentMessage, error) {
 	ch := c.cfg.Hub.Channel(id)
 	if ch == nil {
@@ -171,13 +170,7 @@ func (c *counter) newestMessage(ctx context.Context, id chat.ChannelID, s *chann
 		}
 		return sentMessage{e.Seq, e.SenderID}, nil
 	}
-	if s.newest.seq > 0 && s.newest.seq <= s.maxSeq {
-		return s.newest, nil
-	}
 	m, err := c.cfg.Store.NewestMessage(ctx, id, s.maxSeq)
-	if err == nil && s.maxSeq >= s.newest.seq {
-		s.newest = sentMessage{m.Seq, m.SenderID}
-	}
 	return sentMessage{m.Seq, m.SenderID}, err
 }
 
@@ -211,29 +204,32 @@ func (c *counter) countMembers(ctx context.Context, id chat.ChannelID, s *channe
 }
 
 // refreshMembers reads a channel's stored receipts again if they are older than memberCacheTTL. It
-// also does so after minMemberCacheAge if Redis holds a receipt from an unknown member. While
-// PostgreSQL is down, the old receipts are used.
+// also does so after minMemberCacheAge if Redis holds receipts of more unknown users than at the
+// last read: a member may have joined. While PostgreSQL is down, the old receipts are used.
 func (c *counter) refreshMembers(ctx context.Context, id chat.ChannelID, s *channelState, held map[chat.UserID]receiptlog.Receipt) error {
 	age := time.Since(s.readAt)
-	stale := age > memberCacheTTL
-	if !stale && age > minMemberCacheAge {
-		for user := range held {
-			if _, ok := s.members[user]; !ok {
-				stale = true
-				break
-			}
-		}
-	}
-	if !stale {
+	if age <= minMemberCacheAge || age <= memberCacheTTL && s.countUnknown(held) <= s.unknown {
 		return nil
 	}
 	members, err := c.cfg.Store.Receipts(ctx, id)
-	if err != nil && s.members == nil {
+	switch {
+	case err == nil:
+		s.members, s.readAt = members, time.Now()
+	case s.members == nil:
 		return err
+	default:
+		s.readAt = time.Now().Add(storeRetryInterval - memberCacheTTL) // read again after storeRetryInterval
 	}
-	if err == nil {
-		s.members = members
-	}
-	s.readAt = time.Now()
+	s.unknown = s.countUnknown(held)
 	return nil
+}
+
+// countUnknown returns how many of the users are not among the members read last.
+func (s *channelState) countUnknown(users map[chat.UserID]receiptlog.Receipt) (n int) {
+	for user := range users {
+		if _, ok := s.members[user]; !ok {
+			n++
+		}
+	}
+	return n
 }
