@@ -98,6 +98,12 @@ func (id EventID) IsZero() bool { return id.UUID == uuid.Nil }
 // IsZero reports whether the id was never set.
 func (id SessionID) IsZero() bool { return id.UUID == uuid.Nil }
 
+// MemberKey is a user and a channel. The user need not be a member.
+type MemberKey struct {
+	Channel ChannelID
+	User    UserID
+}
+
 // parse accepts only the canonical form; uuid.Parse also accepts URNs and braces.
 func parse(s string) (uuid.UUID, error) {
 	if len(s) != 36 {

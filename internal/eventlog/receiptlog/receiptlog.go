@@ -207,15 +207,9 @@ func (l *Log) Held(ctx context.Context, c chat.ChannelID, users ...chat.UserID) 
 	return receipts, nil
 }
 
-// Member is a user in a channel.
-type Member struct {
-	Channel chat.ChannelID
-	User    chat.UserID
-}
-
 // At returns the receipts that Redis holds, in the order of members, in one round trip. A
 // receipt that Redis does not hold is zero.
-func (l *Log) At(ctx context.Context, members []Member) ([]Receipt, error) {
+func (l *Log) At(ctx context.Context, members []chat.MemberKey) ([]Receipt, error) {
 	receipts := make([]Receipt, len(members))
 	if len(members) == 0 {
 		return receipts, nil

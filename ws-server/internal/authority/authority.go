@@ -52,7 +52,7 @@ const (
 
 // Store reads from PostgreSQL.
 type Store interface {
-	Access(context.Context, []store.MemberKey) ([]store.Access, error)
+	Access(context.Context, []chat.MemberKey) ([]store.Access, error)
 	Blocks(context.Context, []chat.UserID) ([][]chat.UserID, error)
 }
 
@@ -83,7 +83,7 @@ type Config struct {
 type Authority struct {
 	cfg     Config
 	ctx     context.Context // the context for all reads
-	access  *coalesce.Group[store.MemberKey, store.Access]
+	access  *coalesce.Group[chat.MemberKey, store.Access]
 	blocks  *coalesce.Group[chat.UserID, []chat.UserID]
 	outages *outage.Log
 	failed  atomic.Int64 // when PostgreSQL last failed to answer, in Unix nanoseconds
@@ -193,7 +193,7 @@ func (a *Authority) storeDown() bool {
 }
 
 // read reads all keys in one query.
-func (a *Authority) read(ctx context.Context, keys []store.MemberKey) ([]store.Access, error) {
+func (a *Authority) read(ctx context.Context, keys []chat.MemberKey) ([]store.Access, error) {
 	found, err := a.access.AskAll(ctx, keys)
 	if err != nil {
 		a.failed.Store(time.Now().UnixNano())

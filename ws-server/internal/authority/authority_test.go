@@ -27,12 +27,12 @@ type scripted struct {
 	member store.Access
 	blocks []chat.UserID
 	err    error
-	reads  [][]store.MemberKey
+	reads  [][]chat.MemberKey
 	held   chan struct{} // if set, the next read determines its answer immediately but returns it only when this channel is closed
 	began  chan struct{} // if set, the next read closes this channel
 }
 
-func (s *scripted) Access(_ context.Context, keys []store.MemberKey) ([]store.Access, error) {
+func (s *scripted) Access(_ context.Context, keys []chat.MemberKey) ([]store.Access, error) {
 	s.mu.Lock()
 	s.reads = append(s.reads, keys)
 	answer, err, held, began := s.member, s.err, s.held, s.began

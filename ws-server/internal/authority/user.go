@@ -242,14 +242,14 @@ func (u *User) writer(id chat.ChannelID) (store.Access, error) {
 func (u *User) AdmitAll(ctx context.Context, ids []chat.ChannelID) []error {
 	errs := make([]error, len(ids))
 	now := time.Now()
-	var keys []store.MemberKey
+	var keys []chat.MemberKey
 	var at []int
 	storeDown := u.a.storeDown()
 	u.mu.Lock()
 	generation := u.generation
 	for i, id := range ids {
 		if e, cached := u.channels.Get(id); !cached || !e.fresh(membership, now) && !(e.usable(membership) && storeDown) {
-			keys, at = append(keys, store.MemberKey{Channel: id, User: u.id}), append(at, i)
+			keys, at = append(keys, chat.MemberKey{Channel: id, User: u.id}), append(at, i)
 		}
 	}
 	u.mu.Unlock()
@@ -288,7 +288,7 @@ func (u *User) access(id chat.ChannelID, n need) (store.Access, error) {
 			timeout = staleTimeout
 		}
 		ctx, cancel := context.WithTimeout(u.a.ctx, timeout)
-		found, err := u.a.read(ctx, []store.MemberKey{{Channel: id, User: u.id}})
+		found, err := u.a.read(ctx, []chat.MemberKey{{Channel: id, User: u.id}})
 		cancel()
 		if err != nil {
 			return u.orStale(id, n, err)

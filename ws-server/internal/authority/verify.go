@@ -7,7 +7,6 @@ import (
 	"parley.chat/internal/platform/lifecycle"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/ws-server/internal/revoked"
-	"parley.chat/ws-server/internal/store"
 )
 
 const (
@@ -70,7 +69,7 @@ func (a *Authority) connectedUsers() []*User {
 // batch holds the data that one step verifies.
 type batch struct {
 	users       map[*User]struct{}
-	keys        []store.MemberKey
+	keys        []chat.MemberKey
 	owners      []*User  // owners of keys, by index
 	generations []uint64 // generations of owners, before the read
 	logins      []revoked.Login
@@ -90,7 +89,7 @@ func (a *Authority) add(b *batch, u *User) {
 	defer u.mu.Unlock()
 	for id, e := range u.channels.All() {
 		if e.held > 0 {
-			b.keys = append(b.keys, store.MemberKey{Channel: id, User: u.id})
+			b.keys = append(b.keys, chat.MemberKey{Channel: id, User: u.id})
 			b.owners, b.generations = append(b.owners, u), append(b.generations, u.generation)
 		}
 	}
@@ -123,7 +122,7 @@ func (a *Authority) verify(ctx context.Context, b *batch) error {
 }
 
 // verifyMemberships reads the memberships of a batch again and returns those that no longer exist.
-func (a *Authority) verifyMemberships(ctx context.Context, b *batch) (departed []store.MemberKey, err error) {
+func (a *Authority) verifyMemberships(ctx context.Context, b *batch) (departed []chat.MemberKey, err error) {
 	if len(b.keys) == 0 {
 		return nil, nil
 	}
@@ -144,14 +143,14 @@ func (a *Authority) verifyMemberships(ctx context.Context, b *batch) (departed [
 
 // stillDeparted returns the keys that connections still hold although the user is no longer a
 // member.
-func (a *Authority) stillDeparted(ctx context.Context, keys []store.MemberKey) ([]store.MemberKey, error) {
+func (a *Authority) stillDeparted(ctx context.Context, keys []chat.MemberKey) ([]chat.MemberKey, error) {
 	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
 	defer cancel()
 	found, err := a.read(ctx, keys)
 	if err != nil {
 		return nil, err
 	}
-	var departed []store.MemberKey
+	var departed []chat.MemberKey
 	for i, p := range keys {
 		if found[i].Role == "" && a.holds(p.User, p.Channel) {
 			departed = append(departed, p)

@@ -18,7 +18,7 @@ type sharedReads struct {
 	revoked     *coalesce.Group[revoked.Login, bool] // whether a session has ended
 	memberships *coalesce.Group[chat.UserID, []store.Membership]
 	heads       *coalesce.Group[chat.ChannelID, eventlog.Head]
-	cursors     *coalesce.Group[receiptlog.Member, receiptlog.Receipt]
+	cursors     *coalesce.Group[chat.MemberKey, receiptlog.Receipt]
 	unread      *coalesce.Group[unread.Question, unread.Count]
 }
 

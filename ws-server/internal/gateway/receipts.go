@@ -37,7 +37,7 @@ func (c *client) handleReceipt(f *frame.Client) error {
 	if f.Type == frame.Read {
 		wanted.Read = *f.Seq
 	}
-	c.g.receipts.Move(store.MemberKey{Channel: *f.ChannelID, User: c.user}, wanted)
+	c.g.receipts.Move(chat.MemberKey{Channel: *f.ChannelID, User: c.user}, wanted)
 	return nil
 }
 
@@ -55,9 +55,9 @@ func (g *Gateway) seedChannel(id chat.ChannelID) {
 // raiseToRedis raises the receipts in memberships read from PostgreSQL to the positions in Redis
 // wherever those are higher.
 func (c *client) raiseToRedis(ctx context.Context, list []store.Membership) error {
-	members := make([]receiptlog.Member, len(list))
+	members := make([]chat.MemberKey, len(list))
 	for i, m := range list {
-		members[i] = receiptlog.Member{Channel: m.ChannelID, User: c.user}
+		members[i] = chat.MemberKey{Channel: m.ChannelID, User: c.user}
 	}
 	held, err := c.g.sharedReads.cursors.AskAll(ctx, members)
 	if err != nil {

@@ -43,7 +43,7 @@ func (s stores) CountMembers(_ context.Context, channels []chat.ChannelID, limit
 	return counts, nil
 }
 
-func (s stores) ReceiptsOf(_ context.Context, keys []store.MemberKey) ([]receiptlog.Receipt, error) {
+func (s stores) ReceiptsOf(_ context.Context, keys []chat.MemberKey) ([]receiptlog.Receipt, error) {
 	return make([]receiptlog.Receipt, len(keys)), nil
 }
 

@@ -37,7 +37,7 @@ type Log interface {
 
 // Store reads from PostgreSQL.
 type Store interface {
-	ReceiptsOf(context.Context, []store.MemberKey) ([]receiptlog.Receipt, error)
+	ReceiptsOf(context.Context, []chat.MemberKey) ([]receiptlog.Receipt, error)
 	Receipts(context.Context, chat.ChannelID) (map[chat.UserID]receiptlog.Receipt, error)
 	CountMembers(ctx context.Context, channels []chat.ChannelID, limit int) ([]int, error)
 	NewestMessage(ctx context.Context, channel chat.ChannelID, upTo int64) (store.Message, error)
@@ -106,7 +106,7 @@ func (r *Receipts) Drain(ctx context.Context) { r.writer.drain(ctx) }
 
 // Move raises a member's receipt to wanted, unless it is already there or higher. It does not wait
 // for the result.
-func (r *Receipts) Move(member store.MemberKey, wanted receiptlog.Receipt) {
+func (r *Receipts) Move(member chat.MemberKey, wanted receiptlog.Receipt) {
 	r.writer.move(member, wanted)
 }
 

@@ -9,7 +9,6 @@ import (
 	"parley.chat/internal/eventlog/receiptlog"
 	"parley.chat/internal/platform/lifecycle"
 	"parley.chat/shared-contracts/chat"
-	"parley.chat/ws-server/internal/store"
 )
 
 const (
@@ -33,7 +32,7 @@ type writer struct {
 
 	// mu guards the fields below and the states. No I/O happens while it is held.
 	mu      sync.Mutex
-	states  map[store.MemberKey]*memberState
+	states  map[chat.MemberKey]*memberState
 	ready   []*memberState // to be moved now
 	cooling []*memberState // moved within the last second, oldest first
 
@@ -45,7 +44,7 @@ type writer struct {
 // memberState is the state of a member with a pending or recent move. It is in ready, in cooling,
 // or in a batch that is being moved.
 type memberState struct {
-	member     store.MemberKey
+	member     chat.MemberKey
 	wanted     receiptlog.Receipt // requested since the last move
 	current    receiptlog.Receipt // position after the last move
 	inRedis    bool               // Redis held the receipt at the last move
@@ -56,14 +55,14 @@ func (s *memberState) needsMove() bool { return s.wanted.Max(s.current) != s.cur
 
 func newWriter(cfg *Config) *writer {
 	return &writer{
-		cfg: cfg, wake: make(chan struct{}, 1), states: make(map[store.MemberKey]*memberState),
+		cfg: cfg, wake: make(chan struct{}, 1), states: make(map[chat.MemberKey]*memberState),
 		onFailure: func(err error) { cfg.Logger.Warn("failed to move or read receipts", "err", err) },
 	}
 }
 
 // move raises a member's receipt to wanted, unless it is already there or higher. It does not wait
 // for the result.
-func (w *writer) move(member store.MemberKey, wanted receiptlog.Receipt) {
+func (w *writer) move(member chat.MemberKey, wanted receiptlog.Receipt) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s := w.states[member]
@@ -210,11 +209,11 @@ func (w *writer) moveBatch(ctx context.Context, moves []receiptlog.Move) ([]rece
 	defer cancel()
 	moved, err := w.cfg.Log.Move(ctx, moves)
 	var missing []int
-	var members []store.MemberKey
+	var members []chat.MemberKey
 	for i, m := range moved {
 		if m.Seeded && !m.Held {
 			missing = append(missing, i)
-			members = append(members, store.MemberKey{Channel: moves[i].Channel, User: moves[i].User})
+			members = append(members, chat.MemberKey{Channel: moves[i].Channel, User: moves[i].User})
 		}
 	}
 	if len(missing) == 0 {
@@ -235,7 +234,7 @@ func (w *writer) moveBatch(ctx context.Context, moves []receiptlog.Move) ([]rece
 
 // readStored returns the receipts stored in PostgreSQL. While PostgreSQL is down it returns zero
 // positions, so that receipts keep working without it.
-func (w *writer) readStored(ctx context.Context, members []store.MemberKey) []receiptlog.Receipt {
+func (w *writer) readStored(ctx context.Context, members []chat.MemberKey) []receiptlog.Receipt {
 	if time.Since(w.storeFailedAt) > storeRetryInterval {
 		ctx, cancel := context.WithTimeout(ctx, moveTimeout/2)
 		defer cancel()

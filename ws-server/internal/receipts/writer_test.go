@@ -12,16 +12,15 @@ import (
 	"parley.chat/internal/eventlog"
 	"parley.chat/internal/eventlog/receiptlog"
 	"parley.chat/shared-contracts/chat"
-	"parley.chat/ws-server/internal/store"
 )
 
 // newTestReceipts returns a Receipts on a Redis server of its own. The channel has 100 events, and
 // Redis holds a receipt of the returned member.
-func newTestReceipts(t *testing.T, cfg Config) (*Receipts, store.MemberKey) {
+func newTestReceipts(t *testing.T, cfg Config) (*Receipts, chat.MemberKey) {
 	t.Helper()
 	rdb := redistest.NewServer(t).Client(t)
 	log := receiptlog.New(rdb, 4)
-	member := store.MemberKey{Channel: chat.NewChannelID(), User: chat.NewUserID()}
+	member := chat.MemberKey{Channel: chat.NewChannelID(), User: chat.NewUserID()}
 	floor := func(context.Context, chat.ChannelID) (int64, error) { return 100, nil }
 	if _, err := eventlog.New(rdb, 4).EnsureHead(t.Context(), member.Channel, floor); err != nil {
 		t.Fatal(err)
@@ -47,7 +46,7 @@ func run(t *testing.T, r *Receipts) {
 	t.Cleanup(func() { cancel(); <-done })
 }
 
-func awaitPosition(t *testing.T, r *Receipts, member store.MemberKey, want receiptlog.Receipt) {
+func awaitPosition(t *testing.T, r *Receipts, member chat.MemberKey, want receiptlog.Receipt) {
 	t.Helper()
 	testkit.Until(t, testkit.Timeout, func() error {
 		at, err := r.cfg.Log.Held(context.Background(), member.Channel, member.User)
@@ -86,7 +85,7 @@ func TestWriter_boundsItsStates(t *testing.T) {
 	r, member := newTestReceipts(t, Config{Dropped: func() { dropped++ }})
 	w := r.writer
 	for range maxStates {
-		w.states[store.MemberKey{Channel: member.Channel, User: chat.NewUserID()}] = &memberState{}
+		w.states[chat.MemberKey{Channel: member.Channel, User: chat.NewUserID()}] = &memberState{}
 	}
 	r.Move(member, receiptlog.Receipt{Read: 5})
 	if dropped != 1 || len(w.states) != maxStates {

@@ -9,12 +9,6 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// MemberKey is a user and a channel. The user need not be a member.
-type MemberKey struct {
-	Channel chat.ChannelID
-	User    chat.UserID
-}
-
 // Access describes what a user may do in a channel.
 type Access struct {
 	Role      chat.Role   // "" if the user is not a member
@@ -46,7 +40,7 @@ const accessQuery = `
 
 // Access returns what each user may do in each channel, in the order of keys. For a channel that
 // does not exist, the result is the same as for a non-member from whom the channel is hidden.
-func (s *Store) Access(ctx context.Context, keys []MemberKey) ([]Access, error) {
+func (s *Store) Access(ctx context.Context, keys []chat.MemberKey) ([]Access, error) {
 	found := make([]Access, len(keys))
 	err := database.Prepared(ctx, s.db, accessQuery, columns(keys), func(rows pgx.Rows) error {
 		var n int
@@ -113,7 +107,7 @@ func (s *Store) Common(ctx context.Context, one, other chat.UserID) ([]chat.Chan
 }
 
 // columns returns the keys as two query arguments: the channels and the users.
-func columns(keys []MemberKey) []any {
+func columns(keys []chat.MemberKey) []any {
 	channels, users := make([][16]byte, len(keys)), make([][16]byte, len(keys))
 	for i, p := range keys {
 		channels[i], users[i] = p.Channel.UUID, p.User.UUID

@@ -63,7 +63,7 @@ const receiptsOf = `
 
 // ReceiptsOf returns the stored receipts of members, in the order of keys. They are zero for a user
 // who is not a member.
-func (s *Store) ReceiptsOf(ctx context.Context, keys []MemberKey) ([]receiptlog.Receipt, error) {
+func (s *Store) ReceiptsOf(ctx context.Context, keys []chat.MemberKey) ([]receiptlog.Receipt, error) {
 	receipts := make([]receiptlog.Receipt, len(keys))
 	err := database.Prepared(ctx, s.db, receiptsOf, columns(keys), func(rows pgx.Rows) error {
 		var n int

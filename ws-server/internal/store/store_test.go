@@ -148,9 +148,9 @@ func TestAccess(t *testing.T) {
 		{"a member of the group sees its channels", bob, inGroup, store.Access{Announced: true, Visible: true}, apierr.Forbidden},
 		{"other users do not", ann, inGroup, store.Access{Announced: true}, apierr.NotFound},
 	}
-	var keys []store.MemberKey
+	var keys []chat.MemberKey
 	for _, test := range tests {
-		keys = append(keys, store.MemberKey{Channel: test.channel, User: test.user})
+		keys = append(keys, chat.MemberKey{Channel: test.channel, User: test.user})
 	}
 	found := must(w.Access(t.Context(), keys))(t)
 	for i, test := range tests {
@@ -389,7 +389,7 @@ func TestReceipts(t *testing.T) {
 	if want := (map[chat.UserID]receiptlog.Receipt{ann: {}, bob: {Delivered: 9, Read: 4}}); !maps.Equal(all, want) {
 		t.Errorf("receipts of the channel %v, want %v", all, want)
 	}
-	got := must(w.ReceiptsOf(t.Context(), []store.MemberKey{{Channel: other, User: bob}, {Channel: c, User: bob}, {Channel: other, User: ann}}))(t)
+	got := must(w.ReceiptsOf(t.Context(), []chat.MemberKey{{Channel: other, User: bob}, {Channel: c, User: bob}, {Channel: other, User: ann}}))(t)
 	if want := []receiptlog.Receipt{{}, {Delivered: 9, Read: 4}, {Delivered: 2}}; !slices.Equal(got, want) {
 		t.Errorf("receipts %v, want %v", got, want)
 	}
@@ -474,7 +474,7 @@ func TestStore_isUnavailableWithoutPostgreSQL(t *testing.T) {
 	c, u, e := chat.NewChannelID(), chat.NewUserID(), chat.NewEventID()
 	for name, call := range map[string]func(ctx context.Context) error{
 		"Access": func(ctx context.Context) error {
-			_, err := w.Access(ctx, []store.MemberKey{{Channel: c, User: u}})
+			_, err := w.Access(ctx, []chat.MemberKey{{Channel: c, User: u}})
 			return err
 		},
 		"Blocks":      func(ctx context.Context) error { _, err := w.Blocks(ctx, []chat.UserID{u}); return err },
@@ -497,7 +497,7 @@ func TestStore_isUnavailableWithoutPostgreSQL(t *testing.T) {
 		"CountMembers": func(ctx context.Context) error { _, err := w.CountMembers(ctx, []chat.ChannelID{c}, 1); return err },
 		"Receipts":     func(ctx context.Context) error { _, err := w.Receipts(ctx, c); return err },
 		"ReceiptsOf": func(ctx context.Context) error {
-			_, err := w.ReceiptsOf(ctx, []store.MemberKey{{Channel: c, User: u}})
+			_, err := w.ReceiptsOf(ctx, []chat.MemberKey{{Channel: c, User: u}})
 			return err
 		},
 		"NewestMessage": func(ctx context.Context) error { _, err := w.NewestMessage(ctx, c, 1); return err },
