@@ -226,6 +226,68 @@ func TestRedis_startScript(t *testing.T) {
 	}
 }
 
+// If Redis was killed while it was writing a transaction, start.sh must remove the transaction from
+// the append-only file as a whole. It must not touch a file that is damaged elsewhere.
+func TestRedis_startScriptRepairs(t *testing.T) {
+	t.Parallel()
+	found, err := localserver.Find(t.Context())
+	if found.Redis == "" {
+		t.Fatal(err)
+	}
+	script, err := filepath.Abs(filepath.Join("..", "deploy", "redis", "start.sh"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := redistest.NewServer(t)
+	for i := range 3 {
+		_, err := s.Client(t).TxPipelined(t.Context(), func(p redis.Pipeliner) error {
+			p.RPush(t.Context(), "list", i)
+			p.Set(t.Context(), "last", i, 0)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Kill(t)
+	file := filepath.Join("appendonlydir", "appendonly.aof.1.incr.aof")
+	text, err := os.ReadFile(filepath.Join(s.Dir(), file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	truncated := string(text[:len(text)-len("*1\r\n$4\r\nEXEC\r\n")-3])
+	for name, c := range map[string]struct{ content, after string }{
+		"whole":     {string(text), string(text)},
+		"truncated": {truncated, truncated[:strings.LastIndex(truncated, "*1\r\n$5\r\nMULTI")]},
+		"damaged":   {strings.Replace(truncated, "$4\r\nlist", "!4\r\nlist", 1), strings.Replace(truncated, "$4\r\nlist", "!4\r\nlist", 1)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.CopyFS(dir, os.DirFS(s.Dir())); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, file), []byte(c.content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			// redis-server is replaced by a program that only prints how it was called.
+			bin := t.TempDir()
+			if err := os.WriteFile(filepath.Join(bin, "redis-server"), []byte("#!/bin/sh\necho started \"$@\"\n"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			p := proctest.StartPath(t, "/bin/sh", []string{script, "--appendonly", "yes"}, map[string]string{
+				"PATH": bin + ":" + filepath.Dir(found.Redis) + ":" + os.Getenv("PATH"), "REDIS_PASSWORD": redisPassword, "REDIS_DATA_DIR": dir,
+				"REDIS_ACL_TEMPLATE": filepath.Join(filepath.Dir(script), "users.acl"), "REDIS_ACL_FILE": filepath.Join(dir, "users.acl"),
+			})
+			if code := p.Wait(t, testkit.Timeout); code != 0 || !strings.Contains(p.Output(), "started --aof-load-truncated no --aclfile") {
+				t.Fatalf("exit code %d: %s", code, p.Output())
+			}
+			if after, err := os.ReadFile(filepath.Join(dir, file)); err != nil || string(after) != c.after {
+				t.Errorf("%v; the file is\n%q, want\n%q", err, after, c.after)
+			}
+		})
+	}
+}
+
 // With REDIS_TLS_DIR, Redis must accept only TLS.
 func TestRedis_startScriptWithTLS(t *testing.T) {
 	t.Parallel()

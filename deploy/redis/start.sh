@@ -31,4 +31,16 @@ if [ -n "${REDIS_TLS_DIR:-}" ]; then
 		--tls-cert-file "$REDIS_TLS_DIR/redis.crt" --tls-key-file "$REDIS_TLS_DIR/redis.key" "$@"
 fi
 
-exec redis-server --aclfile "$users" "$@"
+# If Redis was killed while it was writing, its append-only file may end within a transaction. Redis itself would remove
+# only the last, incomplete command (aof-load-truncated yes), and execute the rest of the transaction at a later start.
+# redis-check-aof removes the whole transaction. Damage elsewhere in the file is left to the operator: then Redis does
+# not start. docs/operations.md says more.
+manifest=${REDIS_DATA_DIR:-/data}/appendonlydir/appendonly.aof.manifest
+if [ -f "$manifest" ] && ! checked=$(redis-check-aof "$manifest" 2>&1); then
+	case $checked in
+	*"Expected prefix"* | *'Expected \r\n'* | *Unexpected*) ;;
+	*) echo y | redis-check-aof --fix "$manifest" ;;
+	esac
+fi
+
+exec redis-server --aof-load-truncated no --aclfile "$users" "$@"

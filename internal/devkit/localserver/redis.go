@@ -125,6 +125,18 @@ func (r *Redis) Start(ctx context.Context) error {
 		return fmt.Errorf("start Redis: %w", err)
 	}
 	defer file.Close() // the server has its own copy
+	err = r.launch(ctx, file)
+	if err != nil && strings.Contains(err.Error(), truncatedAOF) {
+		if err := r.cutAOF(ctx); err != nil {
+			return fmt.Errorf("start Redis: %w", err)
+		}
+		err = r.launch(ctx, file)
+	}
+	return err
+}
+
+// launch starts the process, which inherits the lock file, and waits until it answers.
+func (r *Redis) launch(ctx context.Context, file *os.File) error {
 	onDeath := syscall.SIGTERM
 	if r.opts.AppendFsync == NoAOF {
 		onDeath = syscall.SIGKILL
@@ -183,10 +195,12 @@ func (r *Redis) args() []string {
 		"dir": r.opts.Dir, "daemonize": "no", "port": strconv.Itoa(r.port), "bind": "127.0.0.1", "protected-mode": "yes",
 		"save": "", "maxmemory": strconv.FormatInt(r.opts.MaxMemory, 10), "maxmemory-policy": "noeviction",
 		"appendonly": "yes", "appendfsync": r.opts.AppendFsync, "auto-aof-rewrite-min-size": aofRewriteAt,
+		"aof-load-truncated": "no", // see cutAOF
 	}
 	if r.opts.AppendFsync == NoAOF {
 		settings["appendonly"] = "no"
 		delete(settings, "appendfsync")
+		delete(settings, "aof-load-truncated")
 	}
 	if r.sockets != "" {
 		settings["unixsocket"], settings["unixsocketperm"] = r.Addr(), "700"

@@ -1,0 +1,31 @@
+package localserver
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// truncatedAOF is what Redis logs before it exits because its append-only file ends within a
+// command or a transaction, as it does if Redis was killed while it was writing. Other damage has
+// other messages.
+const truncatedAOF = "Unexpected end of file reading the append only file"
+
+// cutAOF removes an unfinished transaction from the end of the append-only file.
+//
+// Redis would also do this by itself (aof-load-truncated yes). But if the file ends within a
+// command of a transaction, it removes only that command. The rest of the transaction stays in the
+// file and is executed at the next start, together with whatever was written after it
+// (github.com/valkey-io/valkey/pull/4342). redis-check-aof removes the transaction as a whole.
+func (r *Redis) cutAOF(ctx context.Context) error {
+	// The server and the checker are one binary, which decides by the name of the program.
+	check := exec.CommandContext(ctx, r.opts.Bin, "--fix", filepath.Join(r.opts.Dir, "appendonlydir", "appendonly.aof.manifest"))
+	check.Args[0] = strings.Replace(filepath.Base(r.opts.Bin), "-server", "-check-aof", 1)
+	check.Stdin = strings.NewReader("y\n") // it asks before it removes anything
+	if out, err := check.CombinedOutput(); err != nil {
+		return fmt.Errorf("repair the append-only file: %w: %s", err, out)
+	}
+	return nil
+}
