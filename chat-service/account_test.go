@@ -301,7 +301,7 @@ func TestLogin_concurrentGuessesAreLimited(t *testing.T) {
 func TestLogin_limitPerAddress(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *chatservice.Config) {
-		c.LoginAttempts = config.Rate{Count: 30, Per: time.Minute}
+		c.LoginAttempts = config.Rate{Count: 30, Per: time.Hour}
 		if err := c.Proxies.UnmarshalText([]byte("127.0.0.0/8, 10.0.0.0/8")); err != nil {
 			t.Fatal(err)
 		}

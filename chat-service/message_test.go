@@ -128,7 +128,7 @@ func TestMessage_concurrentRetries(t *testing.T) {
 func TestMessage_rateLimit(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *chatservice.Config) {
-		c.RateLimit, c.RateBlock = config.Rate{Count: 3, Per: time.Minute}, time.Minute
+		c.RateLimit, c.RateBlock = config.Rate{Count: 3, Per: time.Hour}, time.Minute
 	})
 	ann := w.signup("ann")
 	c := w.create(ann, "general", "public")

@@ -12,7 +12,7 @@ import (
 )
 
 func limited(cfg *wsserver.Config) {
-	cfg.RateLimit = config.Rate{Count: 20, Per: time.Minute}
+	cfg.RateLimit = config.Rate{Count: 20, Per: time.Hour}
 	cfg.RateBlock = 30 * time.Second
 }
 
