@@ -22,7 +22,7 @@ func TestConnections(t *testing.T) {
 		{"large", 1 << 20, 0, "", 1<<20 - 76 - 4096, ""},
 		{"MAX_CONNECTIONS set", 1024, 500, "", 500, ""},
 		{"a Cluster needs more descriptors", 1024, 0, "redis://a:1,redis://b:1", 1024 - 32 - 11 - 256 - 16 - 128, ""},
-		{"MAX_CONNECTIONS too high", 1024, 1000, "", 0, "MAX_CONNECTIONS: 1000 is above 820"},
+		{"MAX_CONNECTIONS too high", 1024, 1000, "", 0, "MAX_CONNECTIONS: 1000 exceeds 820"},
 		{"too small", 128, 0, "", 0, "ulimit -n"},
 	} {
 		cfg := base

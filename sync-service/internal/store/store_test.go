@@ -365,7 +365,7 @@ func TestRowOf_refuses(t *testing.T) {
 		}},
 		{"other seq", "seq is 1", func(e *event.Entry) { e.Seq = 2 }},
 		{"other channel", "channel_id", func(e *event.Entry) { e.Channel = chat.NewChannelID() }},
-		{"other id", "id is not", func(e *event.Entry) { e.ID = chat.NewEventID() }},
+		{"other id", "payload: id differs", func(e *event.Entry) { e.ID = chat.NewEventID() }},
 		{"other sender", "sender_id", func(e *event.Entry) { e.Sender = chat.NewUserID() }},
 		{"other kind", "type is", func(e *event.Entry) { e.Kind = event.Edit }},
 		{"endless gap", "gap from", func(e *event.Entry) { *e = entryOf(t, gap(ch, 1, 1, 1<<40)) }},
