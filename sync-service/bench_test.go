@@ -21,6 +21,7 @@ import (
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/rediskey"
 	"parley.chat/shared-migrations/schematest"
+	"parley.chat/sync-service/internal/streamtest"
 )
 
 // BenchmarkDrain stores a backlog of b.N entries with 200-byte bodies in 1,000 channels. It uses
@@ -94,7 +95,7 @@ func fill(b *testing.B, rdb *redis.Client) {
 	}
 	pipe := rdb.Pipeline()
 	for i := range b.N {
-		e := entryOf(b, channels[i%1000], int64(i/1000+1), body)
+		e := streamtest.Entry(b, streamtest.Message(channels[i%1000], int64(i/1000+1), body))
 		pipe.XAdd(b.Context(), &redis.XAddArgs{Stream: rediskey.Stream(rediskey.Of(e.Channel.UUID, rediskey.DefaultPartitions)), Values: e.Fields()})
 		if pipe.Len() == 2000 || i == b.N-1 {
 			if _, err := pipe.Exec(b.Context()); err != nil {

@@ -5,16 +5,14 @@ import (
 	"log/slog"
 	"testing"
 
-	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/internal/eventlog"
 	"parley.chat/internal/eventlog/unstored"
 	"parley.chat/internal/platform/database"
 	"parley.chat/internal/platform/redisclient"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
-	"parley.chat/shared-contracts/frame"
 	"parley.chat/shared-contracts/rediskey"
-	"parley.chat/shared-migrations/schematest"
+	"parley.chat/sync-service/internal/streamtest"
 )
 
 // TestMover_once checks that an event is appended only once, no matter how often its entry is
@@ -22,35 +20,29 @@ import (
 func TestMover_once(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	rd := redistest.NewServer(t)
-	db, err := database.Open(schematest.Open(t).URL, database.Options{Role: "parley_sync"})
+	w := streamtest.Open(t)
+	db, err := database.Open(w.PG.URL, database.Options{Role: "parley_sync"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
-	rdb, err := redisclient.Open(rd.URL(), redisclient.Options{NoRetry: true})
+	rdb, err := redisclient.Open(w.RedisURL, redisclient.Options{NoRetry: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = rdb.Close() }()
-	m := newMover(eventlog.New(rdb, 4), rdb, unstored.Rows{DB: db}, slog.New(slog.DiscardHandler))
+	m := newMover(eventlog.New(rdb, streamtest.Partitions), rdb, unstored.Rows{DB: db}, slog.New(slog.DiscardHandler))
 	running, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- m.appender.Run(running) }()
 	defer func() { stop(); <-ended }()
 
-	f := frame.Event{
-		Type: event.Message, ChannelID: chat.NewChannelID(), Seq: 7, ID: chat.NewEventID(), SenderID: chat.NewUserID(),
-		SenderName: "ann", Body: "x", SentAt: chat.Now(),
-	}
-	p := rediskey.Of(f.ChannelID.UUID, 4)
+	f := streamtest.Message(chat.NewChannelID(), 7, "x")
+	f.ClientID = nil
+	p := streamtest.Partition(f.ChannelID)
 	entry := func(kind event.Kind) event.Entry {
 		f.Type = kind
-		payload, err := f.Encode()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return event.Entry{Version: event.Version, Channel: f.ChannelID, Seq: f.Seq, Epoch: "1-a", Kind: kind, ID: f.ID, Sender: f.SenderID, Payload: payload}
+		return streamtest.Entry(t, f)
 	}
 	for range 3 {
 		if moved, err := m.move(ctx, entry(event.Message)); err != nil || !moved {

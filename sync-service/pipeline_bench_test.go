@@ -17,6 +17,7 @@ import (
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/rediskey"
 	"parley.chat/shared-migrations/schematest"
+	"parley.chat/sync-service/internal/streamtest"
 )
 
 // appended records a batch of appends: its partition, how many entries the partition then had, and
@@ -82,7 +83,7 @@ func BenchmarkPipeline(b *testing.B) {
 		pipe := rdb.Pipeline()
 		var touched []int
 		for range due {
-			e := entryOf(b, channels[i%1000], int64(i/1000+1), body)
+			e := streamtest.Entry(b, streamtest.Message(channels[i%1000], int64(i/1000+1), body))
 			p := rediskey.Of(e.Channel.UUID, rediskey.DefaultPartitions)
 			pipe.XAdd(b.Context(), &redis.XAddArgs{Stream: rediskey.Stream(p), Values: e.Fields()})
 			added[p]++

@@ -10,54 +10,53 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/go-redis/v9"
 
 	"parley.chat/internal/devkit/testkit"
 	"parley.chat/internal/devkit/testkit/pgtest"
 	"parley.chat/internal/devkit/testkit/proctest"
-	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/internal/eventlog/receiptlog"
 	"parley.chat/shared-contracts/chat"
-	"parley.chat/shared-contracts/event"
-	"parley.chat/shared-contracts/frame"
 	"parley.chat/shared-contracts/rediskey"
-	"parley.chat/shared-migrations/schematest"
+	"parley.chat/sync-service/internal/streamtest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-const partitions = 4
+const partitions = streamtest.Partitions
 
 // TestProcess_repeatedKills runs two instances as processes and repeatedly kills one of them with
 // SIGKILL while entries are appended. No entry may be lost or stored twice, and no entry may wait
 // longer than CLAIM_IDLE allows for a dead instance.
 func TestProcess_repeatedKills(t *testing.T) {
 	t.Parallel()
-	pg, rd := schematest.Open(t), redistest.NewServer(t)
-	rdb, pool := rd.Client(t), pg.Pool(t)
+	w := streamtest.Open(t)
 	ports := [2]int{proctest.FreePort(t), proctest.FreePort(t)}
 	start := func(i int) *proctest.Process {
 		p := proctest.Start(t, "sync-service", nil, map[string]string{
-			"SYNC_ADDR": "127.0.0.1:" + strconv.Itoa(ports[i]), "DATABASE_URL": pg.URL, "REDIS_URL": rd.URL(),
+			"SYNC_ADDR": "127.0.0.1:" + strconv.Itoa(ports[i]), "DATABASE_URL": w.PG.URL, "REDIS_URL": w.RedisURL,
 			"STREAM_PARTITIONS": strconv.Itoa(partitions), "CLAIM_IDLE": "2s",
 		})
 		p.WaitReady(t, fmt.Sprintf("http://127.0.0.1:%d/readyz", ports[i]))
 		return p
 	}
 	running := [2]*proctest.Process{start(0), start(1)}
+	members := make([]chat.UserID, 5)
+	for i := range members {
+		members[i] = w.User(fmt.Sprint("user", i))
+	}
 	channels := make([]chat.ChannelID, 20)
 	for i := range channels {
-		channels[i] = chat.NewChannelID()
+		channels[i] = w.Channel(members...)
+		w.SetCounter(channels[i], 1000)
 	}
-	members := join(t, pool, rdb, channels)
 	const rounds, perRound = 6, 1000
 	seq := 0
 	for range rounds {
 		victim := rand.IntN(2)
 		for part := range 2 {
-			add(t, rdb, channels, &seq, perRound/2)
-			recordReceipts(t, rdb, channels, members)
+			add(w, channels, &seq, perRound/2)
+			recordReceipts(w, channels, members)
 			if part == 0 {
 				running[victim].Kill(t)
 			}
@@ -65,53 +64,26 @@ func TestProcess_repeatedKills(t *testing.T) {
 		running[victim] = start(victim)
 	}
 	// One instance stays dead, so the other must claim its pending entries.
-	add(t, rdb, channels, &seq, perRound)
-	recordReceipts(t, rdb, channels, members)
+	add(w, channels, &seq, perRound)
+	recordReceipts(w, channels, members)
 	running[0].Kill(t)
 	testkit.Until(t, testkit.Timeout, func() error {
-		var n int
-		if err := pool.QueryRow(t.Context(), "select count(*) from messages where kind = 'message'").Scan(&n); err != nil || n != seq {
-			return fmt.Errorf("%d rows of %d, %w", n, seq, err)
+		if n := w.Count("select count(*) from messages where kind = 'message'"); n != seq {
+			return fmt.Errorf("%d rows of %d", n, seq)
 		}
 		return nil
 	})
-	var bad int
-	if err := pool.QueryRow(t.Context(), `select count(*) from
-		(select from messages group by channel_id having max(seq) <> count(*) or min(seq) <> 1) c`).Scan(&bad); err != nil || bad != 0 {
-		t.Errorf("%d channels with holes, %v", bad, err)
+	if bad := w.Count(`select count(*) from (select from messages group by channel_id having max(seq) <> count(*) or min(seq) <> 1) c`); bad != 0 {
+		t.Errorf("%d channels with holes", bad)
 	}
-	testkit.Until(t, testkit.Timeout, func() error { return receiptsStored(t, pool, rdb, channels) })
-	checkStatus(t, proctest.Build(t, "sync-service"), rd.URL())
+	testkit.Until(t, testkit.Timeout, func() error { return receiptsStored(w, channels) })
+	checkStatus(t, proctest.Build(t, "sync-service"), w.RedisURL)
 	running[1].Term(t)
 }
 
-// join gives each channel five members, and a counter of 1,000 events.
-func join(t *testing.T, pool *pgxpool.Pool, rdb *redis.Client, channels []chat.ChannelID) (members []chat.UserID) {
-	t.Helper()
-	exec := func(sql string, args ...any) {
-		t.Helper()
-		if _, err := pool.Exec(t.Context(), sql, args...); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for i := range 5 {
-		u := chat.NewUserID()
-		members = append(members, u)
-		exec(`insert into users (id, username, email, password_hash) values ($1, $2, $2, 'x')`, u.UUID, fmt.Sprint("user", i))
-	}
-	for i, c := range channels {
-		exec(`insert into channels (id, kind, name) values ($1, 'private', $2)`, c.UUID, fmt.Sprint("channel", i))
-		exec(`insert into channel_members (channel_id, user_id) select $1, id from users`, c.UUID)
-		if err := rdb.HSet(t.Context(), rediskey.Counter(rediskey.Of(c.UUID, partitions), c), "seq", 1000, "epoch", "1-a").Err(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return members
-}
-
 // recordReceipts records new positions of each member in each channel.
-func recordReceipts(t *testing.T, rdb *redis.Client, channels []chat.ChannelID, members []chat.UserID) {
-	t.Helper()
+func recordReceipts(w *streamtest.World, channels []chat.ChannelID, members []chat.UserID) {
+	w.T.Helper()
 	var moves []receiptlog.Move
 	for _, c := range channels {
 		for _, u := range members {
@@ -119,22 +91,22 @@ func recordReceipts(t *testing.T, rdb *redis.Client, channels []chat.ChannelID, 
 			moves = append(moves, receiptlog.Move{Channel: c, User: u, Receipt: receiptlog.Receipt{Delivered: delivered, Read: rand.Int64N(delivered + 1)}})
 		}
 	}
-	if _, err := receiptlog.New(rdb, partitions).Move(t.Context(), moves); err != nil {
-		t.Fatal(err)
+	if _, err := receiptlog.New(w.RDB, partitions).Move(w.T.Context(), moves); err != nil {
+		w.T.Fatal(err)
 	}
 }
 
 // receiptsStored checks that the members' rows have the positions in Redis.
-func receiptsStored(t *testing.T, pool *pgxpool.Pool, rdb *redis.Client, channels []chat.ChannelID) error {
-	t.Helper()
+func receiptsStored(w *streamtest.World, channels []chat.ChannelID) error {
+	w.T.Helper()
 	for _, c := range channels {
-		cursors, err := receiptlog.New(rdb, partitions).Held(t.Context(), c)
+		cursors, err := receiptlog.New(w.RDB, partitions).Held(w.T.Context(), c)
 		if err != nil || len(cursors) != 5 {
 			return fmt.Errorf("%d cursors, %w", len(cursors), err)
 		}
 		for u, want := range cursors {
 			var got receiptlog.Receipt
-			if err := pool.QueryRow(t.Context(), `select last_delivered_seq, last_read_seq from channel_members where channel_id = $1 and user_id = $2`,
+			if err := w.Pool.QueryRow(w.T.Context(), `select last_delivered_seq, last_read_seq from channel_members where channel_id = $1 and user_id = $2`,
 				c.UUID, u.UUID).Scan(&got.Delivered, &got.Read); err != nil || got != want {
 				return fmt.Errorf("stored %v, want %v, %w", got, want, err)
 			}
@@ -144,29 +116,16 @@ func receiptsStored(t *testing.T, pool *pgxpool.Pool, rdb *redis.Client, channel
 }
 
 // add appends n messages in one pipeline.
-func add(t *testing.T, rdb *redis.Client, channels []chat.ChannelID, seq *int, n int) {
-	t.Helper()
-	pipe := rdb.Pipeline()
+func add(w *streamtest.World, channels []chat.ChannelID, seq *int, n int) {
+	w.T.Helper()
+	pipe := w.RDB.Pipeline()
 	for range n {
-		ch := channels[*seq%len(channels)]
-		client := chat.NewClientID()
-		f := frame.Event{
-			Type: event.Message, ChannelID: ch, Seq: int64(*seq/len(channels) + 1), ID: chat.NewEventID(), ClientID: &client,
-			SenderID: chat.NewUserID(), SenderName: "ann", Body: "hello", SentAt: chat.Now(),
-		}
-		payload, err := f.Encode()
-		if err != nil {
-			t.Fatal(err)
-		}
-		e := event.Entry{
-			Version: event.Version, Channel: ch, Seq: f.Seq, Epoch: "1-a", Kind: f.Type, ID: f.ID,
-			Sender: f.SenderID, ClientID: client, Payload: payload,
-		}
-		pipe.XAdd(t.Context(), &redis.XAddArgs{Stream: rediskey.Stream(rediskey.Of(ch.UUID, partitions)), Values: e.Fields()})
+		e := streamtest.Entry(w.T, streamtest.Message(channels[*seq%len(channels)], int64(*seq/len(channels)+1), "hello"))
+		pipe.XAdd(w.T.Context(), &redis.XAddArgs{Stream: rediskey.Stream(streamtest.Partition(e.Channel)), Values: e.Fields()})
 		*seq++
 	}
-	if _, err := pipe.Exec(t.Context()); err != nil {
-		t.Fatal(err)
+	if _, err := pipe.Exec(w.T.Context()); err != nil {
+		w.T.Fatal(err)
 	}
 }
 

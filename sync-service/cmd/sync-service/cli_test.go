@@ -13,79 +13,53 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
 	"parley.chat/internal/devkit/testkit"
 	"parley.chat/internal/devkit/testkit/pgtest"
-	"parley.chat/internal/devkit/testkit/redistest"
-	"parley.chat/internal/platform/config"
-	"parley.chat/internal/platform/lifecycle"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
-	"parley.chat/shared-contracts/frame"
 	"parley.chat/shared-contracts/rediskey"
-	"parley.chat/shared-migrations/schematest"
 	syncservice "parley.chat/sync-service"
 	"parley.chat/sync-service/internal/deadletter"
 	"parley.chat/sync-service/internal/replay"
+	"parley.chat/sync-service/internal/streamtest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-const partitions = 4
+const partitions = streamtest.Partitions
 
 // world is a deployment with a running sync-service and without gateways.
 type world struct {
-	t    *testing.T
-	rdb  *redis.Client
-	pool *pgxpool.Pool
-	env  map[string]string
+	*streamtest.World
 	ann  chat.UserID
 	stop func()
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	pg, rd := schematest.Open(t), redistest.NewServer(t)
-	w := &world{t: t, rdb: rd.Client(t), pool: pg.Pool(t), ann: chat.NewUserID()}
-	w.env = map[string]string{
-		"DATABASE_URL": pg.URL, "REDIS_URL": rd.URL(), "STREAM_PARTITIONS": fmt.Sprint(partitions),
-		"CONSUMER_NAME": "test", "CLAIM_IDLE": "500ms", "BATCH_WAIT": "5ms",
-	}
-	return w
+	return &world{World: streamtest.Open(t), ann: chat.NewUserID()}
 }
 
 // serve starts the service. The field stop stops it.
 func (w *world) serve() {
-	w.t.Helper()
+	w.T.Helper()
 	var cfg syncservice.Config
-	if err := config.Load(&cfg, func(name string) string { return w.env[name] }); err != nil {
-		w.t.Fatal(err)
-	}
+	w.Configure(&cfg)
 	cfg.Addr = ""
 	s, err := syncservice.New(cfg, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		err := lifecycle.Run(ctx, slog.New(slog.DiscardHandler), 0, s.Parts()...)
-		if err = errors.Join(err, s.Close()); err != nil {
-			w.t.Errorf("service: %v", err)
-		}
-	}()
-	w.stop = func() { cancel(); <-ended }
-	w.t.Cleanup(w.stop)
+	w.stop = streamtest.Serve(w.T, s)
 }
 
 // cli runs a command and returns its output and exit code.
 func (w *world) cli(args ...string) (stdout string, code int) {
-	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), testkit.Timeout)
+	w.T.Helper()
+	ctx, cancel := context.WithTimeout(w.T.Context(), testkit.Timeout)
 	defer cancel()
 	return w.cliUntil(ctx, &bytes.Buffer{}, args...)
 }
@@ -97,7 +71,7 @@ type printed interface {
 
 func (w *world) cliUntil(ctx context.Context, out printed, args ...string) (stdout string, code int) {
 	var stderr bytes.Buffer
-	err := run(ctx, args, func(name string) string { return w.env[name] }, out, &stderr)
+	err := run(ctx, args, w.Getenv, out, &stderr)
 	if err != nil {
 		code = 1
 		if e, ok := errors.AsType[interface {
@@ -113,71 +87,51 @@ func (w *world) cliUntil(ctx context.Context, out printed, args ...string) (stdo
 
 // must runs a command, which must exit with the given code, and decodes its JSON output into out.
 func (w *world) must(code int, out any, args ...string) {
-	w.t.Helper()
+	w.T.Helper()
 	text, got := w.cli(append(args, "-o", "json")...)
 	if got != code {
-		w.t.Fatalf("%v: exit code %d, want %d:\n%s", args, got, code, text)
+		w.T.Fatalf("%v: exit code %d, want %d:\n%s", args, got, code, text)
 	}
 	if out != nil {
 		if err := json.NewDecoder(strings.NewReader(text)).Decode(out); err != nil {
-			w.t.Fatalf("%v: %v in\n%s", args, err, text)
+			w.T.Fatalf("%v: %v in\n%s", args, err, text)
 		}
 	}
 }
 
-func p(c chat.ChannelID) int { return rediskey.Of(c.UUID, partitions) }
+func p(c chat.ChannelID) int { return streamtest.Partition(c) }
 
 // say appends messages to a channel and raises its counter, as the append script does.
 func (w *world) say(c chat.ChannelID, n int, change func(*event.Entry)) {
-	w.t.Helper()
+	w.T.Helper()
 	for range n {
-		seq := w.rdb.HIncrBy(w.t.Context(), rediskey.Counter(p(c), c), "seq", 1).Val()
-		w.rdb.HSetNX(w.t.Context(), rediskey.Counter(p(c), c), "epoch", "1-a")
-		client := chat.NewClientID()
-		f := frame.Event{
-			Type: event.Message, ChannelID: c, Seq: seq, ID: chat.NewEventID(), ClientID: &client,
-			SenderID: w.ann, SenderName: "ann", Body: fmt.Sprint("message ", seq), SentAt: chat.Now(),
-		}
-		payload, err := f.Encode()
-		if err != nil {
-			w.t.Fatal(err)
-		}
-		e := event.Entry{
-			Version: event.Version, Channel: c, Seq: seq, Epoch: "1-a", Kind: f.Type, ID: f.ID,
-			Sender: f.SenderID, ClientID: client, Payload: payload,
-		}
+		seq := w.RDB.HIncrBy(w.T.Context(), rediskey.Counter(p(c), c), "seq", 1).Val()
+		w.RDB.HSetNX(w.T.Context(), rediskey.Counter(p(c), c), "epoch", "1-a")
+		f := streamtest.Message(c, seq, fmt.Sprint("message ", seq))
+		f.SenderID = w.ann
+		e := streamtest.Entry(w.T, f)
 		if change != nil {
 			change(&e)
 		}
-		if err := w.rdb.XAdd(w.t.Context(), &redis.XAddArgs{Stream: rediskey.Stream(p(c)), Values: e.Fields()}).Err(); err != nil {
-			w.t.Fatal(err)
-		}
+		w.Append(e)
 	}
 }
 
 // stored waits until a channel has want rows.
 func (w *world) stored(c chat.ChannelID, want int) {
-	w.t.Helper()
-	testkit.Until(w.t, testkit.Timeout, func() error {
-		var n int
-		if err := w.pool.QueryRow(w.t.Context(), `select count(*) from messages where channel_id = $1`, c.UUID).Scan(&n); err != nil || n != want {
-			return fmt.Errorf("%d rows of %d, %w", n, want, err)
+	w.T.Helper()
+	testkit.Until(w.T, testkit.Timeout, func() error {
+		if n := w.Count(`select count(*) from messages where channel_id = $1`, c.UUID); n != want {
+			return fmt.Errorf("%d rows of %d", n, want)
 		}
 		return nil
 	})
 }
 
-func (w *world) exec(sql string, args ...any) {
-	w.t.Helper()
-	if _, err := w.pool.Exec(w.t.Context(), sql, args...); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
 func (w *world) kinds(c chat.ChannelID) (kinds []string) {
-	w.t.Helper()
-	if err := w.pool.QueryRow(w.t.Context(), `select array_agg(kind order by seq) from messages where channel_id = $1`, c.UUID).Scan(&kinds); err != nil {
-		w.t.Fatal(err)
+	w.T.Helper()
+	if err := w.Pool.QueryRow(w.T.Context(), `select array_agg(kind order by seq) from messages where channel_id = $1`, c.UUID).Scan(&kinds); err != nil {
+		w.T.Fatal(err)
 	}
 	return kinds
 }
@@ -218,9 +172,9 @@ func TestVerify_findsAndRepairs(t *testing.T) {
 		t.Errorf("verify: %+v; want 110 rows and entries", r)
 	}
 
-	w.exec(`delete from messages where channel_id = $1 and seq in (1, 2, 3, 50, 100)`, c.UUID)
-	w.exec(`update messages set id = gen_random_uuid() where channel_id = $1 and seq = 7`, other.UUID)
-	w.exec(`update messages set kind = 'failed' where channel_id = $1 and seq = 9`, other.UUID)
+	w.Exec(`delete from messages where channel_id = $1 and seq in (1, 2, 3, 50, 100)`, c.UUID)
+	w.Exec(`update messages set id = gen_random_uuid() where channel_id = $1 and seq = 7`, other.UUID)
+	w.Exec(`update messages set kind = 'failed' where channel_id = $1 and seq = 9`, other.UUID)
 	w.must(1, &r, "verify")
 	want := []string{
 		"hole 1-3", "hole 50-50", "hole 100-100", "missing 1-1", "missing 2-2", "missing 3-3", "missing 50-50", "missing 100-100",
@@ -258,7 +212,7 @@ func TestVerify_acceptsDeadLettersAndFindsLostOnes(t *testing.T) {
 		t.Errorf("verify: %+v, want a dead letter", r)
 	}
 	// A dead letter that was deleted by hand is reported.
-	w.rdb.Del(t.Context(), rediskey.Dead(p(c)))
+	w.RDB.Del(t.Context(), rediskey.Dead(p(c)))
 	w.must(1, &r, "verify")
 	if got := r.kinds(); !slices.Equal(got, []string{"no_dead_letter 6-6"}) {
 		t.Errorf("verify finds %q", got)
@@ -267,7 +221,7 @@ func TestVerify_acceptsDeadLettersAndFindsLostOnes(t *testing.T) {
 	twice := chat.NewClientID()
 	w.say(c, 2, func(e *event.Entry) { e.ClientID = twice })
 	w.stored(c, 13)
-	w.rdb.HSet(t.Context(), rediskey.Counter(p(c), c), "seq", 3)
+	w.RDB.HSet(t.Context(), rediskey.Counter(p(c), c), "seq", 3)
 	w.must(1, &r, "verify")
 	if got := r.kinds(); !slices.Contains(got, "counter_behind 4-13") || !slices.Contains(got, "duplicate 13-13") {
 		t.Errorf("verify finds %q", got)
@@ -284,7 +238,7 @@ func TestVerify_acceptsDeadLettersAndFindsLostOnes(t *testing.T) {
 			t.Errorf("%v: %+v; want from 3 to 14, the gap event", args, raised)
 		}
 	}
-	counter := w.rdb.HGetAll(t.Context(), rediskey.Counter(p(c), c)).Val()
+	counter := w.RDB.HGetAll(t.Context(), rediskey.Counter(p(c), c)).Val()
 	if counter["seq"] != "14" || !event.Epoch(counter["epoch"]).NewerThan("1-a") {
 		t.Errorf("the counter is %v; want 14 and a newer epoch", counter)
 	}
@@ -297,12 +251,12 @@ func TestVerify_acceptsDeadLettersAndFindsLostOnes(t *testing.T) {
 		t.Errorf("after the rebuild verify finds %q", got)
 	}
 
-	w.rdb.HSet(t.Context(), rediskey.Counter(p(c), c), "seq", 99)
+	w.RDB.HSet(t.Context(), rediskey.Counter(p(c), c), "seq", 99)
 	w.must(0, &raised, "rebuild-counters")
-	if len(raised.Raised) != 0 || w.rdb.HGet(t.Context(), rediskey.Counter(p(c), c), "seq").Val() != "99" {
+	if len(raised.Raised) != 0 || w.RDB.HGet(t.Context(), rediskey.Counter(p(c), c), "seq").Val() != "99" {
 		t.Errorf("a counter was lowered: %+v", raised)
 	}
-	w.rdb.Del(t.Context(), rediskey.Counter(p(c), c))
+	w.RDB.Del(t.Context(), rediskey.Counter(p(c), c))
 	w.must(0, &raised, "rebuild-counters")
 	if len(raised.Raised) != 1 || raised.Raised[0].From != -1 || raised.Raised[0].To != 14 || raised.Raised[0].Gap {
 		t.Errorf("a missing counter: %+v; want it seeded at 14, without a gap", raised)
@@ -322,14 +276,9 @@ func TestVerify_live(t *testing.T) {
 		seq := int64(1)
 		for ctx.Err() == nil {
 			seq++
-			f := frame.Event{
-				Type: event.Message, ChannelID: c, Seq: seq, ID: chat.NewEventID(), SenderID: w.ann,
-				SenderName: "ann", Body: "x", SentAt: chat.Now(),
-			}
-			payload, _ := f.Encode()
-			e := event.Entry{Version: event.Version, Channel: c, Seq: seq, Epoch: "1-a", Kind: f.Type, ID: f.ID, Sender: f.SenderID, Payload: payload}
+			e := streamtest.Entry(t, streamtest.Message(c, seq, "x"))
 			// Write both in one step, as the append script does.
-			if _, err := w.rdb.TxPipelined(t.Context(), func(pipe redis.Pipeliner) error {
+			if _, err := w.RDB.TxPipelined(t.Context(), func(pipe redis.Pipeliner) error {
 				pipe.XAdd(ctx, &redis.XAddArgs{Stream: rediskey.Stream(p(c)), Values: e.Fields()})
 				pipe.HSet(ctx, rediskey.Counter(p(c), c), "seq", seq)
 				return nil
@@ -366,12 +315,12 @@ func TestReplay(t *testing.T) {
 	before := w.kinds(c)
 	var group []redis.XInfoGroup
 	testkit.Until(t, testkit.Timeout, func() error { // a row exists before its entry is acknowledged
-		if group = w.rdb.XInfoGroups(t.Context(), rediskey.Stream(p(c))).Val(); len(group) != 1 || group[0].Pending > 0 {
+		if group = w.RDB.XInfoGroups(t.Context(), rediskey.Stream(p(c))).Val(); len(group) != 1 || group[0].Pending > 0 {
 			return fmt.Errorf("the group: %+v", group)
 		}
 		return nil
 	})
-	w.exec(`delete from messages where seq > 100`) // like a restore of an older backup
+	w.Exec(`delete from messages where seq > 100`) // like a restore of an older backup
 	type report struct {
 		Read, Inserted, Stored int64
 		UnknownUsers           []replay.UnknownUser    `json:"unknown_users"`
@@ -432,7 +381,7 @@ func TestReplay(t *testing.T) {
 			t.Errorf("replay %s: %+v; want %d read, none inserted", args, r, want)
 		}
 	}
-	if now := w.rdb.XInfoGroups(t.Context(), rediskey.Stream(p(c))).Val(); fmt.Sprint(now) != fmt.Sprint(group) {
+	if now := w.RDB.XInfoGroups(t.Context(), rediskey.Stream(p(c))).Val(); fmt.Sprint(now) != fmt.Sprint(group) {
 		t.Errorf("the consumer group has moved: %+v, was %+v", now, group)
 	}
 	w.must(0, nil, "verify")
@@ -451,7 +400,7 @@ func TestDead(t *testing.T) {
 	w.serve()
 	w.stored(c, 3)
 	// Add a constraint that PostgreSQL enforces only for a while.
-	w.exec(`alter table messages add constraint moody check (body <> 'message 5' and body <> 'message 6')`)
+	w.Exec(`alter table messages add constraint moody check (body <> 'message 5' and body <> 'message 6')`)
 	w.say(c, 3, nil)
 	w.say(c, 1, func(e *event.Entry) { e.Payload = []byte("{") })
 	w.stored(c, 7)
@@ -483,7 +432,7 @@ func TestDead(t *testing.T) {
 	if len(list.Letters) != 1 || list.Letters[0].Done || !strings.Contains(list.Letters[0].Err, "moody") {
 		t.Errorf("dead retry: %+v", list)
 	}
-	w.exec(`alter table messages drop constraint moody`)
+	w.Exec(`alter table messages drop constraint moody`)
 	w.must(0, &list, "dead", "retry", five)
 	w.must(0, &list, "dead", "drop", "--channel", c.String(), "--reason", "decode")
 	if got, want := w.kinds(c), []string{"message", "message", "message", "message", "message", "failed", "failed"}; !slices.Equal(got, want) {
@@ -515,22 +464,17 @@ func TestDead_packed(t *testing.T) {
 	c := chat.NewChannelID()
 	w.say(c, 1, nil)
 	stream := rediskey.Stream(p(c))
-	entry := w.rdb.XRange(ctx, stream, "-", "+").Val()[0]
+	entry := w.RDB.XRange(ctx, stream, "-", "+").Val()[0]
 	for i := range 2100 {
 		entry.Values[fmt.Sprint("more", i)] = strings.Repeat("x", i%300)
 	}
-	id, err := w.rdb.XAdd(ctx, &redis.XAddArgs{Stream: stream, Values: entry.Values}).Result()
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.rdb.XGroupCreate(ctx, stream, rediskey.ConsumerGroup, "0")
-	if err := w.rdb.XReadGroup(ctx, &redis.XReadGroupArgs{Group: rediskey.ConsumerGroup, Consumer: "x", Streams: []string{stream, ">"}, Block: -1}).Err(); err != nil {
-		t.Fatal(err)
-	}
-	if moved, err := deadletter.Move(ctx, w.rdb, deadletter.Events, p(c), id, "for a test"); !moved || err != nil {
+	id := w.Add(stream, entry.Values)
+	w.CreateGroup(stream)
+	w.Deliver(stream, "x", 0)
+	if moved, err := deadletter.Move(ctx, w.RDB, deadletter.Events, p(c), id, "for a test"); !moved || err != nil {
 		t.Fatal(moved, err)
 	}
-	letters, err := deadletter.List(ctx, w.rdb, partitions, deadletter.Filter{Channel: &c})
+	letters, err := deadletter.List(ctx, w.RDB, partitions, deadletter.Filter{Channel: &c})
 	if err != nil || len(letters) != 1 || len(letters[0].Fields) != 2109 || letters[0].Fields["more299"] != entry.Values["more299"] {
 		t.Fatalf("%d letters, %v; want one with 2109 fields", len(letters), err)
 	}
@@ -548,8 +492,8 @@ func TestBacklogAndTrim(t *testing.T) {
 	w.say(c, 20, nil)
 	w.say(other, 3, nil)
 	stream := rediskey.Stream(p(c))
-	w.rdb.XGroupCreate(t.Context(), stream, rediskey.ConsumerGroup, "0")
-	w.rdb.XReadGroup(t.Context(), &redis.XReadGroupArgs{Group: rediskey.ConsumerGroup, Consumer: "slow", Streams: []string{stream, ">"}, Count: 5, Block: -1})
+	w.CreateGroup(stream)
+	w.Deliver(stream, "slow", 5)
 	var r struct {
 		Pending, Undelivered int64
 		Channels             []struct {
@@ -573,14 +517,14 @@ func TestBacklogAndTrim(t *testing.T) {
 	w.stored(c, 20)
 	w.stored(other, 3)
 	w.stop() // this raises the watermarks
-	w.env["STREAM_RETENTION"] = "1ns"
+	w.Env["STREAM_RETENTION"] = "1ns"
 	var trims struct{ Partitions []struct{ Entries int64 } }
 	w.must(0, &trims, "trim", "--dry-run")
 	var may int64
 	for _, x := range trims.Partitions {
 		may += x.Entries
 	}
-	if left := w.rdb.XLen(t.Context(), stream).Val(); may < 20 || left < 20 {
+	if left := w.RDB.XLen(t.Context(), stream).Val(); may < 20 || left < 20 {
 		t.Errorf("trim --dry-run: %d would be removed, %d remain; want all except the newest of each stream, and all", may, left)
 	}
 	w.must(0, &trims, "trim")
@@ -624,7 +568,7 @@ func TestTail(t *testing.T) {
 
 func TestHelp(t *testing.T) {
 	t.Parallel()
-	w := &world{t: t}
+	w := &world{World: &streamtest.World{Streams: &streamtest.Streams{T: t}}}
 	for _, command := range []string{
 		"status", "backlog", "replay", "verify", "dead list", "dead show", "dead retry", "dead drop", "tail", "trim", "repair", "rebuild-counters",
 	} {
@@ -690,7 +634,7 @@ func TestMoment(t *testing.T) {
 func TestTools_otherNumberOfPartitions(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.rdb.Set(t.Context(), rediskey.Partitions, 16, 0)
+	w.RDB.Set(t.Context(), rediskey.Partitions, 16, 0)
 	if text, code := w.cli("backlog"); code != 1 || !strings.Contains(text, "STREAM_PARTITIONS") {
 		t.Errorf("exit code %d:\n%s", code, text)
 	}

@@ -9,142 +9,78 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"parley.chat/internal/devkit/testkit/pgtest"
-	"parley.chat/internal/devkit/testkit/redistest"
-	"parley.chat/internal/platform/database"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
-	"parley.chat/shared-contracts/frame"
 	"parley.chat/shared-contracts/rediskey"
-	"parley.chat/shared-migrations/schematest"
 	"parley.chat/sync-service/internal/audit"
 	"parley.chat/sync-service/internal/deadletter"
 	"parley.chat/sync-service/internal/store"
+	"parley.chat/sync-service/internal/streamtest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-const partitions = 4
-
 // world is a deployment without running services.
-type world struct {
-	t     *testing.T
-	rdb   *redis.Client
-	store *store.Store
-}
+type world struct{ *streamtest.World }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	db, err := database.Open(schematest.Open(t).URL, database.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	w := &world{t: t, rdb: redistest.NewServer(t).Client(t), store: store.New(db)}
-	if err := w.store.Prepare(t.Context(), []int{0, 1, 2, 3}); err != nil {
-		t.Fatal(err)
-	}
-	for p := range partitions {
-		if err := w.rdb.XGroupCreateMkStream(t.Context(), rediskey.Stream(p), rediskey.ConsumerGroup, "0").Err(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return w
+	w := streamtest.Open(t)
+	w.Prepare()
+	return &world{w}
 }
-
-func partition(c chat.ChannelID) int { return rediskey.Of(c.UUID, partitions) }
 
 // entry returns the entry of a new message.
 func entry(t *testing.T, c chat.ChannelID, seq int64) event.Entry {
 	t.Helper()
-	f := frame.Event{
-		Type: event.Message, ChannelID: c, Seq: seq, ID: chat.NewEventID(), ClientID: new(chat.NewClientID()),
-		SenderID: chat.NewUserID(), SenderName: "ann", Body: "hi", SentAt: chat.Now(),
-	}
-	payload, err := f.Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return event.Entry{
-		Version: event.Version, Channel: c, Seq: seq, Epoch: "1-a", Kind: f.Type, ID: f.ID,
-		Sender: f.SenderID, ClientID: *f.ClientID, Payload: payload,
-	}
-}
-
-func (w *world) setCounter(c chat.ChannelID, seq int64) {
-	w.t.Helper()
-	if err := w.rdb.HSet(w.t.Context(), rediskey.Counter(partition(c), c), "seq", seq, "epoch", "1-a").Err(); err != nil {
-		w.t.Fatal(err)
-	}
+	return streamtest.Entry(t, streamtest.Message(c, seq, "hi"))
 }
 
 // appended adds an entry to its stream, with the given time unless it is 0. To the group, the entry
 // is stored.
 func (w *world) appended(e event.Entry, ms int64) {
-	w.t.Helper()
-	w.undelivered(e, ms)
-	w.settle(rediskey.Stream(partition(e.Channel)))
-}
-
-// settle delivers and acknowledges the entries of a stream.
-func (w *world) settle(stream string) {
-	w.t.Helper()
-	read, err := w.rdb.XReadGroup(w.t.Context(), &redis.XReadGroupArgs{Group: rediskey.ConsumerGroup, Consumer: "a", Streams: []string{stream, ">"}, Block: -1}).Result()
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	for _, m := range read[0].Messages {
-		if err := w.rdb.XAck(w.t.Context(), stream, rediskey.ConsumerGroup, m.ID).Err(); err != nil {
-			w.t.Fatal(err)
-		}
-	}
-}
-
-func (w *world) undelivered(e event.Entry, ms int64) {
-	w.t.Helper()
+	w.T.Helper()
 	id := "*"
 	if ms > 0 {
 		id = fmt.Sprintf("%d-0", ms)
 	}
-	if err := w.rdb.XAdd(w.t.Context(), &redis.XAddArgs{Stream: rediskey.Stream(partition(e.Channel)), ID: id, Values: e.Fields()}).Err(); err != nil {
-		w.t.Fatal(err)
-	}
+	stream := rediskey.Stream(streamtest.Partition(e.Channel))
+	w.AddAt(stream, id, e.Fields())
+	w.settle(stream)
+}
+
+// settle delivers and acknowledges the entries of a stream.
+func (w *world) settle(stream string) {
+	w.T.Helper()
+	w.Ack(stream, w.Deliver(stream, "a", 0)...)
 }
 
 // stored stores the event of an entry.
 func (w *world) stored(e event.Entry) {
-	w.t.Helper()
+	w.T.Helper()
 	row, err := store.RowOf(e)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
-	w.rows(row)
-}
-
-func (w *world) rows(rows ...store.Row) {
-	w.t.Helper()
-	if _, err := w.store.Store(w.t.Context(), store.Batch{Partitions: []int{partition(rows[0].Channel)}, Rows: rows}); err != nil {
-		w.t.Fatal(err)
-	}
+	w.Save(row)
 }
 
 // failed stores the tombstone of an entry.
 func (w *world) failed(e event.Entry) {
-	w.t.Helper()
+	w.T.Helper()
 	row, ok := store.FailedRow(e, "x", time.Now())
 	if !ok {
-		w.t.Fatal("the entry has no tombstone")
+		w.T.Fatal("the entry has no tombstone")
 	}
-	w.rows(row)
+	w.Save(row)
 }
 
 func (w *world) run() audit.Report {
-	w.t.Helper()
-	r, err := audit.Run(w.t.Context(), w.rdb, w.store, audit.Options{Partitions: partitions})
+	w.T.Helper()
+	r, err := audit.Run(w.T.Context(), w.RDB, w.Store, audit.Options{Partitions: streamtest.Partitions})
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	return r
 }
@@ -172,11 +108,11 @@ func TestRun_findsNothingInACleanSystem(t *testing.T) {
 		w.stored(e)
 		w.stored(entry(t, trimmed, seq+1)) // its entry is gone
 	}
-	w.setCounter(c, 3)
-	w.setCounter(trimmed, 3)
-	w.setCounter(chat.NewChannelID(), 0)
+	w.SetCounter(c, 3)
+	w.SetCounter(trimmed, 3)
+	w.SetCounter(chat.NewChannelID(), 0)
 	steps := map[string]bool{}
-	r, err := audit.Run(t.Context(), w.rdb, w.store, audit.Options{Partitions: partitions, Progress: func(what string, done float64) {
+	r, err := audit.Run(t.Context(), w.RDB, w.Store, audit.Options{Partitions: streamtest.Partitions, Progress: func(what string, done float64) {
 		if done < 0 || done > 1 {
 			t.Errorf("%s: %v done", what, done)
 		}
@@ -212,7 +148,7 @@ func TestRun_comparesCountersWithRows(t *testing.T) {
 				w.stored(entry(t, c, seq))
 			}
 			if test.counter > 0 {
-				w.setCounter(c, test.counter)
+				w.SetCounter(c, test.counter)
 			}
 			r := w.run()
 			if got := problems(r, c); !slices.Equal(got, test.want) || len(r.Problems) != len(test.want) {
@@ -229,7 +165,7 @@ func TestRun_comparesEntriesWithRows(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	c := chat.NewChannelID()
-	w.setCounter(c, 6)
+	w.SetCounter(c, 6)
 	entries := make([]event.Entry, 7)
 	for seq := 1; seq <= 6; seq++ {
 		entries[seq] = entry(t, c, int64(seq))
@@ -238,20 +174,17 @@ func TestRun_comparesEntriesWithRows(t *testing.T) {
 	w.stored(entry(t, c, 2)) // another event
 	w.failed(entries[4])
 	w.failed(entries[5])
-	if _, err := w.store.Drop(t.Context(), partition(c), c, 5); err != nil {
+	if _, err := w.Store.Drop(t.Context(), streamtest.Partition(c), c, 5); err != nil {
 		t.Fatal(err)
 	}
 	w.failed(entries[6])
 	for seq := 1; seq <= 5; seq++ {
 		w.appended(entries[seq], 0)
 	}
-	w.undelivered(entries[6], 0)
-	stream := rediskey.Stream(partition(c))
-	read, err := w.rdb.XReadGroup(t.Context(), &redis.XReadGroupArgs{Group: rediskey.ConsumerGroup, Consumer: "a", Streams: []string{stream, ">"}, Block: -1}).Result()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if moved, err := deadletter.Move(t.Context(), w.rdb, deadletter.Events, partition(c), read[0].Messages[0].ID, "x"); !moved || err != nil {
+	w.Append(entries[6])
+	stream := rediskey.Stream(streamtest.Partition(c))
+	ids := w.Deliver(stream, "a", 0)
+	if moved, err := deadletter.Move(t.Context(), w.RDB, deadletter.Events, streamtest.Partition(c), ids[0], "x"); !moved || err != nil {
 		t.Fatal(moved, err)
 	}
 	r := w.run()
@@ -281,11 +214,9 @@ func TestRun_skipsEntriesWithoutAPlace(t *testing.T) {
 	e := entry(t, chat.NewChannelID(), 0)
 	w.appended(e, 0) // no seq
 	other := entry(t, chat.NewChannelID(), 1)
-	stream := rediskey.Stream((partition(other.Channel) + 1) % partitions)
-	if err := w.rdb.XAdd(t.Context(), &redis.XAddArgs{Stream: stream, Values: other.Fields()}).Err(); err != nil { // of another partition
-		t.Fatal(err)
-	}
-	if err := w.rdb.XGroupSetID(t.Context(), stream, rediskey.ConsumerGroup, "$").Err(); err != nil {
+	stream := rediskey.Stream((streamtest.Partition(other.Channel) + 1) % streamtest.Partitions)
+	w.Add(stream, other.Fields()) // of another partition
+	if err := w.RDB.XGroupSetID(t.Context(), stream, rediskey.ConsumerGroup, "$").Err(); err != nil {
 		t.Fatal(err)
 	}
 	if r := w.run(); !r.Clean() || r.Entries != 2 {
@@ -338,11 +269,11 @@ func TestRun_waitsForTheGroup(t *testing.T) {
 	w := newWorld(t)
 	c := chat.NewChannelID()
 	e, second := entry(t, c, 1), entry(t, c, 2)
-	stream := rediskey.Stream(partition(c))
-	w.undelivered(e, 0)
+	stream := rediskey.Stream(streamtest.Partition(c))
+	w.Append(e)
 	w.stored(e)
 	run := func(wait time.Duration) (audit.Report, error) {
-		return audit.Run(t.Context(), w.rdb, w.store, audit.Options{Partitions: partitions, Wait: wait, Progress: func(what string, _ float64) {
+		return audit.Run(t.Context(), w.RDB, w.Store, audit.Options{Partitions: streamtest.Partitions, Wait: wait, Progress: func(what string, _ float64) {
 			if what == "waiting for the consumer group" && wait > time.Minute { // the group catches up
 				w.stored(second)
 				w.settle(stream)
@@ -350,21 +281,15 @@ func TestRun_waitsForTheGroup(t *testing.T) {
 		}})
 	}
 	_, err := run(time.Nanosecond)
-	if !errors.Is(err, audit.ErrGroupBehind) || !strings.Contains(err.Error(), fmt.Sprintf("partition %d: delivered up to 0-0", partition(c))) {
+	if !errors.Is(err, audit.ErrGroupBehind) || !strings.Contains(err.Error(), fmt.Sprintf("partition %d: delivered up to 0-0", streamtest.Partition(c))) {
 		t.Errorf("undelivered: %v", err)
 	}
-	read, err := w.rdb.XReadGroup(t.Context(), &redis.XReadGroupArgs{Group: rediskey.ConsumerGroup, Consumer: "a", Streams: []string{stream, ">"}, Block: -1}).Result()
-	if err != nil {
-		t.Fatal(err)
-	}
-	id := read[0].Messages[0].ID
+	id := w.Deliver(stream, "a", 0)[0]
 	if _, err := run(time.Nanosecond); !errors.Is(err, audit.ErrGroupBehind) || !strings.Contains(err.Error(), "1 pending, the oldest "+id) {
 		t.Errorf("pending: %v", err)
 	}
-	if err := w.rdb.XAck(t.Context(), stream, rediskey.ConsumerGroup, id).Err(); err != nil {
-		t.Fatal(err)
-	}
-	w.undelivered(second, 0)
+	w.Ack(stream, id)
+	w.Append(second)
 	if r, err := run(time.Hour); err != nil || !r.Clean() || r.Rows != 2 {
 		t.Errorf("after a while: %+v, %v", r, err)
 	}

@@ -10,35 +10,32 @@ import (
 	"go.uber.org/goleak"
 
 	"parley.chat/internal/devkit/testkit"
-	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/rediskey"
 	"parley.chat/sync-service/internal/backlog"
 	"parley.chat/sync-service/internal/scan"
+	"parley.chat/sync-service/internal/streamtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m, testkit.Redialing()) }
 
-const partitions = 4
-
 // world is a Redis whose streams contain entries with known ages.
 type world struct {
-	t   *testing.T
-	rdb *redis.Client
+	*streamtest.Streams
 	now time.Time
 	n   map[int]int // entries by partition
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	return &world{t: t, rdb: redistest.NewServer(t).Client(t), now: time.Now(), n: map[int]int{}}
+	return &world{Streams: streamtest.OpenStreams(t), now: time.Now(), n: map[int]int{}}
 }
 
 // channelIn returns a new channel in the given partition.
 func channelIn(p int) chat.ChannelID {
 	for {
-		if c := chat.NewChannelID(); rediskey.Of(c.UUID, partitions) == p {
+		if c := chat.NewChannelID(); streamtest.Partition(c) == p {
 			return c
 		}
 	}
@@ -47,8 +44,8 @@ func channelIn(p int) chat.ChannelID {
 // add adds n entries of a channel. For the zero channel, it adds entries that cannot be decoded.
 // The entries of a partition must be added from the oldest to the newest.
 func (w *world) add(p int, c chat.ChannelID, age time.Duration, n int) {
-	w.t.Helper()
-	pipe := w.rdb.Pipeline()
+	w.T.Helper()
+	pipe := w.RDB.Pipeline()
 	for range n {
 		w.n[p]++
 		values := []any{"what", "is this"}
@@ -56,36 +53,25 @@ func (w *world) add(p int, c chat.ChannelID, age time.Duration, n int) {
 			e := event.Entry{Version: event.Version, Channel: c, Seq: 1, Epoch: "1-a", Kind: event.Message, ID: chat.NewEventID(), Sender: chat.NewUserID(), Payload: []byte("{}")}
 			values = e.Fields()
 		}
-		pipe.XAdd(w.t.Context(), &redis.XAddArgs{Stream: rediskey.Stream(p), ID: fmt.Sprintf("%d-%d", w.now.Add(-age).UnixMilli(), w.n[p]), Values: values})
+		pipe.XAdd(w.T.Context(), &redis.XAddArgs{Stream: rediskey.Stream(p), ID: fmt.Sprintf("%d-%d", w.now.Add(-age).UnixMilli(), w.n[p]), Values: values})
 	}
-	if _, err := pipe.Exec(w.t.Context()); err != nil {
-		w.t.Fatal(err)
+	if _, err := pipe.Exec(w.T.Context()); err != nil {
+		w.T.Fatal(err)
 	}
 }
 
 // deliver creates the group of a stream and delivers its first n entries.
-func (w *world) deliver(stream string, n int64) (ids []string) {
-	w.t.Helper()
-	if err := w.rdb.XGroupCreate(w.t.Context(), stream, rediskey.ConsumerGroup, "0").Err(); err != nil {
-		w.t.Fatal(err)
-	}
-	read, err := w.rdb.XReadGroup(w.t.Context(), &redis.XReadGroupArgs{
-		Group: rediskey.ConsumerGroup, Consumer: "a", Streams: []string{stream, ">"}, Count: n, Block: -1,
-	}).Result()
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	for _, m := range read[0].Messages {
-		ids = append(ids, m.ID)
-	}
-	return ids
+func (w *world) deliver(stream string, n int) (ids []string) {
+	w.T.Helper()
+	w.CreateGroup(stream)
+	return w.Deliver(stream, "a", n)
 }
 
 func (w *world) read() backlog.Report {
-	w.t.Helper()
-	report, err := backlog.Read(w.t.Context(), w.rdb, partitions)
+	w.T.Helper()
+	report, err := backlog.Read(w.T.Context(), w.RDB, streamtest.Partitions)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	return report
 }
@@ -120,9 +106,7 @@ func TestRead_countsByChannelAndAge(t *testing.T) {
 	w.add(1, busy, -time.Hour, 2) // the clocks differ
 	w.add(2, lonely, 5*time.Minute, 1)
 	ids := w.deliver(rediskey.Stream(1), 4)
-	if err := w.rdb.XAck(t.Context(), rediskey.Stream(1), rediskey.ConsumerGroup, ids[0]).Err(); err != nil { // stored
-		t.Fatal(err)
-	}
+	w.Ack(rediskey.Stream(1), ids[0]) // stored
 
 	report := w.read()
 	if report.Pending != 3 || report.Undelivered != 6 {
@@ -162,7 +146,7 @@ func TestRead_pendingEntriesThatAreGoneStillCount(t *testing.T) {
 	w := newWorld(t)
 	w.add(3, channelIn(3), time.Second, 2)
 	ids := w.deliver(rediskey.Stream(3), 2)
-	if err := w.rdb.XDel(t.Context(), rediskey.Stream(3), ids[1]).Err(); err != nil {
+	if err := w.RDB.XDel(t.Context(), rediskey.Stream(3), ids[1]).Err(); err != nil {
 		t.Fatal(err)
 	}
 	if report := w.read(); report.Pending != 2 || report.Undelivered != 0 || len(report.Channels) != 2 {
@@ -186,9 +170,7 @@ func TestRead_countsReceiptsSeparately(t *testing.T) {
 	w := newWorld(t)
 	for p, ids := range map[int][]string{1: {"1000-0", "2000-0", "3000-0"}, 2: {"1000-0"}} {
 		for _, id := range ids {
-			if err := w.rdb.XAdd(t.Context(), &redis.XAddArgs{Stream: rediskey.Receipts(p), ID: id, Values: []any{"a", "b"}}).Err(); err != nil {
-				t.Fatal(err)
-			}
+			w.AddAt(rediskey.Receipts(p), id, []any{"a", "b"})
 		}
 	}
 	w.deliver(rediskey.Receipts(1), 2)
@@ -203,10 +185,9 @@ func TestRead_countsReceiptsSeparately(t *testing.T) {
 
 func TestRead_failsWithoutRedis(t *testing.T) {
 	t.Parallel()
-	server := redistest.NewServer(t)
-	rdb := server.Client(t)
-	server.Stop(t)
-	if _, err := backlog.Read(t.Context(), rdb, partitions); err == nil {
+	w := newWorld(t)
+	w.Redis.Stop(t)
+	if _, err := backlog.Read(t.Context(), w.RDB, streamtest.Partitions); err == nil {
 		t.Error("no error without Redis")
 	}
 }

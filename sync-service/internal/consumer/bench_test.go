@@ -16,7 +16,7 @@ import (
 func BenchmarkDrain(b *testing.B) {
 	w := newWorld(b, 1000)
 	body := strings.Repeat("The quick brown fox. ", 10)[:200]
-	pipe := w.rdb.Pipeline()
+	pipe := w.RDB.Pipeline()
 	for i := range b.N {
 		e := w.next(w.channels[i%1000], body)
 		pipe.XAdd(b.Context(), &redis.XAddArgs{Stream: rediskey.Stream(partition(e.Channel)), Values: e.Fields()})

@@ -12,7 +12,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/notice"
@@ -21,6 +20,7 @@ import (
 	"parley.chat/sync-service/internal/consumer"
 	"parley.chat/sync-service/internal/deadletter"
 	"parley.chat/sync-service/internal/store"
+	"parley.chat/sync-service/internal/streamtest"
 )
 
 func TestRun_twoInstancesShareTheWork(t *testing.T) {
@@ -43,8 +43,7 @@ func TestRun_twoInstancesShareTheWork(t *testing.T) {
 
 func TestRun_onACluster(t *testing.T) {
 	t.Parallel()
-	pg, r := schematest.Open(t), redistest.Cluster(t, 3, 0)
-	w := worldOn(t, pg.URL, pg.Pool(t), r.URL(), r.Client(t), 20)
+	w := worldOn(streamtest.OpenOnCluster(t), 20)
 	w.start("a", nil, nil)
 	w.append(500)
 	bad := w.next(w.channels[0], "bad")
@@ -55,7 +54,7 @@ func TestRun_onACluster(t *testing.T) {
 	w.settled()
 	w.until(func() error {
 		for _, ch := range w.channels {
-			if d := w.rdb.PTTL(t.Context(), rediskey.Tail(partition(ch), ch)).Val(); d <= 0 {
+			if d := w.RDB.PTTL(t.Context(), rediskey.Tail(partition(ch), ch)).Val(); d <= 0 {
 				return fmt.Errorf("a tail that is stored has no expiry: %v", d)
 			}
 		}
@@ -120,10 +119,10 @@ func TestRun_claimsAndRemovesDeadConsumers(t *testing.T) {
 	}
 	for p := range partitions {
 		stream := rediskey.Stream(p)
-		if err := w.rdb.XGroupCreateMkStream(ctx, stream, rediskey.ConsumerGroup, "0").Err(); err != nil {
+		if err := w.RDB.XGroupCreateMkStream(ctx, stream, rediskey.ConsumerGroup, "0").Err(); err != nil {
 			t.Fatal(err)
 		}
-		if err := w.rdb.XReadGroup(ctx, &redis.XReadGroupArgs{
+		if err := w.RDB.XReadGroup(ctx, &redis.XReadGroupArgs{
 			Group: rediskey.ConsumerGroup, Consumer: "ghost", Streams: []string{stream, ">"}, Block: -1,
 		}).Err(); err != nil && !errors.Is(err, redis.Nil) { // a partition may have no channels and thus no entries
 			t.Fatal(err)
@@ -132,7 +131,7 @@ func TestRun_claimsAndRemovesDeadConsumers(t *testing.T) {
 	w.start("a", nil, func(c *consumer.Config) { c.ConsumerExpiry = 500 * time.Millisecond })
 	w.until(func() error {
 		for p := range partitions {
-			for _, m := range w.rdb.XInfoConsumers(ctx, rediskey.Stream(p), rediskey.ConsumerGroup).Val() {
+			for _, m := range w.RDB.XInfoConsumers(ctx, rediskey.Stream(p), rediskey.ConsumerGroup).Val() {
 				if m.Name == "ghost" {
 					return fmt.Errorf("partition %d still has the ghost, with %d pending", p, m.Pending)
 				}
@@ -162,13 +161,13 @@ func TestReap_keepsPendingEntries(t *testing.T) {
 	}
 	// Claims are disabled, so the entry stays pending for the ghost consumer.
 	stream := rediskey.Stream(partition(w.channels[0]))
-	w.rdb.XGroupCreate(ctx, stream, rediskey.ConsumerGroup, "0")
-	w.rdb.XReadGroup(ctx, &redis.XReadGroupArgs{Group: rediskey.ConsumerGroup, Consumer: "ghost", Streams: []string{stream, ">"}, Block: -1})
-	w.rdb.XGroupCreateConsumer(ctx, stream, rediskey.ConsumerGroup, "empty")
+	w.CreateGroup(stream)
+	w.Deliver(stream, "ghost", 0)
+	w.RDB.XGroupCreateConsumer(ctx, stream, rediskey.ConsumerGroup, "empty")
 	w.start("a", nil, func(c *consumer.Config) { c.ClaimIdle, c.ConsumerExpiry = time.Hour, time.Millisecond })
 	w.until(func() error {
 		names := map[string]int64{}
-		for _, m := range w.rdb.XInfoConsumers(ctx, stream, rediskey.ConsumerGroup).Val() {
+		for _, m := range w.RDB.XInfoConsumers(ctx, stream, rediskey.ConsumerGroup).Val() {
 			names[m.Name] = m.Pending
 		}
 		if _, ok := names["empty"]; ok {
@@ -183,8 +182,8 @@ func TestReap_keepsPendingEntries(t *testing.T) {
 
 func TestRun_postgresStopsDuringLoad(t *testing.T) {
 	t.Parallel()
-	pg, r := schematest.NewServer(t), redistest.NewServer(t)
-	w := worldOn(t, pg.URL, pg.Pool(t), r.URL(), r.Client(t), 10)
+	pg := schematest.NewServer(t)
+	w := worldOn(streamtest.On(t, &pg.DB), 10)
 	a := w.start("a", nil, nil)
 	w.append(300)
 	pg.Kill(t)
@@ -199,34 +198,33 @@ func TestRun_postgresStopsDuringLoad(t *testing.T) {
 		t.Errorf("%d pending, %d not delivered: an entry was acknowledged but not stored", pending, undelivered)
 	}
 	pg.Start(t)
-	w.pool.Reset() // the test's own connections are broken, too
+	w.Pool.Reset() // the test's own connections are broken, too
 	w.append(300)
 	w.settled()
 	pg.Stop(t)
 	w.append(50)
 	a.stop() // PostgreSQL is down, so its current entries stay pending
 	pg.Start(t)
-	w.pool.Reset()
+	w.Pool.Reset()
 	w.start("a", nil, nil)
 	w.settled()
 }
 
 func TestRun_redisDiesDuringLoad(t *testing.T) {
 	t.Parallel()
-	pg, r := schematest.Open(t), redistest.NewServer(t)
-	w := worldOn(t, pg.URL, pg.Pool(t), r.URL(), r.Client(t), 10)
+	w := newWorld(t, 10)
 	a := w.start("a", nil, nil)
 	for range 3 {
 		w.append(200)
 		before := a.metric(t, "retries_total", "")
-		r.Kill(t)
+		w.Redis.Kill(t)
 		w.until(func() error {
 			if a.metric(t, "retries_total", "") == before {
 				return errors.New("it has not noticed")
 			}
 			return nil
 		})
-		r.Start(t)
+		w.Redis.Start(t)
 	}
 	w.append(200)
 	w.settled()
@@ -243,7 +241,7 @@ func TestRun_groupVanishes(t *testing.T) {
 	w.settled()
 	a.stop() // this raises the watermarks
 	for p := range partitions {
-		if err := w.rdb.XGroupDestroy(ctx, rediskey.Stream(p), rediskey.ConsumerGroup).Err(); err != nil {
+		if err := w.RDB.XGroupDestroy(ctx, rediskey.Stream(p), rediskey.ConsumerGroup).Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -259,7 +257,7 @@ func TestRun_groupVanishes(t *testing.T) {
 		t.Errorf("%v rows were stored again, so the group did not begin at the watermark", again)
 	}
 	for p := range partitions { // and again while the consumer is running
-		w.rdb.XGroupDestroy(ctx, rediskey.Stream(p), rediskey.ConsumerGroup)
+		w.RDB.XGroupDestroy(ctx, rediskey.Stream(p), rediskey.ConsumerGroup)
 	}
 	w.append(100)
 	w.settled()
@@ -273,12 +271,12 @@ func TestRun_redisLosesItsNewestEntries(t *testing.T) {
 	ctx := t.Context()
 	ch := w.channels[0]
 	p := partition(ch)
-	if _, err := w.pool.Exec(ctx, `insert into sync_watermarks (partition, entry_ms) values ($1, $2)`,
+	if _, err := w.Pool.Exec(ctx, `insert into sync_watermarks (partition, entry_ms) values ($1, $2)`,
 		p, time.Now().Add(time.Hour).UnixMilli()); err != nil {
 		t.Fatal(err)
 	}
 	w.append(10)
-	w.rdb.XGroupCreate(ctx, rediskey.Stream(p), rediskey.ConsumerGroup, "0") // as after a restore
+	w.RDB.XGroupCreate(ctx, rediskey.Stream(p), rediskey.ConsumerGroup, "0") // as after a restore
 	w.append(10)
 	w.start("a", nil, func(c *consumer.Config) { c.Retention = time.Millisecond })
 	w.settled()
@@ -288,7 +286,7 @@ func TestRun_badEntriesBecomeDeadLetters(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 3)
 	ctx := t.Context()
-	told := w.rdb.SSubscribe(ctx, rediskey.UserTopic(rediskey.Of(w.sender.UUID, partitions), w.sender))
+	told := w.RDB.SSubscribe(ctx, rediskey.UserTopic(rediskey.Of(w.sender.UUID, partitions), w.sender))
 	defer func() { _ = told.Close() }()
 	if _, err := told.Receive(ctx); err != nil {
 		t.Fatal(err)
@@ -316,7 +314,7 @@ func TestRun_badEntriesBecomeDeadLetters(t *testing.T) {
 	}
 	w.heads[ch]--
 	bad(store.ReasonSeqTaken, func(*event.Entry) {})
-	id, err := w.rdb.XAdd(ctx, &redis.XAddArgs{Stream: rediskey.Stream(p), Values: []any{"what", "ever"}}).Result()
+	id, err := w.RDB.XAdd(ctx, &redis.XAddArgs{Stream: rediskey.Stream(p), Values: []any{"what", "ever"}}).Result()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -328,7 +326,7 @@ func TestRun_badEntriesBecomeDeadLetters(t *testing.T) {
 	if n := w.rows("failed"); n != 4 {
 		t.Errorf("%d tombstones, want 4", n)
 	}
-	dead, err := w.rdb.XRange(ctx, rediskey.Dead(p), "-", "+").Result()
+	dead, err := w.RDB.XRange(ctx, rediskey.Dead(p), "-", "+").Result()
 	if err != nil || len(dead) != len(letters) {
 		t.Fatalf("%d dead letters, %v; want %d", len(dead), err, len(letters))
 	}
@@ -337,7 +335,7 @@ func TestRun_badEntriesBecomeDeadLetters(t *testing.T) {
 		if want, ok := letters[l.Entry]; !ok || !strings.Contains(l.Reason, want) || l.Attempts != 1 || time.Since(l.At) > time.Minute {
 			t.Errorf("letter %+v, want reason %q", l, want)
 		}
-		entry := w.rdb.XRange(ctx, rediskey.Stream(p), l.Entry, l.Entry).Val()
+		entry := w.RDB.XRange(ctx, rediskey.Stream(p), l.Entry, l.Entry).Val()
 		if len(entry) != 1 || fmt.Sprint(entry[0].Values) != fmt.Sprint(l.Fields) {
 			t.Errorf("the dead letter differs from its entry:\n%v\n%v", l.Fields, entry)
 		}
@@ -362,7 +360,7 @@ func TestRun_gapBecomesTombstones(t *testing.T) {
 	w.heads[ch] += 5 // lost
 	e := w.next(ch, "")
 	f := gapFrame(ch, e, 9, w.heads[ch]-1)
-	if _, err := w.put(t.Context(), w.entryOf(f)); err != nil {
+	if _, err := w.put(t.Context(), streamtest.Entry(t, f)); err != nil {
 		t.Fatal(err)
 	}
 	w.append(3)
@@ -413,7 +411,7 @@ func TestTails_everySeqIsReadable(t *testing.T) {
 	w.until(func() error {
 		for _, ch := range w.channels {
 			tail := rediskey.Tail(partition(ch), ch)
-			if n, d := w.rdb.LLen(ctx, tail).Val(), w.rdb.PTTL(ctx, tail).Val(); n != 5 || d <= 0 {
+			if n, d := w.RDB.LLen(ctx, tail).Val(), w.RDB.PTTL(ctx, tail).Val(); n != 5 || d <= 0 {
 				return fmt.Errorf("tail has %d items and expires in %v; want 5, and an expiry", n, d)
 			}
 		}
@@ -424,31 +422,31 @@ func TestTails_everySeqIsReadable(t *testing.T) {
 // covered checks one channel in the order in which readers read it: first the tail, then
 // PostgreSQL.
 func (w *world) covered(ctx context.Context, ch chat.ChannelID) {
-	w.t.Helper()
+	w.T.Helper()
 	have := map[int64]bool{}
 	head := w.heads[ch]
-	for _, raw := range w.rdb.LRange(ctx, rediskey.Tail(partition(ch), ch), 0, -1).Val() {
+	for _, raw := range w.RDB.LRange(ctx, rediskey.Tail(partition(ch), ch), 0, -1).Val() {
 		it, err := event.DecodeItem([]byte(raw))
 		if err != nil {
-			w.t.Fatal(err)
+			w.T.Fatal(err)
 		}
 		have[it.Seq] = true
 	}
-	rows, err := w.pool.Query(ctx, `select seq from messages where channel_id = $1`, ch.UUID)
+	rows, err := w.Pool.Query(ctx, `select seq from messages where channel_id = $1`, ch.UUID)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	defer rows.Close()
 	var seq int64
 	for rows.Next() {
 		if err := rows.Scan(&seq); err != nil {
-			w.t.Fatal(err)
+			w.T.Fatal(err)
 		}
 		have[seq] = true
 	}
 	for s := int64(1); s <= head; s++ {
 		if !have[s] {
-			w.t.Fatalf("channel %s: seq %d of %d is neither in PostgreSQL nor in the tail", ch, s, head)
+			w.T.Fatalf("channel %s: seq %d of %d is neither in PostgreSQL nor in the tail", ch, s, head)
 		}
 	}
 }
@@ -464,7 +462,7 @@ func TestTails_expireOldItems(t *testing.T) {
 	tail := rediskey.Tail(partition(w.channels[0]), w.channels[0])
 	w.until(func() error {
 		w.append(1) // because of new items, the tail as a whole does not expire
-		raw := w.rdb.LIndex(t.Context(), tail, 0).Val()
+		raw := w.RDB.LIndex(t.Context(), tail, 0).Val()
 		it, err := event.DecodeItem([]byte(raw))
 		if err == nil && it.Seq == 1 {
 			return errors.New("the first item is still there")
@@ -488,12 +486,12 @@ func TestSweep_findsForgottenTails(t *testing.T) {
 	w.settled()
 	a.stop()
 	for _, ch := range w.channels {
-		w.rdb.Persist(ctx, rediskey.Tail(partition(ch), ch))
+		w.RDB.Persist(ctx, rediskey.Tail(partition(ch), ch))
 	}
 	w.start("b", nil, nil)
 	w.until(func() error {
 		for _, ch := range w.channels {
-			if d := w.rdb.PTTL(ctx, rediskey.Tail(partition(ch), ch)).Val(); d <= 0 {
+			if d := w.RDB.PTTL(ctx, rediskey.Tail(partition(ch), ch)).Val(); d <= 0 {
 				return errors.New("a forgotten tail has no expiry")
 			}
 		}
@@ -510,14 +508,14 @@ func TestTrim_keepsUnstoredEntries(t *testing.T) {
 	p := partition(w.channels[0])
 	stream := rediskey.Stream(p)
 	w.append(1000)
-	w.rdb.XGroupCreate(ctx, stream, rediskey.ConsumerGroup, "0")
+	w.RDB.XGroupCreate(ctx, stream, rediskey.ConsumerGroup, "0")
 	// Entries 501 to 700 are pending on another consumer. The store fails after the first 500.
-	first, err := w.rdb.XReadGroup(ctx, &redis.XReadGroupArgs{Group: rediskey.ConsumerGroup, Consumer: "other", Streams: []string{stream, ">"}, Count: 700, Block: -1}).Result()
+	first, err := w.RDB.XReadGroup(ctx, &redis.XReadGroupArgs{Group: rediskey.ConsumerGroup, Consumer: "other", Streams: []string{stream, ">"}, Count: 700, Block: -1}).Result()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, m := range first[0].Messages[:500] {
-		w.rdb.XAck(ctx, stream, rediskey.ConsumerGroup, m.ID)
+		w.RDB.XAck(ctx, stream, rediskey.ConsumerGroup, m.ID)
 	}
 	a := w.start("a", nil, func(c *consumer.Config) {
 		c.Retention, c.ClaimIdle = time.Nanosecond, time.Hour
@@ -531,18 +529,18 @@ func TestTrim_keepsUnstoredEntries(t *testing.T) {
 		}
 		return nil
 	})
-	if got := w.rdb.XRange(ctx, stream, first[0].Messages[500].ID, "+").Val(); len(got) != 500 {
+	if got := w.RDB.XRange(ctx, stream, first[0].Messages[500].ID, "+").Val(); len(got) != 500 {
 		t.Errorf("%d entries starting at the lowest pending one, want 500", len(got))
 	}
 	lowest := first[0].Messages[500].ID
 	w.until(func() error {
-		mark := w.rdb.HGetAll(ctx, rediskey.Stored(p)).Val()
+		mark := w.RDB.HGetAll(ctx, rediskey.Stored(p)).Val()
 		var ms, seq int64
-		if err := w.pool.QueryRow(ctx, `select entry_ms, entry_seq from sync_watermarks where partition = $1`, p).Scan(&ms, &seq); err != nil {
+		if err := w.Pool.QueryRow(ctx, `select entry_ms, entry_seq from sync_watermarks where partition = $1`, p).Scan(&ms, &seq); err != nil {
 			return err
 		}
 		entry := fmt.Sprintf("%d-%d", ms, seq)
-		after := w.rdb.XRangeN(ctx, stream, "("+entry, "+", 1).Val()
+		after := w.RDB.XRangeN(ctx, stream, "("+entry, "+", 1).Val()
 		if mark["entry"] != entry || entry == lowest || len(after) == 0 || after[0].ID != lowest {
 			return fmt.Errorf("watermark %s, mirror %v; want just below %s", entry, mark, lowest)
 		}
@@ -562,19 +560,19 @@ func TestWatermark_leftBehind(t *testing.T) {
 	ctx, p := t.Context(), partition(w.channels[0])
 	stream := rediskey.Stream(p)
 	w.append(20)
-	w.rdb.XGroupCreate(ctx, stream, rediskey.ConsumerGroup, "0")
-	read, err := w.rdb.XReadGroup(ctx, &redis.XReadGroupArgs{Group: rediskey.ConsumerGroup, Consumer: "dead", Streams: []string{stream, ">"}, Block: -1}).Result()
+	w.RDB.XGroupCreate(ctx, stream, rediskey.ConsumerGroup, "0")
+	read, err := w.RDB.XReadGroup(ctx, &redis.XReadGroupArgs{Group: rediskey.ConsumerGroup, Consumer: "dead", Streams: []string{stream, ">"}, Block: -1}).Result()
 	if err != nil {
 		t.Fatal(err)
 	}
 	last := ""
 	for _, m := range read[0].Messages {
-		w.rdb.XAck(ctx, stream, rediskey.ConsumerGroup, m.ID)
+		w.RDB.XAck(ctx, stream, rediskey.ConsumerGroup, m.ID)
 		last = m.ID
 	}
 	w.start("a", nil, func(c *consumer.Config) { c.WatermarkCheckInterval = 20 * time.Millisecond })
 	w.until(func() error {
-		if mark := w.rdb.HGetAll(ctx, rediskey.Stored(p)).Val(); mark["entry"] != last || mark["added"] != "20" {
+		if mark := w.RDB.HGetAll(ctx, rediskey.Stored(p)).Val(); mark["entry"] != last || mark["added"] != "20" {
 			return fmt.Errorf("the mirror is %v; want %s and 20", mark, last)
 		}
 		return nil
@@ -600,24 +598,24 @@ func TestTrim_eachBoundIsRespected(t *testing.T) {
 			ctx := t.Context()
 			p := partition(w.channels[0])
 			stream := rediskey.Stream(p)
-			if _, err := w.pool.Exec(ctx, `insert into sync_watermarks (partition, entry_ms) values ($1, $2)`, p, tt.watermark); err != nil {
+			if _, err := w.Pool.Exec(ctx, `insert into sync_watermarks (partition, entry_ms) values ($1, $2)`, p, tt.watermark); err != nil {
 				t.Fatal(err)
 			}
 			w.append(1000)
-			w.rdb.XGroupCreate(ctx, stream, rediskey.ConsumerGroup, "0")
-			read, err := w.rdb.XReadGroup(ctx, &redis.XReadGroupArgs{Group: rediskey.ConsumerGroup, Consumer: "other", Streams: []string{stream, ">"}, Block: -1}).Result()
+			w.RDB.XGroupCreate(ctx, stream, rediskey.ConsumerGroup, "0")
+			read, err := w.RDB.XReadGroup(ctx, &redis.XReadGroupArgs{Group: rediskey.ConsumerGroup, Consumer: "other", Streams: []string{stream, ">"}, Block: -1}).Result()
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, m := range read[0].Messages[:tt.ack] {
-				w.rdb.XAck(ctx, stream, rediskey.ConsumerGroup, m.ID)
+				w.RDB.XAck(ctx, stream, rediskey.ConsumerGroup, m.ID)
 			}
 			w.start("a", nil, func(c *consumer.Config) {
 				c.Retention, c.ClaimIdle, c.ConsumerExpiry = time.Nanosecond, time.Hour, time.Millisecond
 			})
 			w.passes(p)
 			first := read[0].Messages[1000-tt.kept].ID
-			if got := w.rdb.XRange(ctx, stream, first, "+").Val(); len(got) != tt.kept {
+			if got := w.RDB.XRange(ctx, stream, first, "+").Val(); len(got) != tt.kept {
 				t.Errorf("%d entries remain starting at %s, want %d", len(got), first, tt.kept)
 			}
 		})
@@ -629,8 +627,7 @@ func TestTrim_eachBoundIsRespected(t *testing.T) {
 // how full Redis is.
 func TestTrim_memoryBudget(t *testing.T) {
 	t.Parallel()
-	pg, r := schematest.Open(t), redistest.NewServer(t)
-	w := worldOn(t, pg.URL, pg.Pool(t), r.URL(), r.Client(t), 1)
+	w := newWorld(t, 1)
 	ctx := t.Context()
 	p := partition(w.channels[0])
 	stream := rediskey.Stream(p)
@@ -638,10 +635,10 @@ func TestTrim_memoryBudget(t *testing.T) {
 	in := w.start("a", nil, func(c *consumer.Config) { c.TrimAt, c.ConsumerExpiry = 0.5, time.Nanosecond })
 	w.settled()
 	w.passes(p)
-	if n := w.rdb.XLen(ctx, stream).Val(); n != 4000 {
+	if n := w.RDB.XLen(ctx, stream).Val(); n != 4000 {
 		t.Fatalf("%d entries without a maxmemory, want 4000", n)
 	}
-	used, err := w.rdb.InfoMap(ctx, "memory").Result()
+	used, err := w.RDB.InfoMap(ctx, "memory").Result()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -650,32 +647,30 @@ func TestTrim_memoryBudget(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The budget is slightly below the current memory use.
-	if err := w.rdb.ConfigSet(ctx, "maxmemory", fmt.Sprint(2*(now-300_000))).Err(); err != nil {
+	if err := w.RDB.ConfigSet(ctx, "maxmemory", fmt.Sprint(2*(now-300_000))).Err(); err != nil {
 		t.Fatal(err)
 	}
 	w.until(func() error {
-		if n := w.rdb.XLen(ctx, stream).Val(); n == 4000 {
+		if n := w.RDB.XLen(ctx, stream).Val(); n == 4000 {
 			return errors.New("nothing is trimmed")
 		}
 		return nil
 	})
 	w.passes(p)
-	if n := w.rdb.XLen(ctx, stream).Val(); n == 0 {
+	if n := w.RDB.XLen(ctx, stream).Val(); n == 0 {
 		t.Error("everything was trimmed, although a little was enough for the budget")
 	}
 	in.stop()
 
 	// Now the budget is far below the memory use, and some entries are not stored.
-	if err := w.rdb.ConfigSet(ctx, "maxmemory", fmt.Sprint(4*now)).Err(); err != nil {
+	if err := w.RDB.ConfigSet(ctx, "maxmemory", fmt.Sprint(4*now)).Err(); err != nil {
 		t.Fatal(err)
 	}
 	w.append(600)
-	if err := w.rdb.XReadGroup(ctx, &redis.XReadGroupArgs{Group: rediskey.ConsumerGroup, Consumer: "other", Streams: []string{stream, ">"}, Count: 300, Block: -1}).Err(); err != nil {
-		t.Fatal(err)
-	}
+	w.Deliver(stream, "other", 300)
 	w.start("b", func(s consumer.Store) consumer.Store { return refusing{underlying: s} }, func(c *consumer.Config) { c.TrimAt, c.ClaimIdle, c.ConsumerExpiry = 0.01, time.Hour, time.Nanosecond })
 	w.passes(p)
-	if n := w.rdb.XLen(ctx, stream).Val(); n < 600 {
+	if n := w.RDB.XLen(ctx, stream).Val(); n < 600 {
 		t.Errorf("%d of the 600 entries that are not stored remain", n)
 	}
 }

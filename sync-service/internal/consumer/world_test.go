@@ -9,37 +9,27 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
 	"parley.chat/internal/devkit/testkit"
 	"parley.chat/internal/devkit/testkit/pgtest"
-	"parley.chat/internal/devkit/testkit/redistest"
-	"parley.chat/internal/platform/database"
 	"parley.chat/internal/platform/redisclient"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/shared-contracts/rediskey"
-	"parley.chat/shared-migrations/schematest"
 	"parley.chat/sync-service/internal/consumer"
-	"parley.chat/sync-service/internal/store"
+	"parley.chat/sync-service/internal/streamtest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-const (
-	partitions = 4
-)
+const partitions = streamtest.Partitions
 
-// world is a deployment without services.
+// world is a deployment without services, with channels to which entries are appended.
 type world struct {
-	t        testing.TB
-	rdb      redis.UniversalClient
-	redisURL string
-	pgURL    string
-	pool     *pgxpool.Pool
+	*streamtest.World
 	channels []chat.ChannelID
 	heads    map[chat.ChannelID]int64
 	sender   chat.UserID
@@ -47,23 +37,18 @@ type world struct {
 
 func newWorld(t testing.TB, channels int) *world {
 	t.Helper()
-	pg := schematest.Open(t)
-	r := redistest.NewServer(t)
-	return worldOn(t, pg.URL, pg.Pool(t), r.URL(), r.Client(t), channels)
+	return worldOn(streamtest.Open(t), channels)
 }
 
-func worldOn(t testing.TB, pgURL string, pool *pgxpool.Pool, redisURL string, rdb redis.UniversalClient, channels int) *world {
-	w := &world{
-		t: t, rdb: rdb, redisURL: redisURL, pgURL: pgURL, pool: pool,
-		heads: map[chat.ChannelID]int64{}, sender: chat.NewUserID(),
-	}
+func worldOn(stores *streamtest.World, channels int) *world {
+	w := &world{World: stores, heads: map[chat.ChannelID]int64{}, sender: chat.NewUserID()}
 	for range channels {
 		w.channels = append(w.channels, chat.NewChannelID())
 	}
 	return w
 }
 
-func partition(ch chat.ChannelID) int { return rediskey.Of(ch.UUID, partitions) }
+func partition(ch chat.ChannelID) int { return streamtest.Partition(ch) }
 
 // appendScript does the same as the gateways' append script for one event: it writes the stream
 // entry and the tail item in one step.
@@ -79,27 +64,9 @@ return id`)
 // next creates the next event of a channel.
 func (w *world) next(ch chat.ChannelID, body string) event.Entry {
 	w.heads[ch]++
-	client := chat.NewClientID()
-	f := frame.Event{
-		Type: event.Message, ChannelID: ch, Seq: w.heads[ch], ID: chat.NewEventID(), ClientID: &client,
-		SenderID: w.sender, SenderName: "ann", Body: body, SentAt: chat.Now(),
-	}
-	return w.entryOf(f)
-}
-
-func (w *world) entryOf(f frame.Event) event.Entry {
-	payload, err := f.Encode()
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	e := event.Entry{
-		Version: event.Version, Channel: f.ChannelID, Seq: f.Seq, Epoch: "1-a", Kind: f.Type, ID: f.ID,
-		Sender: f.SenderID, Payload: payload,
-	}
-	if f.ClientID != nil {
-		e.ClientID = *f.ClientID
-	}
-	return e
+	f := streamtest.Message(ch, w.heads[ch], body)
+	f.SenderID = w.sender
+	return streamtest.Entry(w.T, f)
 }
 
 // put appends an entry and returns its id.
@@ -107,15 +74,15 @@ func (w *world) put(ctx context.Context, e event.Entry) (string, error) {
 	item := event.Item{Epoch: e.Epoch, Seq: e.Seq, EntryID: "@entry@", Kind: e.Kind, Sender: e.Sender, Frame: e.Payload}
 	p := partition(e.Channel)
 	keys := []string{rediskey.Stream(p), rediskey.Tail(p, e.Channel)}
-	return appendScript.Run(ctx, w.rdb, keys, append([]any{item.Encode()}, e.Fields()...)...).Text()
+	return appendScript.Run(ctx, w.RDB, keys, append([]any{item.Encode()}, e.Fields()...)...).Text()
 }
 
 // append appends n messages to the channels in turn.
 func (w *world) append(n int) {
-	w.t.Helper()
+	w.T.Helper()
 	for i := range n {
-		if _, err := w.put(w.t.Context(), w.next(w.channels[i%len(w.channels)], fmt.Sprint("m", i))); err != nil {
-			w.t.Fatal(err)
+		if _, err := w.put(w.T.Context(), w.next(w.channels[i%len(w.channels)], fmt.Sprint("m", i))); err != nil {
+			w.T.Fatal(err)
 		}
 	}
 }
@@ -130,16 +97,12 @@ type instance struct {
 
 // start runs a consumer until the test ends or its stop is called. change may be nil.
 func (w *world) start(name string, wrap func(consumer.Store) consumer.Store, change func(*consumer.Config)) *instance {
-	w.t.Helper()
-	t := w.t
-	db, err := database.Open(w.pgURL, database.Options{Role: "parley_sync"})
-	if err != nil {
+	w.T.Helper()
+	t := w.T
+	reads, err1 := redisclient.Open(w.RedisURL, redisclient.Options{PoolSize: partitions + 4, NoRetry: true})
+	rdb, err2 := redisclient.Open(w.RedisURL, redisclient.Options{})
+	if err := errors.Join(err1, err2); err != nil {
 		t.Fatal(err)
-	}
-	reads, err1 := redisclient.Open(w.redisURL, redisclient.Options{PoolSize: partitions + 4, NoRetry: true})
-	rdb, err2 := redisclient.Open(w.redisURL, redisclient.Options{})
-	if err1 != nil || err2 != nil {
-		t.Fatal(err1, err2)
 	}
 	in := &instance{reg: prometheus.NewRegistry(), done: make(chan error, 1)}
 	cfg := consumer.Config{
@@ -151,10 +114,11 @@ func (w *world) start(name string, wrap func(consumer.Store) consumer.Store, cha
 	if change != nil {
 		change(&cfg)
 	}
-	var s consumer.Store = store.New(db)
+	var s consumer.Store = streamtest.OpenStore(t, w.PG)
 	if wrap != nil {
 		s = wrap(s)
 	}
+	var err error
 	if in.consumer, err = consumer.New(reads, rdb, s, cfg); err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +127,7 @@ func (w *world) start(name string, wrap func(consumer.Store) consumer.Store, cha
 	go func() {
 		defer close(ended)
 		in.done <- in.consumer.Run(ctx)
-		_, _, _ = reads.Close(), rdb.Close(), db.Close()
+		_, _ = reads.Close(), rdb.Close()
 	}()
 	in.stop = func() { cancel(); <-ended }
 	t.Cleanup(in.stop)
@@ -191,31 +155,28 @@ func (in *instance) metric(t testing.TB, name, label string) (sum float64) {
 	return sum
 }
 
-func (w *world) until(check func() error) { w.t.Helper(); testkit.Until(w.t, testkit.Timeout, check) }
+func (w *world) until(check func() error) { w.T.Helper(); testkit.Until(w.T, testkit.Timeout, check) }
 
 // rows returns the number of rows of a kind, or of all kinds for "".
-func (w *world) rows(kind string) (n int) {
-	w.t.Helper()
-	if err := w.pool.QueryRow(w.t.Context(), `select count(*) from messages where $1 = '' or kind = $1`, kind).Scan(&n); err != nil {
-		w.t.Fatal(err)
-	}
-	return n
+func (w *world) rows(kind string) int {
+	w.T.Helper()
+	return w.Count(`select count(*) from messages where $1 = '' or kind = $1`, kind)
 }
 
 // waiting returns how many entries are pending and how many are undelivered. It counts the
 // undelivered entries first, because an undelivered entry may become pending, but a pending one
 // never becomes undelivered.
 func (w *world) waiting() (pending, undelivered int64) {
-	w.t.Helper()
-	ctx := w.t.Context()
+	w.T.Helper()
+	ctx := w.T.Context()
 	for p := range partitions {
 		stream := rediskey.Stream(p)
 		delivered := "-"
-		for _, g := range w.rdb.XInfoGroups(ctx, stream).Val() {
+		for _, g := range w.RDB.XInfoGroups(ctx, stream).Val() {
 			delivered = "(" + g.LastDeliveredID
 		}
-		undelivered += int64(len(w.rdb.XRange(ctx, stream, delivered, "+").Val()))
-		if sum, err := w.rdb.XPending(ctx, stream, rediskey.ConsumerGroup).Result(); err == nil {
+		undelivered += int64(len(w.RDB.XRange(ctx, stream, delivered, "+").Val()))
+		if sum, err := w.RDB.XPending(ctx, stream, rediskey.ConsumerGroup).Result(); err == nil {
 			pending += sum.Count
 		}
 	}
@@ -225,7 +186,7 @@ func (w *world) waiting() (pending, undelivered int64) {
 // settled waits until no entry is undelivered or pending, and checks that every channel has exactly
 // one row per seq.
 func (w *world) settled() {
-	w.t.Helper()
+	w.T.Helper()
 	w.until(func() error {
 		if pending, undelivered := w.waiting(); pending+undelivered > 0 {
 			return fmt.Errorf("%d pending, %d not delivered", pending, undelivered)
@@ -238,15 +199,15 @@ func (w *world) settled() {
 // complete checks that PostgreSQL has the seqs 1 to head of every channel. The primary key excludes
 // duplicates.
 func (w *world) complete() {
-	w.t.Helper()
+	w.T.Helper()
 	for ch, head := range w.heads {
 		var n, low, high int64
-		if err := w.pool.QueryRow(w.t.Context(), `select count(*), coalesce(min(seq), 0), coalesce(max(seq), 0)
+		if err := w.Pool.QueryRow(w.T.Context(), `select count(*), coalesce(min(seq), 0), coalesce(max(seq), 0)
 			from messages where channel_id = $1`, ch.UUID).Scan(&n, &low, &high); err != nil {
-			w.t.Fatal(err)
+			w.T.Fatal(err)
 		}
 		if n != head || low != 1 || high != head {
-			w.t.Errorf("channel %s: %d rows, seqs %d to %d; want %d", ch, n, low, high, head)
+			w.T.Errorf("channel %s: %d rows, seqs %d to %d; want %d", ch, n, low, high, head)
 		}
 	}
 }
@@ -259,15 +220,15 @@ func gapFrame(ch chat.ChannelID, e event.Entry, from, to int64) frame.Event {
 // passes waits until all partitions have been trimmed twice from now on. Removing dead consumers is
 // the last step of a pass, so the test adds a dead consumer and waits until it is removed.
 func (w *world) passes(p int) {
-	w.t.Helper()
-	ctx := w.t.Context()
+	w.T.Helper()
+	ctx := w.T.Context()
 	stream := rediskey.Stream(p)
 	for range 2 {
-		if err := w.rdb.XGroupCreateConsumer(ctx, stream, rediskey.ConsumerGroup, "passing").Err(); err != nil {
-			w.t.Fatal(err)
+		if err := w.RDB.XGroupCreateConsumer(ctx, stream, rediskey.ConsumerGroup, "passing").Err(); err != nil {
+			w.T.Fatal(err)
 		}
 		w.until(func() error {
-			for _, m := range w.rdb.XInfoConsumers(ctx, stream, rediskey.ConsumerGroup).Val() {
+			for _, m := range w.RDB.XInfoConsumers(ctx, stream, rediskey.ConsumerGroup).Val() {
 				if m.Name == "passing" {
 					return errors.New("no pass yet")
 				}

@@ -9,127 +9,74 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/go-redis/v9"
 
 	"parley.chat/internal/devkit/testkit"
 	"parley.chat/internal/devkit/testkit/pgtest"
-	"parley.chat/internal/devkit/testkit/redistest"
-	"parley.chat/internal/platform/database"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/shared-contracts/rediskey"
-	"parley.chat/shared-migrations/schematest"
 	"parley.chat/sync-service/internal/deadletter"
 	"parley.chat/sync-service/internal/store"
+	"parley.chat/sync-service/internal/streamtest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-const partitions = 4
-
-// world is a Redis with consumer groups.
-type world struct {
-	t   *testing.T
-	rdb *redis.Client
-}
+// world is a deployment without services.
+type world struct{ *streamtest.World }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, rdb: redistest.NewServer(t).Client(t)}
-	for p := range partitions {
-		for _, stream := range []string{rediskey.Stream(p), rediskey.Receipts(p)} {
-			if err := w.rdb.XGroupCreateMkStream(t.Context(), stream, rediskey.ConsumerGroup, "0").Err(); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	return w
-}
-
-// store returns a Store on a database of this test, and a pool of the same database.
-func (w *world) store() (*store.Store, *pgxpool.Pool) {
-	w.t.Helper()
-	pg := schematest.Open(w.t)
-	db, err := database.Open(pg.URL, database.Options{})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.t.Cleanup(func() { _ = db.Close() })
-	s := store.New(db)
-	if err := s.Prepare(w.t.Context(), []int{0, 1, 2, 3}); err != nil {
-		w.t.Fatal(err)
-	}
-	return s, pg.Pool(w.t)
+	w := streamtest.Open(t)
+	w.Prepare()
+	return &world{w}
 }
 
 // pending adds an entry to a stream and delivers it to a consumer.
 func (w *world) pending(stream string, values any) (id string) {
-	w.t.Helper()
-	id, err := w.rdb.XAdd(w.t.Context(), &redis.XAddArgs{Stream: stream, Values: values}).Result()
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if err := w.rdb.XReadGroup(w.t.Context(), &redis.XReadGroupArgs{
-		Group: rediskey.ConsumerGroup, Consumer: "a", Streams: []string{stream, ">"}, Block: -1,
-	}).Err(); err != nil {
-		w.t.Fatal(err)
-	}
+	w.T.Helper()
+	id = w.Add(stream, values)
+	w.Deliver(stream, "a", 0)
 	return id
 }
 
 // bury turns an entry into a dead letter and returns it.
 func (w *world) bury(from deadletter.Source, p int, values any, reason string) deadletter.Letter {
-	w.t.Helper()
+	w.T.Helper()
 	stream := rediskey.Stream(p)
 	if from == deadletter.Receipts {
 		stream = rediskey.Receipts(p)
 	}
 	id := w.pending(stream, values)
-	if moved, err := deadletter.Move(w.t.Context(), w.rdb, from, p, id, reason); !moved || err != nil {
-		w.t.Fatalf("moved: %v, %v", moved, err)
+	if moved, err := deadletter.Move(w.T.Context(), w.RDB, from, p, id, reason); !moved || err != nil {
+		w.T.Fatalf("moved: %v, %v", moved, err)
 	}
 	list := w.letters()
 	return list[slices.IndexFunc(list, func(l deadletter.Letter) bool { return l.Source == from && l.Partition == p && l.Entry == id })]
 }
 
 func (w *world) letters() []deadletter.Letter {
-	w.t.Helper()
-	list, err := deadletter.List(w.t.Context(), w.rdb, partitions, deadletter.Filter{})
+	w.T.Helper()
+	list, err := deadletter.List(w.T.Context(), w.RDB, streamtest.Partitions, deadletter.Filter{})
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	return list
 }
 
 func message(seq int64) frame.Event {
-	return frame.Event{
-		Type: event.Message, ChannelID: chat.NewChannelID(), Seq: seq, ID: chat.NewEventID(), ClientID: new(chat.NewClientID()),
-		SenderID: chat.NewUserID(), SenderName: "Ann", Body: "hi", SentAt: chat.Now(),
-	}
+	f := streamtest.Message(chat.NewChannelID(), seq, "hi")
+	f.SenderName = "Ann" // "ann" is also a part of other fields
+	return f
 }
-
-func entryOf(t *testing.T, f frame.Event) event.Entry {
-	t.Helper()
-	payload, err := f.Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	e := event.Entry{Version: event.Version, Channel: f.ChannelID, Seq: f.Seq, Epoch: "1-a", Kind: f.Type, ID: f.ID, Sender: f.SenderID, Payload: payload}
-	if f.ClientID != nil {
-		e.ClientID = *f.ClientID
-	}
-	return e
-}
-
-func partition(c chat.ChannelID) int { return rediskey.Of(c.UUID, partitions) }
 
 func TestMove_keepsTheEntryAndAcknowledgesIt(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	e := entryOf(t, message(5))
-	p := partition(e.Channel)
+	e := streamtest.Entry(t, message(5))
+	p := streamtest.Partition(e.Channel)
 	before := time.Now().Truncate(time.Millisecond)
 	l := w.bury(deadletter.Events, p, e.Fields(), "a reason")
 	if l.Reason != "a reason" || l.Attempts != 1 || l.At.Before(before) || l.At.After(time.Now().Add(testkit.Timeout)) || l.Event.ID != e.ID || l.Event.Seq != 5 {
@@ -141,10 +88,10 @@ func TestMove_keepsTheEntryAndAcknowledgesIt(t *testing.T) {
 	if want := fmt.Sprintf("%d/%s", p, l.ID); l.Name() != want {
 		t.Errorf("name %s, want %s", l.Name(), want)
 	}
-	if n := w.rdb.XPending(t.Context(), rediskey.Stream(p), rediskey.ConsumerGroup).Val().Count; n != 0 {
+	if n := w.RDB.XPending(t.Context(), rediskey.Stream(p), rediskey.ConsumerGroup).Val().Count; n != 0 {
 		t.Errorf("%d entries are still pending", n)
 	}
-	moved, err := deadletter.Move(t.Context(), w.rdb, deadletter.Events, p, l.Entry, "again")
+	moved, err := deadletter.Move(t.Context(), w.RDB, deadletter.Events, p, l.Entry, "again")
 	if moved || err != nil || len(w.letters()) != 1 {
 		t.Errorf("moved again: %v, %v, %d dead letters", moved, err, len(w.letters()))
 	}
@@ -154,10 +101,10 @@ func TestMove_ofAnEntryThatIsGone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	id := w.pending(rediskey.Stream(2), []any{"a", "b"})
-	if err := w.rdb.XDel(t.Context(), rediskey.Stream(2), id).Err(); err != nil {
+	if err := w.RDB.XDel(t.Context(), rediskey.Stream(2), id).Err(); err != nil {
 		t.Fatal(err)
 	}
-	if moved, err := deadletter.Move(t.Context(), w.rdb, deadletter.Events, 2, id, "it is gone"); !moved || err != nil {
+	if moved, err := deadletter.Move(t.Context(), w.RDB, deadletter.Events, 2, id, "it is gone"); !moved || err != nil {
 		t.Fatal(moved, err)
 	}
 	if l := w.letters()[0]; l.Entry != id || l.Reason != "it is gone" || len(l.Fields) != 0 {
@@ -219,12 +166,12 @@ func TestList_isInTheOrderOfPartitionsAndAges(t *testing.T) {
 	if want := []string{"0 letter 1", "3 letter 0", "3 letter 2"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	list, err := deadletter.List(t.Context(), w.rdb, partitions, deadletter.Filter{Reason: "letter 2"})
+	list, err := deadletter.List(t.Context(), w.RDB, streamtest.Partitions, deadletter.Filter{Reason: "letter 2"})
 	if err != nil || len(list) != 1 {
 		t.Errorf("%d letters with that reason, %v", len(list), err)
 	}
 	stop := errors.New("stop")
-	if err := deadletter.Each(t.Context(), w.rdb, partitions, func(deadletter.Letter) error { return stop }); err != stop {
+	if err := deadletter.Each(t.Context(), w.RDB, streamtest.Partitions, func(deadletter.Letter) error { return stop }); err != stop {
 		t.Errorf("%v, want the visitor's error", err)
 	}
 }
@@ -232,24 +179,21 @@ func TestList_isInTheOrderOfPartitionsAndAges(t *testing.T) {
 func TestRetry_storesTheEventInPlaceOfItsTombstone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	s, pool := w.store()
-	e := entryOf(t, message(5))
-	p := partition(e.Channel)
+	e := streamtest.Entry(t, message(5))
+	p := streamtest.Partition(e.Channel)
 	tombstone, ok := store.FailedRow(e, "x", time.Now())
 	if !ok {
 		t.Fatal("the entry has no tombstone")
 	}
-	if _, err := s.Store(t.Context(), store.Batch{Partitions: []int{p}, Rows: []store.Row{tombstone}}); err != nil {
-		t.Fatal(err)
-	}
+	w.Save(tombstone)
 	l := w.bury(deadletter.Events, p, e.Fields(), "x")
 	for range 2 { // it may be repeated
-		if err := deadletter.Retry(t.Context(), w.rdb, s, partitions, l); err != nil {
+		if err := deadletter.Retry(t.Context(), w.RDB, w.Store, streamtest.Partitions, l); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var kind, body string
-	if err := pool.QueryRow(t.Context(), `select kind, body from messages where channel_id = $1 and seq = 5`, e.Channel.UUID).Scan(&kind, &body); err != nil || kind != "message" || body != "hi" {
+	if err := w.Pool.QueryRow(t.Context(), `select kind, body from messages where channel_id = $1 and seq = 5`, e.Channel.UUID).Scan(&kind, &body); err != nil || kind != "message" || body != "hi" {
 		t.Errorf("the row is a %s %q, %v", kind, body, err)
 	}
 	if n := len(w.letters()); n != 0 {
@@ -260,15 +204,12 @@ func TestRetry_storesTheEventInPlaceOfItsTombstone(t *testing.T) {
 func TestRetry_leavesWhatCannotBeStored(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	s, pool := w.store()
-	if _, err := pool.Exec(t.Context(), `alter table messages add constraint moody check (body <> 'refused')`); err != nil {
-		t.Fatal(err)
-	}
+	w.Exec(`alter table messages add constraint moody check (body <> 'refused')`)
 	refused := message(1)
 	refused.Body = "refused"
-	bad := entryOf(t, message(1))
+	bad := streamtest.Entry(t, message(1))
 	bad.Payload = []byte("{")
-	elsewhere := entryOf(t, message(1))
+	elsewhere := streamtest.Entry(t, message(1))
 	for name, test := range map[string]struct {
 		from   deadletter.Source
 		p      int
@@ -276,14 +217,14 @@ func TestRetry_leavesWhatCannotBeStored(t *testing.T) {
 		want   string
 	}{
 		"an unreadable entry":     {deadletter.Events, 1, []any{"a", "b"}, "channel_id"},
-		"an unreadable payload":   {deadletter.Events, partition(bad.Channel), bad.Fields(), "payload"},
-		"an event of another one": {deadletter.Events, (partition(elsewhere.Channel) + 1) % partitions, elsewhere.Fields(), "it belongs to partition"},
-		"a row that is refused":   {deadletter.Events, partition(refused.ChannelID), entryOf(t, refused).Fields(), "moody"},
+		"an unreadable payload":   {deadletter.Events, streamtest.Partition(bad.Channel), bad.Fields(), "payload"},
+		"an event of another one": {deadletter.Events, (streamtest.Partition(elsewhere.Channel) + 1) % streamtest.Partitions, elsewhere.Fields(), "it belongs to partition"},
+		"a row that is refused":   {deadletter.Events, streamtest.Partition(refused.ChannelID), streamtest.Entry(t, refused).Fields(), "moody"},
 		"unreadable receipts":     {deadletter.Receipts, 1, []any{"a", "b"}, "channel_id"},
-		"receipts of another one": {deadletter.Receipts, (partition(elsewhere.Channel) + 1) % partitions, event.Receipts{Channel: elsewhere.Channel, Moves: []event.Receipt{{User: chat.NewUserID(), Delivered: 1}}}.Fields(), "it belongs to partition"},
+		"receipts of another one": {deadletter.Receipts, (streamtest.Partition(elsewhere.Channel) + 1) % streamtest.Partitions, event.Receipts{Channel: elsewhere.Channel, Moves: []event.Receipt{{User: chat.NewUserID(), Delivered: 1}}}.Fields(), "it belongs to partition"},
 	} {
 		l := w.bury(test.from, test.p, test.values, name)
-		err := deadletter.Retry(t.Context(), w.rdb, s, partitions, l)
+		err := deadletter.Retry(t.Context(), w.RDB, w.Store, streamtest.Partitions, l)
 		if !errors.Is(err, deadletter.ErrRemains) || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), l.Name()) {
 			t.Errorf("%s: %v, want %v and %q", name, err, deadletter.ErrRemains, test.want)
 		}
@@ -296,25 +237,18 @@ func TestRetry_leavesWhatCannotBeStored(t *testing.T) {
 func TestRetry_raisesReceiptsOnly(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	s, pool := w.store()
-	c, ann, bob := chat.NewChannelID(), chat.NewUserID(), chat.NewUserID()
-	for _, sql := range []string{
-		fmt.Sprintf(`insert into users (id, username, email, password_hash) values ('%s', 'ann', 'a', 'x'), ('%s', 'bob', 'b', 'x')`, ann, bob),
-		fmt.Sprintf(`insert into channels (id, kind, name) values ('%s', 'public', 'c')`, c),
-		fmt.Sprintf(`insert into channel_members (channel_id, user_id, last_delivered_seq, last_read_seq) values ('%s', '%s', 9, 9), ('%[1]s', '%[3]s', 1, 1)`, c, ann, bob),
-	} {
-		if _, err := pool.Exec(t.Context(), sql); err != nil {
-			t.Fatal(err)
-		}
-	}
+	ann, bob := w.User("ann"), w.User("bob")
+	c := w.Channel(ann, bob)
+	w.Exec(`update channel_members set last_delivered_seq = 9, last_read_seq = 9 where user_id = $1`, ann.UUID)
+	w.Exec(`update channel_members set last_delivered_seq = 1, last_read_seq = 1 where user_id = $1`, bob.UUID)
 	r := event.Receipts{Channel: c, Moves: []event.Receipt{{User: ann, Delivered: 5, Read: 4}, {User: bob, Delivered: 5, Read: 4}}}
-	l := w.bury(deadletter.Receipts, partition(c), r.Fields(), "x")
-	if err := deadletter.Retry(t.Context(), w.rdb, s, partitions, l); err != nil {
+	l := w.bury(deadletter.Receipts, streamtest.Partition(c), r.Fields(), "x")
+	if err := deadletter.Retry(t.Context(), w.RDB, w.Store, streamtest.Partitions, l); err != nil {
 		t.Fatal(err)
 	}
 	for u, want := range map[chat.UserID][2]int64{ann: {9, 9}, bob: {5, 4}} {
 		var got [2]int64
-		if err := pool.QueryRow(t.Context(), `select last_delivered_seq, last_read_seq from channel_members where user_id = $1`, u.UUID).Scan(&got[0], &got[1]); err != nil || got != want {
+		if err := w.Pool.QueryRow(t.Context(), `select last_delivered_seq, last_read_seq from channel_members where user_id = $1`, u.UUID).Scan(&got[0], &got[1]); err != nil || got != want {
 			t.Errorf("receipts %v, %v; want %v", got, err, want)
 		}
 	}
@@ -326,22 +260,19 @@ func TestRetry_raisesReceiptsOnly(t *testing.T) {
 func TestDrop_makesTheTombstonePermanent(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	s, pool := w.store()
-	e := entryOf(t, message(5))
-	p := partition(e.Channel)
+	e := streamtest.Entry(t, message(5))
+	p := streamtest.Partition(e.Channel)
 	tombstone, _ := store.FailedRow(e, "x", time.Now())
-	if _, err := s.Store(t.Context(), store.Batch{Partitions: []int{p}, Rows: []store.Row{tombstone}}); err != nil {
-		t.Fatal(err)
-	}
+	w.Save(tombstone)
 	l := w.bury(deadletter.Events, p, e.Fields(), "x")
 	unreadable := w.bury(deadletter.Events, 1, []any{"a", "b"}, "y")
 	for _, l := range []deadletter.Letter{l, unreadable, l} { // it may be repeated
-		if err := deadletter.Drop(t.Context(), w.rdb, s, l); err != nil {
+		if err := deadletter.Drop(t.Context(), w.RDB, w.Store, l); err != nil {
 			t.Fatal(err)
 		}
 	}
 	var dropped bool
-	if err := pool.QueryRow(t.Context(), `select (data->'dropped')::boolean from messages where channel_id = $1 and seq = 5`, e.Channel.UUID).Scan(&dropped); err != nil || !dropped {
+	if err := w.Pool.QueryRow(t.Context(), `select (data->'dropped')::boolean from messages where channel_id = $1 and seq = 5`, e.Channel.UUID).Scan(&dropped); err != nil || !dropped {
 		t.Errorf("dropped: %v, %v", dropped, err)
 	}
 	if n := len(w.letters()); n != 0 {
@@ -353,11 +284,11 @@ func TestNamedUser(t *testing.T) {
 	t.Parallel()
 	m := message(1)
 	joined := frame.Event{Type: event.MemberJoined, ChannelID: m.ChannelID, Seq: 2, ID: chat.NewEventID(), SenderID: m.SenderID, UserID: new(chat.NewUserID()), Username: "bob", SentAt: chat.Now()}
-	cut := entryOf(t, m)
+	cut := streamtest.Entry(t, m)
 	cut.Payload = cut.Payload[:len(cut.Payload)-5] // the sender can still be read
-	garbage := entryOf(t, m)
+	garbage := streamtest.Entry(t, m)
 	garbage.Payload = []byte("{")
-	empty := entryOf(t, m)
+	empty := streamtest.Entry(t, m)
 	empty.Payload = nil
 	nameless := m
 	nameless.SenderName = ""
@@ -366,13 +297,13 @@ func TestNamedUser(t *testing.T) {
 		values []any
 		want   chat.UserID
 	}{
-		"a message":              {deadletter.Events, entryOf(t, m).Fields(), m.SenderID},
-		"a member who joined":    {deadletter.Events, entryOf(t, joined).Fields(), *joined.UserID},
-		"a message without name": {deadletter.Events, entryOf(t, nameless).Fields(), chat.UserID{}},
+		"a message":              {deadletter.Events, streamtest.Entry(t, m).Fields(), m.SenderID},
+		"a member who joined":    {deadletter.Events, streamtest.Entry(t, joined).Fields(), *joined.UserID},
+		"a message without name": {deadletter.Events, streamtest.Entry(t, nameless).Fields(), chat.UserID{}},
 		"a truncated payload":    {deadletter.Events, cut.Fields(), m.SenderID},
 		"an unreadable payload":  {deadletter.Events, garbage.Fields(), m.SenderID},
 		"an empty payload":       {deadletter.Events, empty.Fields(), chat.UserID{}},
-		"receipts":               {deadletter.Receipts, entryOf(t, m).Fields(), chat.UserID{}},
+		"receipts":               {deadletter.Receipts, streamtest.Entry(t, m).Fields(), chat.UserID{}},
 	} {
 		values := map[string]any{"dead_stream": string(test.from)}
 		for i := 0; i < len(test.values); i += 2 {
@@ -392,12 +323,12 @@ func TestNamedUser(t *testing.T) {
 func TestRemoveName_replacesTheDeadLetter(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	e := entryOf(t, message(5))
+	e := streamtest.Entry(t, message(5))
 	large := e.Fields()
 	for i := range 4100 { // more fields than a script can pass to a command
 		large = append(large, fmt.Sprint("more", i), "x")
 	}
-	bad := entryOf(t, message(6))
+	bad := streamtest.Entry(t, message(6))
 	bad.Payload = []byte(`{"sender_name":"Ann`)
 	for name, test := range map[string]struct {
 		values []any
@@ -408,10 +339,10 @@ func TestRemoveName_replacesTheDeadLetter(t *testing.T) {
 		"an unreadable payload":  {bad.Fields(), false},
 	} {
 		old := w.bury(deadletter.Events, 1, test.values, name)
-		if done, err := deadletter.RemoveName(t.Context(), w.rdb, old); !done || err != nil {
+		if done, err := deadletter.RemoveName(t.Context(), w.RDB, old); !done || err != nil {
 			t.Fatalf("%s: %v, %v", name, done, err)
 		}
-		if done, err := deadletter.RemoveName(t.Context(), w.rdb, old); done || err != nil {
+		if done, err := deadletter.RemoveName(t.Context(), w.RDB, old); done || err != nil {
 			t.Errorf("%s: replaced twice: %v, %v", name, done, err)
 		}
 		list := w.letters()
@@ -432,7 +363,7 @@ func TestRemoveName_replacesTheDeadLetter(t *testing.T) {
 		if l.Entry != old.Entry || l.Reason != old.Reason || l.Attempts != old.Attempts || !l.At.Equal(old.At) || l.Source != old.Source || !maps.Equal(l.Fields, old.Fields) {
 			t.Errorf("%s: the rest was changed: %d fields of %d", name, len(l.Fields), len(old.Fields))
 		}
-		if err := w.rdb.Del(t.Context(), rediskey.Dead(1)).Err(); err != nil {
+		if err := w.RDB.Del(t.Context(), rediskey.Dead(1)).Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -443,11 +374,8 @@ func TestRemoveName_replacesTheDeadLetter(t *testing.T) {
 func TestRemoveName_noFields(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	id, err := w.rdb.XAdd(t.Context(), &redis.XAddArgs{Stream: rediskey.Dead(1), Values: []string{"dead_reason", "by hand"}}).Result()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if done, err := deadletter.RemoveName(t.Context(), w.rdb, deadletter.Letter{Partition: 1, ID: id}); !done || err != nil {
+	id := w.Add(rediskey.Dead(1), []string{"dead_reason", "by hand"})
+	if done, err := deadletter.RemoveName(t.Context(), w.RDB, deadletter.Letter{Partition: 1, ID: id}); !done || err != nil {
 		t.Errorf("%v, %v", done, err)
 	}
 	if list := w.letters(); len(list) != 1 || list[0].ID == id {
@@ -457,18 +385,17 @@ func TestRemoveName_noFields(t *testing.T) {
 
 func TestCalls_failWithoutRedis(t *testing.T) {
 	t.Parallel()
-	server := redistest.NewServer(t)
-	rdb := server.Client(t)
-	server.Stop(t)
+	s := streamtest.OpenStreams(t)
+	s.Redis.Stop(t)
 	l := deadletter.Decode(redis.XMessage{ID: "1-0", Values: map[string]any{"a": "b"}})
 	l.Partition = 2
-	if _, err := deadletter.Move(t.Context(), rdb, deadletter.Receipts, 2, "1-0", "x"); err == nil || !strings.Contains(err.Error(), rediskey.Receipts(2)) {
+	if _, err := deadletter.Move(t.Context(), s.RDB, deadletter.Receipts, 2, "1-0", "x"); err == nil || !strings.Contains(err.Error(), rediskey.Receipts(2)) {
 		t.Errorf("Move: %v", err)
 	}
-	if _, err := deadletter.RemoveName(t.Context(), rdb, l); err == nil || !strings.Contains(err.Error(), "2/1-0") {
+	if _, err := deadletter.RemoveName(t.Context(), s.RDB, l); err == nil || !strings.Contains(err.Error(), "2/1-0") {
 		t.Errorf("RemoveName: %v", err)
 	}
-	if err := deadletter.Drop(t.Context(), rdb, nil, l); err == nil || !strings.Contains(err.Error(), "2/1-0") {
+	if err := deadletter.Drop(t.Context(), s.RDB, nil, l); err == nil || !strings.Contains(err.Error(), "2/1-0") {
 		t.Errorf("Drop: %v", err)
 	}
 }

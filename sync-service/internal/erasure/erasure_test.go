@@ -10,52 +10,39 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/redis/go-redis/v9"
 
 	"parley.chat/internal/devkit/testkit"
 	"parley.chat/internal/devkit/testkit/pgtest"
-	"parley.chat/internal/devkit/testkit/redistest"
-	"parley.chat/internal/platform/database"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/shared-contracts/rediskey"
-	"parley.chat/shared-migrations/schematest"
 	"parley.chat/sync-service/internal/deadletter"
 	"parley.chat/sync-service/internal/erasure"
 	"parley.chat/sync-service/internal/store"
+	"parley.chat/sync-service/internal/streamtest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
-const partitions = 4
-
 type world struct {
-	t       *testing.T
-	pool    *pgxpool.Pool
-	rdb     *redis.Client
-	store   *store.Store
+	*streamtest.World
 	channel chat.ChannelID
 	seq     int64
 }
 
 func newWorld(t *testing.T) *world {
-	pg := schematest.Open(t)
-	db, err := database.Open(pg.URL, database.Options{Role: "parley_sync"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	return &world{t: t, pool: pg.Pool(t), rdb: redistest.NewServer(t).Client(t), store: store.New(db), channel: chat.NewChannelID()}
+	w := streamtest.Open(t)
+	w.Prepare()
+	return &world{World: w, channel: chat.NewChannelID()}
 }
 
 // start runs a Scrubber until the test ends.
 func (w *world) start(s erasure.Store, change func(*erasure.Config)) {
-	w.t.Helper()
+	w.T.Helper()
 	cfg := erasure.Config{
-		Redis: w.rdb, Store: s, Partitions: partitions, Registry: prometheus.NewRegistry(), Interval: 10 * time.Millisecond,
+		Redis: w.RDB, Store: s, Partitions: streamtest.Partitions, Registry: prometheus.NewRegistry(), Interval: 10 * time.Millisecond,
 		Batch: 3, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}
 	if change != nil {
@@ -63,68 +50,44 @@ func (w *world) start(s erasure.Store, change func(*erasure.Config)) {
 	}
 	scrubber, err := erasure.New(cfg)
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- scrubber.Run(ctx) }()
-	w.t.Cleanup(func() {
+	w.T.Cleanup(func() {
 		stop()
 		if err := <-done; err != nil {
-			w.t.Error(err)
+			w.T.Error(err)
 		}
 	})
 }
 
-func (w *world) user(name string) chat.UserID {
-	w.t.Helper()
-	id := chat.NewUserID()
-	w.exec(`insert into users (id, username, email, password_hash) values ($1, $2, $2 || '@example.test', 'x')`, id.UUID, name)
-	return id
-}
-
-func (w *world) exec(sql string, args ...any) {
-	w.t.Helper()
-	if _, err := w.pool.Exec(w.t.Context(), sql, args...); err != nil {
-		w.t.Fatalf("%s: %v", sql, err)
-	}
-}
-
 func (w *world) erase(id chat.UserID) {
-	w.t.Helper()
-	w.exec("update users set username = '~' || id::text, deleted_at = now() where id = $1", id.UUID)
+	w.T.Helper()
+	w.Exec("update users set username = '~' || id::text, deleted_at = now() where id = $1", id.UUID)
 }
 
 func (w *world) entry(e frame.Event) event.Entry {
-	w.t.Helper()
+	w.T.Helper()
 	w.seq++
 	e.ChannelID, e.Seq, e.ID, e.SentAt = w.channel, w.seq, chat.NewEventID(), chat.Now()
-	client := chat.NewClientID()
 	if e.Type == event.Message {
-		e.ClientID = &client
+		e.ClientID = new(chat.NewClientID())
 	}
-	payload, err := e.Encode()
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return event.Entry{
-		Version: event.Version, Channel: e.ChannelID, Seq: e.Seq, Epoch: "1-a", Kind: e.Type, ID: e.ID, Sender: e.SenderID, ClientID: client, Payload: payload,
-	}
+	return streamtest.Entry(w.T, e)
 }
 
 func (w *world) put(events ...frame.Event) {
-	w.t.Helper()
-	b := store.Batch{Partitions: []int{rediskey.Of(w.channel.UUID, partitions)}}
-	for _, e := range events {
-		r, err := store.RowOf(w.entry(e))
-		if err != nil {
-			w.t.Fatal(err)
+	w.T.Helper()
+	rows := make([]store.Row, len(events))
+	for i, e := range events {
+		var err error
+		if rows[i], err = store.RowOf(w.entry(e)); err != nil {
+			w.T.Fatal(err)
 		}
-		b.Rows = append(b.Rows, r)
 	}
-	if _, err := w.store.Store(w.t.Context(), b); err != nil {
-		w.t.Fatal(err)
-	}
+	w.Save(rows...)
 }
 
 // life returns one event of each kind that contains the user's name or refers to the user.
@@ -138,21 +101,13 @@ func life(id, other chat.UserID, name string) []frame.Event {
 	return append(events, frame.Event{Type: event.MemberLeft, SenderID: id, UserID: &id, Username: name})
 }
 
-func (w *world) count(sql string, args ...any) (n int) {
-	w.t.Helper()
-	if err := w.pool.QueryRow(w.t.Context(), sql, args...).Scan(&n); err != nil {
-		w.t.Fatal(err)
-	}
-	return n
-}
-
 func (w *world) naming(name string) int {
-	w.t.Helper()
-	n := w.count("select count(*) from messages m where m::text like '%' || $1 || '%'", name)
-	for p := range partitions {
-		letters, err := w.rdb.XRange(w.t.Context(), rediskey.Dead(p), "-", "+").Result()
+	w.T.Helper()
+	n := w.Count("select count(*) from messages m where m::text like '%' || $1 || '%'", name)
+	for p := range streamtest.Partitions {
+		letters, err := w.RDB.XRange(w.T.Context(), rediskey.Dead(p), "-", "+").Result()
 		if err != nil {
-			w.t.Fatal(err)
+			w.T.Fatal(err)
 		}
 		n += strings.Count(fmt.Sprint(letters), name)
 	}
@@ -160,8 +115,8 @@ func (w *world) naming(name string) int {
 }
 
 func (w *world) await(what string, check func() bool) {
-	w.t.Helper()
-	testkit.Until(w.t, testkit.Timeout, func() error {
+	w.T.Helper()
+	testkit.Until(w.T, testkit.Timeout, func() error {
 		if check() {
 			return nil
 		}
@@ -171,27 +126,20 @@ func (w *world) await(what string, check func() bool) {
 
 // letter creates a dead letter from an entry.
 func (w *world) letter(e event.Entry) {
-	w.t.Helper()
-	p := rediskey.Of(w.channel.UUID, partitions)
-	ctx, stream := w.t.Context(), rediskey.Stream(p)
-	_ = w.rdb.XGroupCreateMkStream(ctx, stream, rediskey.ConsumerGroup, "0").Err() // it may exist already
-	id, err := w.rdb.XAdd(ctx, &redis.XAddArgs{Stream: stream, Values: e.Fields()}).Result()
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if err := w.rdb.XReadGroup(ctx, &redis.XReadGroupArgs{Group: rediskey.ConsumerGroup, Consumer: "c", Streams: []string{stream, ">"}}).Err(); err != nil {
-		w.t.Fatal(err)
-	}
-	if moved, err := deadletter.Move(ctx, w.rdb, deadletter.Events, p, id, "for a test"); err != nil || !moved {
-		w.t.Fatal(moved, err)
+	w.T.Helper()
+	id := w.Append(e)
+	p := streamtest.Partition(w.channel)
+	w.Deliver(rediskey.Stream(p), "c", 0)
+	if moved, err := deadletter.Move(w.T.Context(), w.RDB, deadletter.Events, p, id, "for a test"); err != nil || !moved {
+		w.T.Fatal(moved, err)
 	}
 }
 
 func (w *world) letters() (list []deadletter.Letter) {
-	w.t.Helper()
-	list, err := deadletter.List(w.t.Context(), w.rdb, partitions, deadletter.Filter{})
+	w.T.Helper()
+	list, err := deadletter.List(w.T.Context(), w.RDB, streamtest.Partitions, deadletter.Filter{})
 	if err != nil {
-		w.t.Fatal(err)
+		w.T.Fatal(err)
 	}
 	return list
 }
@@ -201,7 +149,7 @@ func (w *world) letters() (list []deadletter.Letter) {
 func TestScrubber(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	vera, bob := w.user("qzxvera"), w.user("bobby")
+	vera, bob := w.User("qzxvera"), w.User("bobby")
 	w.put(life(vera, bob, "qzxvera")...)
 	w.put(life(bob, vera, "bobby")...)
 	for _, id := range []struct {
@@ -214,16 +162,19 @@ func TestScrubber(t *testing.T) {
 		w.letter(broken)
 	}
 	others := w.naming("bobby")
+	if n := w.naming("qzxvera"); n == 0 || others == 0 {
+		t.Fatalf("before the deletion %d rows and dead letters contain the one name and %d the other", n, others)
+	}
 	before := w.letters()
 	w.erase(vera)
-	w.start(w.store, nil)
+	w.start(w.Store, nil)
 	w.await("names remain", func() bool {
-		return w.naming("qzxvera") == 0 && w.count("select count(*) from erasures where scrubbed_at is null") == 0
+		return w.naming("qzxvera") == 0 && w.Count("select count(*) from erasures where scrubbed_at is null") == 0
 	})
 	if n := w.naming("bobby"); n != others {
 		t.Errorf("the other user's name occurred %d times, now %d", others, n)
 	}
-	if n := w.count("select count(*) from messages where sender_id = $1 and body like 'h%' and (data is null or data ? 'reply_to' and data ? 'mentions')", vera.UUID); n != 20 {
+	if n := w.Count("select count(*) from messages where sender_id = $1 and body like 'h%' and (data is null or data ? 'reply_to' and data ? 'mentions')", vera.UUID); n != 20 {
 		t.Errorf("%d messages are unchanged apart from the name, want 20", n)
 	}
 	after := w.letters()
@@ -245,10 +196,10 @@ func TestScrubber(t *testing.T) {
 func TestScrubber_storedLater(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	vera, bob := w.user("qzxvera"), w.user("bobby")
+	vera, bob := w.User("qzxvera"), w.User("bobby")
 	w.erase(vera)
-	w.start(w.store, nil)
-	w.await("the account is not done", func() bool { return w.count("select count(*) from erasures where scrubbed_at is null") == 0 })
+	w.start(w.Store, nil)
+	w.await("the account is not done", func() bool { return w.Count("select count(*) from erasures where scrubbed_at is null") == 0 })
 	w.put(life(vera, bob, "qzxvera")...)
 	w.await("names remain", func() bool { return w.naming("qzxvera") == 0 })
 }
@@ -258,12 +209,15 @@ func TestScrubber_storedLater(t *testing.T) {
 func TestScrubber_storedMuchLater(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	vera, bob := w.user("qzxvera"), w.user("bobby")
+	vera, bob := w.User("qzxvera"), w.User("bobby")
 	w.erase(vera)
-	w.exec("update erasures set erased_at = now() - interval '1 year', scrubbed_at = now() - interval '1 year'")
+	w.Exec("update erasures set erased_at = now() - interval '1 year', scrubbed_at = now() - interval '1 year'")
 	w.put(life(vera, bob, "qzxvera")...)
 	w.letter(w.entry(frame.Event{Type: event.Message, SenderID: vera, SenderName: "qzxvera", Body: "dead"}))
-	w.start(w.store, func(c *erasure.Config) { c.FullInterval = 50 * time.Millisecond })
+	if w.naming("qzxvera") == 0 {
+		t.Fatal("no row contains the name")
+	}
+	w.start(w.Store, func(c *erasure.Config) { c.FullInterval = 50 * time.Millisecond })
 	w.await("names remain", func() bool { return w.naming("qzxvera") == 0 })
 }
 
@@ -285,10 +239,10 @@ func (f *failing) RemoveName(ctx context.Context, user chat.UserID, limit int) (
 func TestScrubber_interrupted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	vera, bob := w.user("qzxvera"), w.user("bobby")
+	vera, bob := w.User("qzxvera"), w.User("bobby")
 	w.put(life(vera, bob, "qzxvera")...)
 	w.erase(vera)
-	tx, err := w.pool.Begin(t.Context())
+	tx, err := w.Pool.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -296,9 +250,9 @@ func TestScrubber_interrupted(t *testing.T) {
 	if _, err := tx.Exec(t.Context(), "select from messages where seq = 2 for update"); err != nil {
 		t.Fatal(err)
 	}
-	w.start(&failing{Store: w.store}, nil)
+	w.start(&failing{Store: w.Store}, nil)
 	w.await("names remain", func() bool { return w.naming("qzxvera") == 1 })
-	if n := w.count("select count(*) from erasures where scrubbed_at is null"); n != 1 {
+	if n := w.Count("select count(*) from erasures where scrubbed_at is null"); n != 1 {
 		t.Error("the account is marked as scrubbed although a row contains its name")
 	}
 	if err := tx.Rollback(t.Context()); err != nil {

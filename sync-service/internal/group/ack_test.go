@@ -6,9 +6,9 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/shared-contracts/rediskey"
 	"parley.chat/sync-service/internal/group"
+	"parley.chat/sync-service/internal/streamtest"
 )
 
 // stale is a stream whose entries are delivered and acknowledged, but whose group has an outdated
@@ -19,9 +19,9 @@ type stale struct {
 	mirrored                  int64 // count in the mirror, -1 for no mirror
 }
 
-func (s stale) build(t *testing.T, rdb *redis.Client, stream, mirror string) {
+func (s stale) build(on *streamtest.Streams, stream, mirror string) {
+	t, rdb, ctx := on.T, on.RDB, on.T.Context()
 	t.Helper()
-	ctx := t.Context()
 	rdb.Del(ctx, stream, mirror)
 	if _, err := rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for i := range s.total {
@@ -31,17 +31,8 @@ func (s stale) build(t *testing.T, rdb *redis.Client, stream, mirror string) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	if err := rdb.XGroupCreate(ctx, stream, rediskey.ConsumerGroup, "0").Err(); err != nil {
-		t.Fatal(err)
-	}
-	if err := rdb.XReadGroup(ctx, &redis.XReadGroupArgs{
-		Group: rediskey.ConsumerGroup, Consumer: "a", Streams: []string{stream, ">"}, Count: int64(s.delivered), Block: -1,
-	}).Err(); err != nil {
-		t.Fatal(err)
-	}
-	for i := range s.delivered - s.pending {
-		rdb.XAck(ctx, stream, rediskey.ConsumerGroup, fmt.Sprintf("%d-0", i+1))
-	}
+	on.CreateGroup(stream)
+	on.Ack(stream, on.Deliver(stream, "a", s.delivered)[:s.delivered-s.pending]...)
 	if err := rdb.Do(ctx, "xgroup", "setid", stream, rediskey.ConsumerGroup, fmt.Sprintf("%d-0", s.delivered), "entriesread", s.read).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +45,8 @@ func (s stale) build(t *testing.T, rdb *redis.Client, stream, mirror string) {
 // the stream, and that a correct one is not changed.
 func TestAck_correctsEntriesRead(t *testing.T) {
 	t.Parallel()
-	rdb := redistest.NewServer(t).Client(t)
+	on := streamtest.OpenStreams(t)
+	rdb := on.RDB
 	stream, mirror := rediskey.Stream(0), rediskey.Stored(0)
 	for name, tt := range map[string]struct {
 		stale
@@ -68,7 +60,7 @@ func TestAck_correctsEntriesRead(t *testing.T) {
 		"below the mirror, many wait": {stale{12_000, 6, 0, 2, 5}, -1, 2, false},
 		"not known to be wrong":       {stale{10, 6, 0, 5, 5}, 5, 5, false},
 	} {
-		tt.build(t, rdb, stream, mirror)
+		tt.build(on, stream, mirror)
 		wrong, err := group.Check(t.Context(), rdb, []group.Acks{{Stream: stream, Mirror: mirror}})
 		if err != nil || tt.corrected != (len(wrong) == 1) || tt.corrected && (wrong[0].Read != int64(tt.stale.read) || wrong[0].Right != tt.read) {
 			t.Errorf("%s: Check = %+v, %v", name, wrong, err)

@@ -5,22 +5,19 @@ import (
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/redis/go-redis/v9"
 
-	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/shared-contracts/rediskey"
 	"parley.chat/sync-service/internal/lag"
+	"parley.chat/sync-service/internal/streamtest"
 )
 
 func TestRead(t *testing.T) {
 	t.Parallel()
-	rdb := redistest.NewServer(t).Client(t)
-	ctx := t.Context()
+	s := streamtest.OpenStreams(t)
+	rdb, ctx := s.RDB, t.Context()
 	add := func(p int, id string) {
 		t.Helper()
-		if err := rdb.XAdd(ctx, &redis.XAddArgs{Stream: rediskey.Stream(p), ID: id, Values: []any{"a", "b"}}).Err(); err != nil {
-			t.Fatal(err)
-		}
+		s.AddAt(rediskey.Stream(p), id, []any{"a", "b"})
 	}
 	for _, id := range []string{"1000-0", "2000-0", "3000-0"} {
 		add(1, id) // the group does not exist yet
@@ -28,18 +25,12 @@ func TestRead(t *testing.T) {
 		add(3, id)
 	}
 	for _, p := range []int{2, 3} {
-		if err := rdb.XGroupCreate(ctx, rediskey.Stream(p), rediskey.ConsumerGroup, "0").Err(); err != nil {
-			t.Fatal(err)
-		}
-		if err := rdb.XReadGroup(ctx, &redis.XReadGroupArgs{Group: rediskey.ConsumerGroup, Consumer: "a", Streams: []string{rediskey.Stream(p), ">"}, Count: 2, Block: -1}).Err(); err != nil {
-			t.Fatal(err)
-		}
+		s.CreateGroup(rediskey.Stream(p))
+		s.Deliver(rediskey.Stream(p), "a", 2)
 	}
-	rdb.XAck(ctx, rediskey.Stream(2), rediskey.ConsumerGroup, "1000-0")
+	s.Ack(rediskey.Stream(2), "1000-0")
 	rdb.XDel(ctx, rediskey.Stream(3), "3000-0") // after an entry was deleted, Redis may be unable to compute the lag
-	if err := rdb.XAdd(ctx, &redis.XAddArgs{Stream: rediskey.Receipts(1), ID: "1000-0", Values: []any{"a", "b"}}).Err(); err != nil {
-		t.Fatal(err)
-	}
+	s.AddAt(rediskey.Receipts(1), "1000-0", []any{"a", "b"})
 	states, err := lag.Read(ctx, rdb, 4)
 	if err != nil {
 		t.Fatal(err)
@@ -54,14 +45,14 @@ func TestRead(t *testing.T) {
 		{length: 3, lag: 1, pending: 1, oldest: "2000-0", behind: true, group: true},
 		{length: 2, lag: 0, pending: 2, oldest: "1000-0", behind: true, group: true},
 	} {
-		s := states[p]
+		state := states[p]
 		oldest := ""
-		if s.OldestPending != nil {
-			oldest = *s.OldestPending
+		if state.OldestPending != nil {
+			oldest = *state.OldestPending
 		}
-		if s.Lag == nil || s.Length != want.length || *s.Lag != want.lag || s.Pending != want.pending || oldest != want.oldest ||
-			s.LagSeconds > 0 != want.behind || s.Group != want.group {
-			t.Errorf("partition %d: %+v (oldest %q), want %+v", p, s, oldest, want)
+		if state.Lag == nil || state.Length != want.length || *state.Lag != want.lag || state.Pending != want.pending || oldest != want.oldest ||
+			state.LagSeconds > 0 != want.behind || state.Group != want.group {
+			t.Errorf("partition %d: %+v (oldest %q), want %+v", p, state, oldest, want)
 		}
 	}
 	if r := states[1].Receipts; r.Length != 1 || *r.Lag != 1 || r.LagSeconds == 0 || r.Group {
@@ -79,17 +70,13 @@ func TestRead(t *testing.T) {
 // after a failover because Redis's count of entries read is outdated.
 func TestRead_afterAFailover(t *testing.T) {
 	t.Parallel()
-	rdb := redistest.NewServer(t).Client(t)
-	ctx := t.Context()
+	s := streamtest.OpenStreams(t)
+	rdb, ctx := s.RDB, t.Context()
 	for p, delivered := range []int{5, 4} {
 		for i := range 5 {
-			if err := rdb.XAdd(ctx, &redis.XAddArgs{Stream: rediskey.Stream(p), ID: fmt.Sprintf("%d-0", i+1), Values: []any{"a", "b"}}).Err(); err != nil {
-				t.Fatal(err)
-			}
+			s.AddAt(rediskey.Stream(p), fmt.Sprintf("%d-0", i+1), []any{"a", "b"})
 		}
-		if err := rdb.XGroupCreate(ctx, rediskey.Stream(p), rediskey.ConsumerGroup, "0").Err(); err != nil {
-			t.Fatal(err)
-		}
+		s.CreateGroup(rediskey.Stream(p))
 		if err := rdb.Do(ctx, "xgroup", "setid", rediskey.Stream(p), rediskey.ConsumerGroup, fmt.Sprintf("%d-0", delivered), "entriesread", 1).Err(); err != nil {
 			t.Fatal(err)
 		}

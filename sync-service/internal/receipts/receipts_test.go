@@ -11,15 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/redis/go-redis/v9"
 
 	"parley.chat/internal/devkit/testkit"
 	"parley.chat/internal/devkit/testkit/pgtest"
-	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/internal/eventlog/receiptlog"
-	"parley.chat/internal/platform/database"
 	"parley.chat/internal/platform/redisclient"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
@@ -28,61 +24,46 @@ import (
 	"parley.chat/sync-service/internal/deadletter"
 	"parley.chat/sync-service/internal/receipts"
 	"parley.chat/sync-service/internal/store"
+	"parley.chat/sync-service/internal/streamtest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
 const (
-	partitions = 4
+	partitions = streamtest.Partitions
 	head       = 1000 // last seq of every channel
 )
 
 // world is a deployment with channels and members, and without services.
 type world struct {
-	t        *testing.T
-	rdb      redis.UniversalClient
+	*streamtest.World
 	receipts *receiptlog.Log
-	pool     *pgxpool.Pool
-	pgURL    string
-	redisURL string
 	channels []chat.ChannelID
 	users    []chat.UserID
 }
 
-func partition(c chat.ChannelID) int { return rediskey.Of(c.UUID, partitions) }
-
-func newWorld(t *testing.T, pgURL string, pool *pgxpool.Pool, redisURL string, rdb redis.UniversalClient) *world {
+func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, rdb: rdb, receipts: receiptlog.New(rdb, partitions), pool: pool, pgURL: pgURL, redisURL: redisURL}
+	return newWorldOn(streamtest.Open(t))
+}
+
+func newWorldOn(stores *streamtest.World) *world {
+	stores.T.Helper()
+	w := &world{World: stores, receipts: receiptlog.New(stores.RDB, partitions)}
 	for i := range 8 {
-		u := chat.NewUserID()
-		w.users = append(w.users, u)
-		w.exec(`insert into users (id, username, email, password_hash) values ($1, $2, $2, 'x')`, u.UUID, fmt.Sprint("user", i))
+		w.users = append(w.users, w.User(fmt.Sprint("user", i)))
 	}
-	for i := range 6 {
-		c := chat.NewChannelID()
+	for range 6 {
+		c := w.Channel(w.users...)
 		w.channels = append(w.channels, c)
-		w.exec(`insert into channels (id, kind, name) values ($1, 'private', $2)`, c.UUID, fmt.Sprint("channel", i))
-		for _, u := range w.users {
-			w.exec(`insert into channel_members (channel_id, user_id) values ($1, $2)`, c.UUID, u.UUID)
-		}
-		if err := rdb.HSet(t.Context(), rediskey.Counter(partition(c), c), "seq", head, "epoch", "1-a").Err(); err != nil {
-			t.Fatal(err)
-		}
+		w.SetCounter(c, head)
 	}
 	return w
 }
 
-func (w *world) exec(sql string, args ...any) {
-	w.t.Helper()
-	if _, err := w.pool.Exec(w.t.Context(), sql, args...); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
 // move records receipts for random members, some with lower positions and some for unknown users.
 func (w *world) move(n int) {
-	w.t.Helper()
+	w.T.Helper()
 	moves := make([]receiptlog.Move, n)
 	for i := range moves {
 		delivered := rand.Int64N(head)
@@ -94,19 +75,18 @@ func (w *world) move(n int) {
 			moves[i].User = chat.NewUserID()
 		}
 	}
-	if _, err := w.receipts.Move(w.t.Context(), moves); err != nil {
-		w.t.Fatal(err)
+	if _, err := w.receipts.Move(w.T.Context(), moves); err != nil {
+		w.T.Fatal(err)
 	}
 }
 
 // start runs a consumer until the test ends or stop is called.
 func (w *world) start(name string, wrap func(receipts.Store) receipts.Store, change func(*receipts.Config)) (stop func()) {
-	t := w.t
+	t := w.T
 	t.Helper()
-	db, err := database.Open(w.pgURL, database.Options{Role: "parley_sync"})
-	reads, err1 := redisclient.Open(w.redisURL, redisclient.Options{NoRetry: true})
-	rdb, err2 := redisclient.Open(w.redisURL, redisclient.Options{})
-	if err := errors.Join(err, err1, err2); err != nil {
+	reads, err1 := redisclient.Open(w.RedisURL, redisclient.Options{NoRetry: true})
+	rdb, err2 := redisclient.Open(w.RedisURL, redisclient.Options{})
+	if err := errors.Join(err1, err2); err != nil {
 		t.Fatal(err)
 	}
 	cfg := receipts.Config{
@@ -117,7 +97,7 @@ func (w *world) start(name string, wrap func(receipts.Store) receipts.Store, cha
 	if change != nil {
 		change(&cfg)
 	}
-	var s receipts.Store = store.New(db)
+	var s receipts.Store = streamtest.OpenStore(t, w.PG)
 	if wrap != nil {
 		s = wrap(s)
 	}
@@ -132,7 +112,7 @@ func (w *world) start(name string, wrap func(receipts.Store) receipts.Store, cha
 		if err := c.Run(ctx); err != nil {
 			t.Errorf("Run = %v", err)
 		}
-		_, _, _ = reads.Close(), rdb.Close(), db.Close()
+		_, _ = reads.Close(), rdb.Close()
 	}()
 	stop = func() { cancel(); <-ended }
 	t.Cleanup(stop)
@@ -141,8 +121,8 @@ func (w *world) start(name string, wrap func(receipts.Store) receipts.Store, cha
 
 // stored checks that PostgreSQL has the same receipts as Redis for every member.
 func (w *world) stored() error {
-	ctx := w.t.Context()
-	rows, err := w.pool.Query(ctx, `select channel_id, user_id, last_delivered_seq, last_read_seq from channel_members`)
+	ctx := w.T.Context()
+	rows, err := w.Pool.Query(ctx, `select channel_id, user_id, last_delivered_seq, last_read_seq from channel_members`)
 	if err != nil {
 		return err
 	}
@@ -170,21 +150,21 @@ func (w *world) stored() error {
 // settled waits until no entry is pending or undelivered, every receipt is stored, all streams are
 // trimmed and all receipts in Redis have their expiry.
 func (w *world) settled() {
-	w.t.Helper()
-	ctx := w.t.Context()
-	testkit.Until(w.t, testkit.Timeout, func() error {
+	w.T.Helper()
+	ctx := w.T.Context()
+	testkit.Until(w.T, testkit.Timeout, func() error {
 		for p := range partitions {
-			sum, err := w.rdb.XPending(ctx, rediskey.Receipts(p), rediskey.ConsumerGroup).Result()
+			sum, err := w.RDB.XPending(ctx, rediskey.Receipts(p), rediskey.ConsumerGroup).Result()
 			if err != nil || sum.Count > 0 {
 				return fmt.Errorf("partition %d: %+v pending, %w", p, sum, err)
 			}
 			// Redis trims only whole nodes of a stream, which have 100 entries.
-			if n := w.rdb.XLen(ctx, rediskey.Receipts(p)).Val(); n > 100 {
+			if n := w.RDB.XLen(ctx, rediskey.Receipts(p)).Val(); n > 100 {
 				return fmt.Errorf("partition %d: %d entries remain", p, n)
 			}
 		}
 		for _, c := range w.channels {
-			if d := w.rdb.TTL(ctx, rediskey.Cursor(partition(c), c)).Val(); d <= 6*24*time.Hour {
+			if d := w.RDB.TTL(ctx, rediskey.Cursor(streamtest.Partition(c), c)).Val(); d <= 6*24*time.Hour {
 				return fmt.Errorf("receipts of %s expire in %v", c, d)
 			}
 		}
@@ -214,8 +194,7 @@ func (s *shaky) RaiseReceipts(ctx context.Context, cursors []store.Receipt) (int
 // instances stops and restarts, the store sometimes fails, and entries are repeated or late.
 func TestRun_maximumIsStored(t *testing.T) {
 	t.Parallel()
-	pg, r := schematest.Open(t), redistest.NewServer(t)
-	w := newWorld(t, pg.URL, pg.Pool(t), r.URL(), r.Client(t))
+	w := newWorld(t)
 	wrap := func(s receipts.Store) receipts.Store { return &shaky{Store: s} }
 	w.start("steady", wrap, nil)
 	for range 5 {
@@ -225,9 +204,7 @@ func TestRun_maximumIsStored(t *testing.T) {
 		}
 		// Deliver old entries that are already stored again, as happens after a claim.
 		old := event.Receipts{Channel: w.channels[0], Moves: []event.Receipt{{User: w.users[0], Delivered: 1, Read: 1}}}
-		if err := w.rdb.XAdd(t.Context(), &redis.XAddArgs{Stream: rediskey.Receipts(partition(old.Channel)), Values: old.Fields()}).Err(); err != nil {
-			t.Fatal(err)
-		}
+		w.Add(rediskey.Receipts(streamtest.Partition(old.Channel)), old.Fields())
 		stop()
 	}
 	w.settled()
@@ -237,8 +214,7 @@ func TestRun_maximumIsStored(t *testing.T) {
 // end, without waiting for its next slot.
 func TestRun_behind(t *testing.T) {
 	t.Parallel()
-	pg, r := schematest.Open(t), redistest.NewServer(t)
-	w := newWorld(t, pg.URL, pg.Pool(t), r.URL(), r.Client(t))
+	w := newWorld(t)
 	const entries = 200 // four reads, which would otherwise take four rounds
 	for i := range entries {
 		move := receiptlog.Move{Channel: w.channels[0], User: w.users[0], Receipt: receiptlog.Receipt{Delivered: int64(i + 1)}}
@@ -257,8 +233,7 @@ func TestRun_behind(t *testing.T) {
 
 func TestRun_onACluster(t *testing.T) {
 	t.Parallel()
-	pg, r := schematest.Open(t), redistest.Cluster(t, 3, 0)
-	w := newWorld(t, pg.URL, pg.Pool(t), r.URL(), r.Client(t))
+	w := newWorldOn(streamtest.OpenOnCluster(t))
 	w.start("a", nil, nil)
 	for range 50 {
 		w.move(20)
@@ -268,8 +243,8 @@ func TestRun_onACluster(t *testing.T) {
 
 func TestRun_storesDie(t *testing.T) {
 	t.Parallel()
-	pg, r := schematest.NewServer(t), redistest.NewServer(t)
-	w := newWorld(t, pg.URL, pg.Pool(t), r.URL(), r.Client(t))
+	pg := schematest.NewServer(t)
+	w := newWorldOn(streamtest.On(t, &pg.DB))
 	stop := w.start("a", nil, nil)
 	w.move(200)
 	pg.Kill(t)
@@ -279,12 +254,12 @@ func TestRun_storesDie(t *testing.T) {
 	stop() // PostgreSQL is down, so its current entries stay pending
 	w.start("a", nil, func(c *receipts.Config) { c.ClaimIdle = time.Hour })
 	pg.Start(t)
-	w.pool.Reset()
+	w.Pool.Reset()
 	w.move(200)
 	w.settled()
-	r.Kill(t)
-	r.Start(t)
-	testkit.Until(t, testkit.Timeout, func() error { return w.rdb.Ping(t.Context()).Err() })
+	w.Redis.Kill(t)
+	w.Redis.Start(t)
+	testkit.Until(t, testkit.Timeout, func() error { return w.RDB.Ping(t.Context()).Err() })
 	w.move(200)
 	w.settled()
 }
@@ -294,57 +269,43 @@ func TestRun_storesDie(t *testing.T) {
 // expire.
 func TestRun_undecodableEntries(t *testing.T) {
 	t.Parallel()
-	pg, r := schematest.Open(t), redistest.NewServer(t)
-	w := newWorld(t, pg.URL, pg.Pool(t), r.URL(), r.Client(t))
+	w := newWorld(t)
 	ctx := t.Context()
 	c := w.channels[0]
-	p := partition(c)
+	p := streamtest.Partition(c)
 	if _, err := w.receipts.Move(ctx, []receiptlog.Move{{Channel: c, User: w.users[0], Receipt: receiptlog.Receipt{Delivered: 7, Read: 5}}}); err != nil {
 		t.Fatal(err)
 	}
 	newer := event.Receipts{Channel: c, Moves: []event.Receipt{{User: w.users[0], Delivered: 9, Read: 9}}}.Fields()
 	newer[1] = event.Version + 1
-	add := func(values []any) string {
-		id, err := w.rdb.XAdd(ctx, &redis.XAddArgs{Stream: rediskey.Receipts(p), Values: values}).Result()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return id
-	}
-	waiting := add(newer)
-	bad := add([]any{"v", 1, "channel_id", c.String(), "moves", "nonsense"})
+	waiting := w.Add(rediskey.Receipts(p), newer)
+	bad := w.Add(rediskey.Receipts(p), []any{"v", 1, "channel_id", c.String(), "moves", "nonsense"})
 	w.start("a", nil, nil)
 	testkit.Until(t, testkit.Timeout, func() error {
-		sum, err := w.rdb.XPending(ctx, rediskey.Receipts(p), rediskey.ConsumerGroup).Result()
+		sum, err := w.RDB.XPending(ctx, rediskey.Receipts(p), rediskey.ConsumerGroup).Result()
 		if err != nil || sum.Count != 1 || sum.Lower != waiting {
 			return fmt.Errorf("pending %+v, %w; want only %s", sum, err, waiting)
 		}
 		return w.stored()
 	})
-	letters, err := deadletter.List(ctx, w.rdb, partitions, deadletter.Filter{})
+	letters, err := deadletter.List(ctx, w.RDB, partitions, deadletter.Filter{})
 	if err != nil || len(letters) != 1 || letters[0].Source != deadletter.Receipts || letters[0].Entry != bad || !strings.Contains(letters[0].Reason, "moves") {
 		t.Fatalf("letters %+v, %v", letters, err)
 	}
-	if d := w.rdb.TTL(ctx, rediskey.Cursor(p, c)).Val(); d >= 0 {
+	if d := w.RDB.TTL(ctx, rediskey.Cursor(p, c)).Val(); d >= 0 {
 		t.Errorf("the receipts expire in %v although an entry is pending", d)
 	}
-	db, err := database.Open(w.pgURL, database.Options{Role: "parley_sync"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = db.Close() }()
-	if err := deadletter.Retry(ctx, w.rdb, store.New(db), partitions, letters[0]); !errors.Is(err, deadletter.ErrRemains) {
+	if err := deadletter.Retry(ctx, w.RDB, w.Store, partitions, letters[0]); !errors.Is(err, deadletter.ErrRemains) {
 		t.Errorf("retry of an undecodable entry = %v", err)
 	}
 	letters[0].Fields["moves"] = w.users[0].String() + ":8:8" // as an upgraded program would decode it
-	if err := deadletter.Retry(ctx, w.rdb, store.New(db), partitions, letters[0]); err != nil {
+	if err := deadletter.Retry(ctx, w.RDB, w.Store, partitions, letters[0]); err != nil {
 		t.Fatal(err)
 	}
-	var seq, left int64
-	if err := w.pool.QueryRow(ctx, `select last_read_seq from channel_members where channel_id = $1 and user_id = $2`, c.UUID, w.users[0].UUID).Scan(&seq); err != nil || seq != 8 {
-		t.Errorf("read up to %d, %v; want 8", seq, err)
+	if seq := w.Count(`select last_read_seq from channel_members where channel_id = $1 and user_id = $2`, c.UUID, w.users[0].UUID); seq != 8 {
+		t.Errorf("read up to %d, want 8", seq)
 	}
-	if left = w.rdb.XLen(ctx, rediskey.Dead(p)).Val(); left != 0 {
+	if left := w.RDB.XLen(ctx, rediskey.Dead(p)).Val(); left != 0 {
 		t.Errorf("%d dead letters remain", left)
 	}
 }
@@ -353,8 +314,7 @@ func TestRun_undecodableEntries(t *testing.T) {
 // stored them died before it could set the expiry.
 func TestSweep_findsForgottenReceipts(t *testing.T) {
 	t.Parallel()
-	pg, r := schematest.Open(t), redistest.NewServer(t)
-	w := newWorld(t, pg.URL, pg.Pool(t), r.URL(), r.Client(t))
+	w := newWorld(t)
 	for range 10 {
 		w.move(50)
 	}
@@ -362,7 +322,7 @@ func TestSweep_findsForgottenReceipts(t *testing.T) {
 	w.settled()
 	stop()
 	for _, c := range w.channels {
-		w.rdb.Persist(t.Context(), rediskey.Cursor(partition(c), c))
+		w.RDB.Persist(t.Context(), rediskey.Cursor(streamtest.Partition(c), c))
 	}
 	w.start("b", nil, nil)
 	w.settled()

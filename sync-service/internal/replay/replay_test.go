@@ -9,16 +9,11 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"parley.chat/internal/devkit/testkit/pgtest"
-	"parley.chat/internal/devkit/testkit/redistest"
-	"parley.chat/internal/platform/database"
 	"parley.chat/shared-contracts/chat"
-	"parley.chat/shared-contracts/event"
-	"parley.chat/shared-contracts/frame"
 	"parley.chat/shared-contracts/rediskey"
-	"parley.chat/shared-migrations/schematest"
 	"parley.chat/sync-service/internal/entryid"
 	"parley.chat/sync-service/internal/replay"
-	"parley.chat/sync-service/internal/store"
+	"parley.chat/sync-service/internal/streamtest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -27,26 +22,13 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 // once.
 func TestRun_resumes(t *testing.T) {
 	t.Parallel()
-	const partitions, n = 2, 4500
-	pg, rdb := schematest.Open(t), redistest.NewServer(t).Client(t)
-	db, err := database.Open(pg.URL, database.Options{Role: "parley_sync"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = db.Close() }()
+	const n = 4500
+	w := streamtest.Open(t)
 	channels := []chat.ChannelID{chat.NewChannelID(), chat.NewChannelID(), chat.NewChannelID(), chat.NewChannelID()}
-	pipe := rdb.Pipeline()
+	pipe := w.RDB.Pipeline()
 	for i := range n {
-		f := frame.Event{
-			Type: event.Message, ChannelID: channels[i%4], Seq: int64(i/4 + 1), ID: chat.NewEventID(), SenderID: chat.NewUserID(),
-			SenderName: "ann", Body: "x", SentAt: chat.Now(),
-		}
-		payload, err := f.Encode()
-		if err != nil {
-			t.Fatal(err)
-		}
-		e := event.Entry{Version: event.Version, Channel: f.ChannelID, Seq: f.Seq, Epoch: "1-a", Kind: f.Type, ID: f.ID, Sender: f.SenderID, Payload: payload}
-		pipe.XAdd(t.Context(), &redis.XAddArgs{Stream: rediskey.Stream(rediskey.Of(f.ChannelID.UUID, partitions)), Values: e.Fields()})
+		e := streamtest.Entry(t, streamtest.Message(channels[i%4], int64(i/4+1), "x"))
+		pipe.XAdd(t.Context(), &redis.XAddArgs{Stream: rediskey.Stream(streamtest.Partition(e.Channel)), Values: e.Fields()})
 	}
 	if _, err := pipe.Exec(t.Context()); err != nil {
 		t.Fatal(err)
@@ -57,8 +39,8 @@ func TestRun_resumes(t *testing.T) {
 	for {
 		runs++
 		ctx, cancel := context.WithCancel(t.Context())
-		r, err := replay.Run(ctx, rdb, store.New(db), replay.Options{
-			Partitions: partitions, Resume: resume, Progress: func(replay.Report, float64) { cancel() },
+		r, err := replay.Run(ctx, w.RDB, w.Store, replay.Options{
+			Partitions: streamtest.Partitions, Resume: resume, Progress: func(replay.Report, float64) { cancel() },
 		})
 		cancel()
 		read, inserted = read+r.Read, inserted+r.Inserted

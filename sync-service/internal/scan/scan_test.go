@@ -14,11 +14,11 @@ import (
 	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
-	"parley.chat/shared-contracts/frame"
 	"parley.chat/shared-contracts/rediskey"
 	"parley.chat/sync-service/internal/entryid"
 	"parley.chat/sync-service/internal/scan"
 	"parley.chat/sync-service/internal/store"
+	"parley.chat/sync-service/internal/streamtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m, testkit.Redialing()) }
@@ -115,18 +115,7 @@ const partitions = 4
 
 func entry(t *testing.T, change func(*event.Entry)) (event.Entry, redis.XMessage) {
 	t.Helper()
-	f := frame.Event{
-		Type: event.Message, ChannelID: chat.NewChannelID(), Seq: 7, ID: chat.NewEventID(), ClientID: new(chat.NewClientID()),
-		SenderID: chat.NewUserID(), SenderName: "ann", Body: "hi", SentAt: chat.Now(),
-	}
-	payload, err := f.Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	e := event.Entry{
-		Version: event.Version, Channel: f.ChannelID, Seq: f.Seq, Epoch: "1-a", Kind: f.Type, ID: f.ID,
-		Sender: f.SenderID, ClientID: *f.ClientID, Payload: payload,
-	}
+	e := streamtest.Entry(t, streamtest.Message(chat.NewChannelID(), 7, "hi"))
 	if change != nil {
 		change(&e)
 	}

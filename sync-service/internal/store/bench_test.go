@@ -9,11 +9,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"parley.chat/internal/platform/database"
 	"parley.chat/shared-contracts/chat"
-	"parley.chat/shared-contracts/frame"
-	"parley.chat/shared-migrations/schematest"
 	"parley.chat/sync-service/internal/store"
+	"parley.chat/sync-service/internal/streamtest"
 )
 
 // BenchmarkWrite compares ways to write a batch under the conditions of the service: one
@@ -32,14 +30,7 @@ func BenchmarkWrite(b *testing.B) {
 }
 
 func benchWrite(b *testing.B, way string, size, connections int) {
-	pg := schematest.Open(b)
-	db, err := database.Open(pg.URL, database.Options{Role: "parley_sync"})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = db.Close() }()
-	pool := pg.Pool(b)
-	s := store.New(db)
+	s, pool := open(b)
 	if err := s.Prepare(b.Context(), []int{0, 1}); err != nil {
 		b.Fatal(err)
 	}
@@ -82,7 +73,7 @@ func benchBatches(b *testing.B, n, size int) [][]store.Row {
 	for i := range batches {
 		for k := range size {
 			seq := i*size + k
-			var f frame.Event = message(channels[seq%1000], int64(seq/1000+1), body)
+			f := streamtest.Message(channels[seq%1000], int64(seq/1000+1), body)
 			batches[i] = append(batches[i], rowOf(b, f))
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/sync-service/internal/store"
+	"parley.chat/sync-service/internal/streamtest"
 )
 
 // randomHistory returns the events of a channel in which users send, edit, delete and react at
@@ -26,7 +27,7 @@ func randomHistory(t testing.TB, rng *rand.Rand, ch chat.ChannelID, length int) 
 	users := []chat.UserID{chat.NewUserID(), chat.NewUserID()}
 	targets := []chat.EventID{chat.NewEventID()} // never sent
 	for seq := int64(1); seq <= int64(length); seq++ {
-		e := message(ch, seq, fmt.Sprint("text ", seq))
+		e := streamtest.Message(ch, seq, fmt.Sprint("text ", seq))
 		e.SenderID = users[rng.IntN(2)]
 		target := targets[rng.IntN(len(targets))]
 		switch roll := rng.IntN(10); {
@@ -41,7 +42,7 @@ func randomHistory(t testing.TB, rng *rand.Rand, ch chat.ChannelID, length int) 
 			e.Emoji, e.Remove = []string{"👍", "🎉"}[rng.IntN(2)], rng.IntN(3) == 0
 		}
 		if rng.IntN(15) == 0 {
-			tombstone, _ := store.FailedRow(entryOf(t, e), "broken", e.SentAt.Time)
+			tombstone, _ := store.FailedRow(streamtest.Entry(t, e), "broken", e.SentAt.Time)
 			rows = append(rows, tombstone)
 			if rng.IntN(2) == 0 {
 				continue // it stays deleted
@@ -245,8 +246,8 @@ func TestStore_deletionRemovesText(t *testing.T) {
 	for _, seen := range []bool{false, true} {
 		for _, order := range [][]int{{0, 1, 2}, {2, 1, 0}, {1, 2, 0}} {
 			ch := chat.NewChannelID()
-			m := message(ch, 1, "secret")
-			edit, deletion := message(ch, 2, "secret too"), message(ch, 3, "")
+			m := streamtest.Message(ch, 1, "secret")
+			edit, deletion := streamtest.Message(ch, 2, "secret too"), streamtest.Message(ch, 3, "")
 			edit.Type, edit.MessageID = event.Edit, &m.ID
 			deletion.Type, deletion.MessageID = event.Delete, &m.ID
 			rows := []store.Row{rowOf(t, m), rowOf(t, edit), rowOf(t, deletion)}

@@ -16,6 +16,7 @@ import (
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-migrations/schematest"
 	"parley.chat/sync-service/internal/store"
+	"parley.chat/sync-service/internal/streamtest"
 )
 
 // TestStore_failedConnectionRejectsNoRow checks that no row becomes a tombstone if some new
@@ -39,7 +40,7 @@ func TestStore_failedConnectionRejectsNoRow(t *testing.T) {
 	s := store.New(bun.NewDB(pool, pgdialect.New()))
 	for n := range int64(6) {
 		ch := chat.NewChannelID()
-		batch := store.Batch{Partitions: []int{3}, Rows: []store.Row{rowOf(t, message(ch, 1, "x")), rowOf(t, message(ch, 2, "y"))}}
+		batch := store.Batch{Partitions: []int{3}, Rows: []store.Row{rowOf(t, streamtest.Message(ch, 1, "x")), rowOf(t, streamtest.Message(ch, 2, "y"))}}
 		refusals.Store(n)
 		for tries := int64(0); ; tries++ {
 			res, err := s.Store(t.Context(), batch)

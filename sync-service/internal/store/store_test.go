@@ -12,13 +12,13 @@ import (
 
 	"parley.chat/internal/devkit/testkit/pgtest"
 	"parley.chat/internal/eventlog/eventrow"
-	"parley.chat/internal/platform/database"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/shared-migrations/schematest"
 	"parley.chat/sync-service/internal/entryid"
 	"parley.chat/sync-service/internal/store"
+	"parley.chat/sync-service/internal/streamtest"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -26,46 +26,16 @@ func TestMain(m *testing.M) { pgtest.Main(m) }
 func open(t testing.TB) (*store.Store, *pgxpool.Pool) {
 	t.Helper()
 	pg := schematest.Open(t)
-	db, err := database.Open(pg.URL, database.Options{Role: "parley_sync"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = db.Close() })
-	return store.New(db), pg.Pool(t)
-}
-
-// entryOf builds the entry for an event, as a gateway does.
-func entryOf(t testing.TB, f frame.Event) event.Entry {
-	t.Helper()
-	payload, err := f.Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	e := event.Entry{
-		Version: event.Version, Channel: f.ChannelID, Seq: f.Seq, Epoch: "1-a", Kind: f.Type, ID: f.ID,
-		Sender: f.SenderID, Payload: payload,
-	}
-	if f.ClientID != nil {
-		e.ClientID = *f.ClientID
-	}
-	return e
+	return streamtest.OpenStore(t, pg), pg.Pool(t)
 }
 
 func rowOf(t testing.TB, f frame.Event) store.Row {
 	t.Helper()
-	r, err := store.RowOf(entryOf(t, f))
+	r, err := store.RowOf(streamtest.Entry(t, f))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return r
-}
-
-func message(ch chat.ChannelID, seq int64, body string) frame.Event {
-	client := chat.NewClientID()
-	return frame.Event{
-		Type: event.Message, ChannelID: ch, Seq: seq, ID: chat.NewEventID(), ClientID: &client,
-		SenderID: chat.NewUserID(), SenderName: "ann", Body: body, SentAt: chat.Now(),
-	}
 }
 
 func gap(ch chat.ChannelID, seq, from, to int64) frame.Event {
@@ -156,7 +126,7 @@ func TestStore_rowDecodesBackToTheFrame(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			gotFrame, wantFrame := entryOf(t, got).Payload, entryOf(t, want).Payload
+			gotFrame, wantFrame := streamtest.Entry(t, got).Payload, streamtest.Entry(t, want).Payload
 			if want.Type == event.ChannelUpdated { // jsonb does not preserve whitespace
 				gotFrame, wantFrame = []byte(strings.ReplaceAll(string(gotFrame), " ", "")), []byte(strings.ReplaceAll(string(wantFrame), " ", ""))
 			}
@@ -173,7 +143,7 @@ func TestStore_overlappingBatches(t *testing.T) {
 	ch := chat.NewChannelID()
 	var rows []store.Row
 	for seq := range int64(50) {
-		rows = append(rows, rowOf(t, message(ch, seq+1, "x")))
+		rows = append(rows, rowOf(t, streamtest.Message(ch, seq+1, "x")))
 	}
 	mustStore(t, s, false, rows[:20]...)
 	res := mustStore(t, s, false, append(rows[10:], rows[40])...)
@@ -192,7 +162,7 @@ func TestStore_rejectsOnlyRefusedRows(t *testing.T) {
 	var rows []store.Row
 	var want []int
 	for i := range 100 {
-		r := rowOf(t, message(ch, int64(i+1), "x"))
+		r := rowOf(t, streamtest.Message(ch, int64(i+1), "x"))
 		switch i {
 		case 17:
 			r.Body = "a\x00b" // as if RowOf had not rejected it
@@ -234,10 +204,10 @@ func TestStore_rejectsOnlyRefusedRows(t *testing.T) {
 func TestStore_conflicts(t *testing.T) {
 	t.Parallel()
 	ch := chat.NewChannelID()
-	x, y := message(ch, 5, "x"), message(ch, 5, "y")
+	x, y := streamtest.Message(ch, 5, "x"), streamtest.Message(ch, 5, "y")
 	moved := x
 	moved.Seq = 9
-	failedRow, _ := store.FailedRow(entryOf(t, x), "broken\x00", time.Now())
+	failedRow, _ := store.FailedRow(streamtest.Entry(t, x), "broken\x00", time.Now())
 	for _, tt := range []struct {
 		name   string
 		first  []store.Row
@@ -283,8 +253,8 @@ func TestStore_conflicts(t *testing.T) {
 func TestStore_droppedTombstoneStays(t *testing.T) {
 	t.Parallel()
 	s, pool := open(t)
-	x := message(chat.NewChannelID(), 1, "x")
-	tombstone, _ := store.FailedRow(entryOf(t, x), "broken", time.Now())
+	x := streamtest.Message(chat.NewChannelID(), 1, "x")
+	tombstone, _ := store.FailedRow(streamtest.Entry(t, x), "broken", time.Now())
 	mustStore(t, s, false, tombstone)
 	if _, err := pool.Exec(t.Context(), `update messages set data = data || '{"dropped": true}'`); err != nil {
 		t.Fatal(err)
@@ -308,11 +278,11 @@ func TestStore_doesNotDependOnOrder(t *testing.T) {
 			history = append(history, rowOf(t, gap(channel, seq, 8, 19)))
 		case seq == 12 || seq == 13: // lost
 		case seq%7 == 0:
-			e := message(channel, seq, "bad")
-			tombstone, _ := store.FailedRow(entryOf(t, e), "broken", e.SentAt.Time)
+			e := streamtest.Message(channel, seq, "bad")
+			tombstone, _ := store.FailedRow(streamtest.Entry(t, e), "broken", e.SentAt.Time)
 			history = append(history, tombstone)
 		default:
-			history = append(history, rowOf(t, message(channel, seq, fmt.Sprint(seq))))
+			history = append(history, rowOf(t, streamtest.Message(channel, seq, fmt.Sprint(seq))))
 		}
 	}
 	var want []string
@@ -351,7 +321,7 @@ func TestStore_doesNotDependOnOrder(t *testing.T) {
 
 func TestRowOf_refuses(t *testing.T) {
 	ch := chat.NewChannelID()
-	good := entryOf(t, message(ch, 1, "x"))
+	good := streamtest.Entry(t, streamtest.Message(ch, 1, "x"))
 	for _, tt := range []struct {
 		name, want string
 		change     func(*event.Entry)
@@ -368,7 +338,7 @@ func TestRowOf_refuses(t *testing.T) {
 		{"other id", "payload: id differs", func(e *event.Entry) { e.ID = chat.NewEventID() }},
 		{"other sender", "sender_id", func(e *event.Entry) { e.Sender = chat.NewUserID() }},
 		{"other kind", "type is", func(e *event.Entry) { e.Kind = event.Edit }},
-		{"endless gap", "gap from", func(e *event.Entry) { *e = entryOf(t, gap(ch, 1, 1, 1<<40)) }},
+		{"endless gap", "gap from", func(e *event.Entry) { *e = streamtest.Entry(t, gap(ch, 1, 1, 1<<40)) }},
 	} {
 		e := good
 		tt.change(&e)
