@@ -10,7 +10,12 @@ const server = process.env["PARLEY_URL"] ?? "http://127.0.0.1:8080";
 const proxied = { target: server, changeOrigin: false };
 
 export default defineConfig({
-  resolve: { alias: { "@parley/client": here("sdk/src/index.ts") } },
+  resolve: {
+    alias: {
+      "@parley/client": here("sdk/src/index.ts"),
+      ...Object.fromEntries(["entities", "linkify-it", "punycode.js"].map((name) => [name, here("src/lib/markdown-it-unused.ts")])),
+    },
+  },
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
   build: {
     target: "es2022",
@@ -24,5 +29,5 @@ export default defineConfig({
   },
   server: { proxy: { "/v1": proxied, "/docs": proxied, "/openapi.yaml": proxied, "/ws": { ...proxied, ws: true } } },
   // The timeouts only detect hangs: tests must pass on a busy machine.
-  test: { include: ["src/**/*.test.{ts,tsx}"], environment: "node", testTimeout: 120_000, hookTimeout: 120_000 },
+  test: { include: ["src/**/*.test.{ts,tsx}"], environment: "node", server: { deps: { inline: ["markdown-it"] } }, testTimeout: 120_000, hookTimeout: 120_000 },
 });

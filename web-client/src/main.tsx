@@ -7,6 +7,7 @@ import "./styles/sidebar.css";
 import "./styles/members.css";
 import "./styles/chat.css";
 import "./styles/messages.css";
+import "./styles/message-text.css";
 import "./styles/message-parts.css";
 import "./styles/composer.css";
 

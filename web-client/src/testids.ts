@@ -69,6 +69,8 @@ export const testids = {
   remove: "delete",
   confirmDelete: "confirm-delete",
   copyLink: "copy-link",
+  copyCode: "copy-code",
+  showAllLines: "show-all-lines",
   receipts: "receipts",
   retrySend: "retry-send",
   discardSend: "discard-send",

@@ -5,8 +5,8 @@ import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 
 import { t } from "../i18n";
 import { composing } from "../lib/composing";
-import { plainText } from "../lib/markup";
 import { candidates, complete, mentionAt, type MentionQuery } from "../lib/mention-query";
+import { plainText } from "../state/bodies";
 import type { ChannelState } from "../state/channel-state";
 import { loadMembers } from "../state/channels";
 import { sdk } from "../state/client";

@@ -3,11 +3,11 @@
 import type { JSX } from "preact";
 
 import { t } from "../i18n";
-import { clip } from "../lib/clusters";
 import { fullLabel, timeLabel } from "../lib/dates";
 import { HUES, hueOf } from "../lib/identity";
 import { progressOf } from "../lib/readers";
 import type { Row } from "../lib/rows";
+import { plainText } from "../state/bodies";
 import type { ChannelState } from "../state/channel-state";
 import { edit, editing, reply } from "../state/compose";
 import { openDialog } from "../state/dialog";
@@ -55,7 +55,7 @@ export function MessageRow({ row, actions, stop, flash }: MessageRowProps): JSX.
       data-message-id={message.id}
       data-mine={mine ? "" : undefined}
       tabIndex={stop ? 0 : -1}
-      aria-label={t().message.label(name, timeLabel(ms), deleted ? t().message.deletedLabel : clip(message.body, 300))}
+      aria-label={t().message.label(name, timeLabel(ms), deleted ? t().message.deletedLabel : plainText(message.body, 300))}
       onKeyDown={(event) => onKey(event, row, state, mine)}
     >
       <div class="row-side">
@@ -86,7 +86,7 @@ export function MessageRow({ row, actions, stop, flash }: MessageRowProps): JSX.
           <p class="row-deleted">{t().message.deleted}</p>
         ) : (
           <div class="row-body" data-testid={testids.messageBody}>
-            <MessageText body={message.body} mentioned={mentioned} />
+            <MessageText body={message.body} mentioned={mentioned} reachable={stop} />
             {message.edited_at !== null && (
               <span class="row-edited" title={fullLabel(Date.parse(message.edited_at))}>
                 {t().message.edited}

@@ -2,57 +2,153 @@
 
 import type { JSX } from "preact";
 import { useMemo } from "preact/hooks";
+import { signal } from "@preact/signals";
 
 import { t } from "../i18n";
-import { type Inline, type MentionedNames, parseBody } from "../lib/markup";
+import { folded, MAX_LINES } from "../lib/fold";
+import { type Block, hiddenHost, type Inline, type List, type MentionedNames, type Table, textOf } from "../lib/markup";
+import { blocksOf, parser } from "../state/bodies";
+import { testids } from "../testids";
+import { CodeBlock } from "./code-block";
 
 interface MessageTextProps {
   readonly body: string;
   /** The names that the message mentions. */
   readonly mentioned: MentionedNames;
+  /** Whether Tab reaches the controls in the text. */
+  readonly reachable?: boolean;
 }
 
-export function MessageText({ body, mentioned }: MessageTextProps): JSX.Element {
-  const blocks = useMemo(() => parseBody(body, mentioned), [body, [...mentioned.keys()].join(" ")]);
+export function MessageText({ body, mentioned, reachable = false }: MessageTextProps): JSX.Element {
+  const { body: beginning, lines } = useMemo(() => folded(body), [body]);
+  const open = unfolded.value.has(body);
+  const shown = open ? body : beginning;
+  const blocks = useMemo(() => blocksOf(shown, mentioned), [shown, [...mentioned.keys()].join(" "), parser.value]);
   return (
     <>
-      {blocks.map((block, i) =>
-        block.kind === "code" ? (
-          // Long lines scroll, so the block must be focusable to be scrolled with the keyboard.
-          <pre key={i} class="code-block" tabIndex={0} aria-label={block.language === "" ? t().message.code : t().message.codeIn(block.language)} role="region">
-            <code>{block.text}</code>
-          </pre>
-        ) : (
-          <p key={i} dir="auto">
-            {block.children.map((node, j) => inline(node, j, mentioned))}
-          </p>
-        ),
+      {blocks.map((b, i) => block(b, i, { mentioned, reachable }))}
+      {lines > MAX_LINES && (
+        <button type="button" class="link-button" tabIndex={reachable ? 0 : -1} aria-expanded={open} onClick={() => toggle(body)} data-testid={testids.showAllLines}>
+          {open ? t().message.showLess : t().message.showAllLines(lines)}
+        </button>
       )}
     </>
   );
 }
 
-function inline(node: Inline, key: number, mentioned: MentionedNames): JSX.Element | string {
+/** The bodies that are shown in full. A row keeps this when it leaves the window and comes back. */
+const unfolded = signal<ReadonlySet<string>>(new Set());
+
+function toggle(body: string): void {
+  const next = new Set(unfolded.value);
+  if (!next.delete(body)) {
+    next.add(body);
+  }
+  unfolded.value = next;
+}
+
+type Context = Required<Pick<MessageTextProps, "mentioned" | "reachable">>;
+
+function block(node: Block, key: number, context: Context): JSX.Element {
+  switch (node.kind) {
+    case "paragraph":
+      return (
+        <p key={key} dir="auto">
+          {inlines(node.children, context)}
+        </p>
+      );
+    case "code":
+      return <CodeBlock key={key} language={node.language} text={node.text} reachable={context.reachable} />;
+    case "quote":
+      return (
+        <blockquote key={key} dir="auto">
+          {node.children.map((b, i) => block(b, i, context))}
+        </blockquote>
+      );
+    case "list":
+      return list(node, key, context);
+    case "table":
+      return table(node, key, context);
+  }
+}
+
+function list({ marker, items }: List, key: number, context: Context): JSX.Element {
+  const children = items.map(({ number, children: blocks }, i) => (
+    <li key={i} value={number} dir="auto">
+      {blocks.map((b, j) => block(b, j, context))}
+    </li>
+  ));
+  const numbered = items[0]?.number !== undefined;
+  return numbered ? (
+    <ol key={key} class={marker === ")" ? "list-parenthesis" : ""}>
+      {children}
+    </ol>
+  ) : (
+    <ul key={key}>{children}</ul>
+  );
+}
+
+function table({ aligns, rows }: Table, key: number, context: Context): JSX.Element {
+  const [head = [], ...body] = rows;
+  const classOf = (column: number): string => (aligns[column] ?? "") && `align-${aligns[column]}`;
+  return (
+    // A wide table scrolls, so it must be focusable to be scrolled with the keyboard.
+    <div key={key} class="table-scroller" tabIndex={0} role="region" aria-label={t().message.table}>
+      <table>
+        <thead>
+          <tr>
+            {head.map((cell, i) => (
+              <th key={i} class={classOf(i)} dir="auto">
+                {inlines(cell, context)}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {body.map((row, i) => (
+            <tr key={i}>
+              {row.map((cell, j) => (
+                <td key={j} class={classOf(j)} dir="auto">
+                  {inlines(cell, context)}
+                </td>
+              ))}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+const inlines = (nodes: readonly Inline[], context: Context): readonly (JSX.Element | string)[] => nodes.map((n, i) => inline(n, i, context));
+
+function inline(node: Inline, key: number, context: Context): JSX.Element | string {
   switch (node.kind) {
     case "text":
       return node.text;
     case "code":
-      return <code key={key}>{node.text}</code>;
+      return (
+        <code key={key} class={node.text.includes("\n") ? "code-lines" : ""}>
+          {node.text}
+        </code>
+      );
     case "link":
       return (
-        <a key={key} href={node.href} target="_blank" rel="noopener noreferrer nofollow">
-          {node.text}
+        <a key={key} href={node.href} title={node.title} target="_blank" rel="noopener noreferrer nofollow" data-host={hiddenHost(node.href, textOf(node.children))}>
+          {inlines(node.children, context)}
         </a>
       );
     case "mention":
       return (
-        <span key={key} class={mentioned.get(node.name.toLowerCase()) === true ? "mention mention-me" : "mention"}>
+        <span key={key} class={context.mentioned.get(node.name.toLowerCase()) === true ? "mention mention-me" : "mention"}>
           @{node.name}
         </span>
       );
     case "strong":
-      return <strong key={key}>{node.children.map((n, i) => inline(n, i, mentioned))}</strong>;
+      return <strong key={key}>{inlines(node.children, context)}</strong>;
     case "emphasis":
-      return <em key={key}>{node.children.map((n, i) => inline(n, i, mentioned))}</em>;
+      return <em key={key}>{inlines(node.children, context)}</em>;
+    case "struck":
+      return <s key={key}>{inlines(node.children, context)}</s>;
   }
 }

@@ -3,10 +3,10 @@
 import type { JSX } from "preact";
 
 import { t } from "../i18n";
-import { clip } from "../lib/clusters";
 import { timeLabel } from "../lib/dates";
 import type { MentionedNames } from "../lib/markup";
 import type { Row } from "../lib/rows";
+import { plainText } from "../state/bodies";
 import { nameOf, person } from "../state/people";
 import { myID } from "../state/me";
 import { errorText } from "../state/toasts";
@@ -36,7 +36,7 @@ export function PendingRow({ row, stop }: PendingRowProps): JSX.Element {
       data-testid={testids.message}
       data-mine=""
       tabIndex={stop ? 0 : -1}
-      aria-label={t().message.label(name, timeLabel(ms), clip(pending.body, 300))}
+      aria-label={t().message.label(name, timeLabel(ms), plainText(pending.body, 300))}
     >
       <div class="row-side">{head && <Avatar userID={myID()} />}</div>
       <div class="row-main">
@@ -47,7 +47,7 @@ export function PendingRow({ row, stop }: PendingRowProps): JSX.Element {
           </div>
         )}
         <div class="row-body" data-testid={testids.messageBody}>
-          <MessageText body={pending.body} mentioned={NOT_YET_KNOWN} />
+          <MessageText body={pending.body} mentioned={NOT_YET_KNOWN} reachable={stop} />
         </div>
         {failed && (
           <div class="row-failure" role="alert">

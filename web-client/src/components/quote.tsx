@@ -4,7 +4,7 @@ import type { JSX } from "preact";
 import { useComputed } from "@preact/signals";
 
 import { t } from "../i18n";
-import { plainText } from "../lib/markup";
+import { plainText } from "../state/bodies";
 import type { ChannelState } from "../state/channel-state";
 import { showMessage } from "../state/compose";
 import { nameOf, person } from "../state/people";

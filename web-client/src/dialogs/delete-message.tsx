@@ -7,7 +7,7 @@ import { Dialog } from "../components/dialog";
 import { Actions } from "../components/form";
 import { t } from "../i18n";
 import type { LoggedMessage } from "../lib/log";
-import { plainText } from "../lib/markup";
+import { plainText } from "../state/bodies";
 import { closeDialog } from "../state/dialog";
 import { channelOf } from "../state/react";
 import { showError } from "../state/toasts";

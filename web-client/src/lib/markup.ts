@@ -1,8 +1,7 @@
 /**
- * Parses a message body into a tree. A body is plain text: nothing here produces HTML, and the page
- * creates its own elements from the tree. The parser supports ``` blocks, `code`, **bold**,
- * *italic*, links and @mentions; unclosed marks are shown as typed. Parsing takes linear time for
- * any body.
+ * The tree of a message body, and what a body contains without any marks: links and mentions. A body
+ * is plain text: nothing here produces HTML, and the page creates its own elements from the tree.
+ * `markdown.ts` parses bodies with marks.
  */
 
 import { clip } from "./clusters";
@@ -11,18 +10,39 @@ import { meaningsAt } from "./mention";
 export type Inline =
   | { readonly kind: "text"; readonly text: string }
   | { readonly kind: "code"; readonly text: string }
-  | { readonly kind: "link"; readonly href: string; readonly text: string }
+  | { readonly kind: "link"; readonly href: string; readonly title?: string; readonly children: readonly Inline[] }
   | { readonly kind: "mention"; readonly name: string }
-  | { readonly kind: "strong" | "emphasis"; readonly children: readonly Inline[] };
+  | { readonly kind: "strong" | "emphasis" | "struck"; readonly children: readonly Inline[] };
 
 export type Block =
   | { readonly kind: "paragraph"; readonly children: readonly Inline[] }
-  | { readonly kind: "code"; readonly language: string; readonly text: string };
+  | { readonly kind: "code"; readonly language: string; readonly text: string }
+  | { readonly kind: "quote"; readonly children: readonly Block[] }
+  | List
+  | Table;
 
-/** MAX_DEPTH limits the nesting of marks, so that a body cannot cause unbounded recursion. */
-const MAX_DEPTH = 4;
+export interface List {
+  readonly kind: "list";
+  /** The character that ends the marker of each item: `-`, `*`, `+`, `.` or `)`. */
+  readonly marker: string;
+  readonly items: readonly Item[];
+}
 
-const FENCE = "```";
+export interface Item {
+  /** The number as typed; undefined in a list with bullets. */
+  readonly number: number | undefined;
+  readonly children: readonly Block[];
+}
+
+export interface Table {
+  readonly kind: "table";
+  /** The alignment of each column; "" if the body does not specify it. */
+  readonly aligns: readonly Align[];
+  /** The cells of each row. The first row is the head. Rows may have fewer or more cells. */
+  readonly rows: readonly (readonly (readonly Inline[])[])[];
+}
+
+export type Align = "" | "left" | "center" | "right";
 
 /**
  * MentionedNames maps each name that a message mentions, in lower case, to whether it refers to the
@@ -30,148 +50,64 @@ const FENCE = "```";
  */
 export type MentionedNames = ReadonlyMap<string, boolean>;
 
-const NONE: MentionedNames = new Map();
+export const NOBODY: MentionedNames = new Map();
 
-/**
- * parseBody parses a body. Only the names in `mentioned` become mentions, because the server
- * decides which users are mentioned.
- */
-export function parseBody(body: string, mentioned: MentionedNames = NONE): readonly Block[] {
-  const blocks: Block[] = [];
-  let at = 0;
-  while (at < body.length) {
-    const open = body.indexOf(FENCE, at);
-    const close = open < 0 ? -1 : body.indexOf(FENCE, open + FENCE.length);
-    if (close < 0) {
-      break;
-    }
-    addParagraph(blocks, body.slice(at, open), mentioned);
-    blocks.push(codeBlock(body.slice(open + FENCE.length, close)));
-    at = close + FENCE.length;
-    if (body[at] === "\n") {
-      at++;
+/** A character or a beginning of a line that may be a mark. */
+const MARK = /[*_~`[]|^[ \t]*(?:[>+-]|\d{1,9}[.)])\s|\|[^|\n]*\n[ \t]*[|:-]/m;
+
+/** mayHaveMarks reports whether a body may contain marks. If not, unmarked parses it completely. */
+export const mayHaveMarks = (body: string): boolean => MARK.test(body);
+
+/** unmarked returns a body as one paragraph with its links and mentions. Marks are shown as typed. */
+export function unmarked(body: string, mentioned: MentionedNames = NOBODY): readonly Block[] {
+  const children: Inline[] = [];
+  let plain = 0;
+  START.lastIndex = 0;
+  for (let found = START.exec(body); found !== null; found = START.exec(body)) {
+    const piece = pieceAt(body, found.index, mentioned);
+    if (piece !== undefined) {
+      addText(children, body.slice(plain, found.index));
+      add(children, piece.inline);
+      plain = piece.end;
+      START.lastIndex = piece.end;
     }
   }
-  addParagraph(blocks, body.slice(at), mentioned);
-  return blocks;
+  addText(children, body.slice(plain));
+  return [{ kind: "paragraph", children }];
 }
 
-function addParagraph(blocks: Block[], text: string, mentioned: MentionedNames): void {
-  const trimmed = text.replace(/\n$/, "");
-  if (trimmed !== "") {
-    blocks.push({ kind: "paragraph", children: parseInline(trimmed, 0, mentioned) });
+/** add appends a node. Adjacent texts become one. */
+export function add(nodes: Inline[], node: Inline): void {
+  if (node.kind === "text") {
+    addText(nodes, node.text);
+  } else {
+    nodes.push(node);
   }
 }
 
-function codeBlock(inside: string): Block {
-  const line = /^([A-Za-z0-9+#.-]{0,20})\n/.exec(inside);
-  const text = line === null ? inside : inside.slice(line[0].length);
-  return { kind: "code", language: line?.[1] ?? "", text: text.replace(/\n$/, "") };
-}
-
-/** A link ends at white space, quotes, angle brackets, and full-width punctuation. */
-const LINK = /https?:\/\/[^\s<>"'`\u2018-\u201f\u2026\u3001-\u3003\u3008-\u3011\u3014-\u301f\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65]+/iy;
-const PLAIN = /[^`*@hH]+/y;
-
-function parseInline(text: string, depth: number, mentioned: MentionedNames): readonly Inline[] {
-  const out: Inline[] = [];
-  let plain = "";
-  let at = 0;
-  const flush = (): void => {
-    if (plain !== "") {
-      out.push({ kind: "text", text: plain });
-      plain = "";
-    }
-  };
-  while (at < text.length) {
-    PLAIN.lastIndex = at;
-    const run = PLAIN.exec(text);
-    if (run !== null) {
-      plain += run[0];
-      at += run[0].length;
-      continue;
-    }
-    const found = token(text, at, depth, mentioned);
-    if (found === undefined) {
-      plain += text[at] ?? "";
-      at++;
-      continue;
-    }
-    if (found.inline.kind === "text") {
-      plain += found.inline.text;
-    } else {
-      flush();
-      out.push(found.inline);
-    }
-    at = found.end;
+function addText(nodes: Inline[], text: string): void {
+  const last = nodes.at(-1);
+  if (last?.kind === "text") {
+    nodes[nodes.length - 1] = { kind: "text", text: last.text + text };
+  } else if (text !== "") {
+    nodes.push({ kind: "text", text });
   }
-  flush();
-  return out;
 }
 
-interface Token {
+/** Characters at which a link or a mention may start. */
+const START = /[@hH]/g;
+
+export interface Piece {
   readonly inline: Inline;
   readonly end: number;
 }
 
-function token(text: string, at: number, depth: number, mentioned: MentionedNames): Token | undefined {
-  switch (text[at]) {
-    case "`":
-      return code(text, at);
-    case "*":
-      return text[at + 1] === "*" ? marked("strong", "**", text, at, depth, mentioned) : marked("emphasis", "*", text, at, depth, mentioned);
-    case "@":
-      return mention(text, at, mentioned);
-    default:
-      return link(text, at);
-  }
+/** pieceAt returns the link or the mention that starts at an index. */
+export function pieceAt(text: string, at: number, mentioned: MentionedNames): Piece | undefined {
+  return text[at] === "@" ? mention(text, at, mentioned) : link(text, at);
 }
 
-function code(text: string, at: number): Token | undefined {
-  const close = text.indexOf("`", at + 1);
-  if (close <= at + 1) {
-    return undefined;
-  }
-  return { inline: { kind: "code", text: text.slice(at + 1, close) }, end: close + 1 };
-}
-
-function marked(
-  kind: "strong" | "emphasis",
-  mark: string,
-  text: string,
-  at: number,
-  depth: number,
-  mentioned: MentionedNames,
-): Token | undefined {
-  const from = at + mark.length;
-  const close = depth < MAX_DEPTH ? outsideCode(text, mark, from) : -1;
-  if (close <= from) {
-    return undefined;
-  }
-  const inside = text.slice(from, close);
-  // A mark must touch the text that it marks ("2 * 3 * 4" is arithmetic) and cannot span lines.
-  if (/^\s|\s$|\n/.test(inside)) {
-    return undefined;
-  }
-  return { inline: { kind, children: parseInline(inside, depth + 1, mentioned) }, end: close + mark.length };
-}
-
-/** outsideCode returns the next position of a mark that is not inside code, or -1. */
-function outsideCode(text: string, mark: string, from: number): number {
-  let close = text.indexOf(mark, from);
-  for (let at = from; close >= 0; ) {
-    const open = at + text.slice(at, close).indexOf("`"); // search only up to close: searching all the text each time would be quadratic
-    const end = open < at ? -1 : text.indexOf("`", open + 1);
-    if (end < 0) {
-      return close;
-    }
-    at = end === open + 1 ? end : end + 1; // two adjacent backticks are not code, and the second one may start a code span
-    close = close < at ? text.indexOf(mark, at) : close;
-  }
-  return -1;
-}
-
-function mention(text: string, at: number, mentioned: MentionedNames): Token | undefined {
+function mention(text: string, at: number, mentioned: MentionedNames): Piece | undefined {
   const name = meaningsAt(text, at).find((n) => mentioned.has(n));
   if (name === undefined) {
     return undefined;
@@ -180,22 +116,27 @@ function mention(text: string, at: number, mentioned: MentionedNames): Token | u
   return { inline: { kind: "mention", name: text.slice(at + 1, end) }, end };
 }
 
-function link(text: string, at: number): Token | undefined {
+/** A link ends at white space, quotes, angle brackets, and full-width punctuation. */
+const LINK = /https?:\/\/[^\s<>"'`\u2018-\u201f\u2026\u3001-\u3003\u3008-\u3011\u3014-\u301f\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65]+/iy;
+
+function link(text: string, at: number): Piece | undefined {
   if (at > 0 && /[A-Za-z0-9]/.test(text[at - 1] ?? "")) {
     return undefined;
   }
   LINK.lastIndex = at;
-  const found = LINK.exec(text)?.[0];
-  if (found === undefined) {
+  const run = LINK.exec(text)?.[0];
+  if (run === undefined) {
     return undefined;
   }
+  // In [address](destination), the label ends before the destination.
+  const found = run.split("](", 1)[0] ?? run;
   const address = withoutTrailingPunctuation(found);
   const href = webAddress(address);
   // Skip an invalid address as a whole: searching for another one within it would take quadratic
   // time.
   return href === undefined
     ? { inline: { kind: "text", text: found }, end: at + found.length }
-    : { inline: { kind: "link", href, text: address }, end: at + address.length };
+    : { inline: { kind: "link", href, children: [{ kind: "text", text: address }] }, end: at + address.length };
 }
 
 /**
@@ -231,13 +172,37 @@ export function webAddress(address: string): string | undefined {
   return (url.protocol === "https:" || url.protocol === "http:") && url.hostname !== "" ? url.href : undefined;
 }
 
-/** plainText returns a body as one line without marks, for previews and notifications. */
-export function plainText(body: string, length: number): string {
-  const words = parseBody(body).map((block) => (block.kind === "code" ? block.text : textOf(block.children)));
-  const line = words.join(" ").replace(/\s+/g, " ").trim();
-  return clip(line, length);
+/**
+ * hiddenHost returns the host of a link whose label looks like the address of another host, or
+ * undefined. The page shows that host, so that a label cannot deceive readers.
+ */
+export function hiddenHost(href: string, label: string): string | undefined {
+  const { host } = new URL(href);
+  const shown = /^(?:[a-z]+:\/\/)?((?:[\p{L}\p{Nd}-]+\.)+[\p{L}\p{Nd}-]{2,}(?::\d+)?)(?:[/?#]|$)/iu.exec(label.trim())?.[1];
+  return shown === undefined || shown.toLowerCase() === host ? undefined : host;
 }
 
-function textOf(nodes: readonly Inline[]): string {
+/** oneLine returns the text of blocks as one line of at most `length` UTF-16 code units. */
+export function oneLine(blocks: readonly Block[], length: number): string {
+  return clip(blocks.map(textOfBlock).join(" ").replace(/\s+/g, " ").trim(), length);
+}
+
+function textOfBlock(block: Block): string {
+  switch (block.kind) {
+    case "paragraph":
+      return textOf(block.children);
+    case "code":
+      return block.text;
+    case "quote":
+      return block.children.map(textOfBlock).join(" ");
+    case "list":
+      return block.items.flatMap((item) => item.children.map(textOfBlock)).join(" ");
+    case "table":
+      return block.rows.map((row) => row.map(textOf).join(" ")).join(" ");
+  }
+}
+
+/** textOf returns the text that nodes show. */
+export function textOf(nodes: readonly Inline[]): string {
   return nodes.map((n) => (n.kind === "mention" ? `@${n.name}` : "children" in n ? textOf(n.children) : n.text)).join("");
 }

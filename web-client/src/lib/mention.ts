@@ -21,7 +21,10 @@ const UNSPACED =
   /[\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u2e80-\u9fff\uac00-\ud7ff\uf900-\ufaff\uff66-\uffdc\u{20000}-\u{3ffff}]/u;
 const WORDY = /[\p{L}\p{M}\p{Nd}]/u;
 
-const joins = (c: string): boolean => c > "\u007f" && WORDY.test(c) && !UNSPACED.test(c);
+/** isUnspaced reports whether a character belongs to a script that is written without spaces. */
+export const isUnspaced = (c: string): boolean => UNSPACED.test(c);
+
+const joins = (c: string): boolean => c > "\u007f" && WORDY.test(c) && !isUnspaced(c);
 
 /** startsMention reports whether an @ at this index may start a mention. */
 export function startsMention(text: string, at: number): boolean {

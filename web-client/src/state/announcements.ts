@@ -5,7 +5,7 @@
 import type { PostedEvent } from "@parley/client";
 import { signal } from "@preact/signals";
 
-import { plainText } from "../lib/markup";
+import { plainText } from "./bodies";
 import { nameOf, person } from "./people";
 
 export interface Announcement {

@@ -4,7 +4,7 @@ import type { ChannelEvent } from "@parley/client";
 import { signal } from "@preact/signals";
 
 import { t } from "../i18n";
-import { plainText } from "../lib/markup";
+import { plainText } from "./bodies";
 import type { ChannelState } from "./channel-state";
 import { nameOf, person } from "./people";
 import { notificationLevel } from "./preferences";

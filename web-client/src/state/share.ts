@@ -1,4 +1,4 @@
-/** Links to channels and messages, for sharing. */
+/** Copies links and code to the clipboard. */
 
 import { t } from "../i18n";
 import { linkTo } from "./route";
@@ -13,5 +13,14 @@ export async function copyLink(channelID: string, seq?: number): Promise<void> {
     // Browsers block the clipboard without HTTPS or permission. Show the link, so that the user
     // can copy it.
     toast(link);
+  }
+}
+
+export async function copyCode(code: string): Promise<void> {
+  try {
+    await navigator.clipboard.writeText(code);
+    toast(t().app.codeCopied);
+  } catch {
+    toast(t().app.copyFailed, "error");
   }
 }

@@ -1,0 +1,44 @@
+/**
+ * Tells marks (`*`, `_`, `~~`) from characters that people mean as they are: `2*3*4`, `*.go`,
+ * `a_b`, `f(*args)`. A mark stands at a word boundary: outside it is white space, a quote or
+ * punctuation, and inside it touches the text that it marks.
+ */
+
+import { isUnspaced } from "./mention";
+
+/** What a run of marks may do. */
+export interface Role {
+  readonly opens: boolean;
+  readonly closes: boolean;
+}
+
+/** Characters that a mark never touches on its inner side: white space, comments of C, paths. */
+const OUTSIDE = /[\s/\\]/u;
+const SPACE = /\s/u;
+const OPENING = /[<\p{Ps}\p{Pi}]/u;
+const CLOSING = /[>,.;:!?…،؛؟、。，．！？；：\p{Pe}\p{Pf}]/u;
+/** Characters that may precede or follow a word: quotes, dashes, and other marks. */
+const EITHER = /["'*_~`|\p{Pd}]/u;
+
+/**
+ * roleOf returns the role of the run of marks between two positions. Scripts without spaces have
+ * no visible word boundaries, so a mark may be next to any of their characters.
+ */
+export function roleOf(text: string, start: number, end: number): Role {
+  const before = characterBefore(text, start);
+  const after = characterAt(text, end);
+  const opens = mayPrecede(before) && after !== "" && !OUTSIDE.test(after) && !CLOSING.test(after);
+  const closes = mayFollow(after) && before !== "" && !OUTSIDE.test(before) && !OPENING.test(before);
+  const ambiguous = opens && closes && !(isUnspaced(before) && isUnspaced(after));
+  return { opens: opens && !ambiguous, closes: closes && !ambiguous };
+}
+
+const mayPrecede = (c: string): boolean => c === "" || SPACE.test(c) || OPENING.test(c) || EITHER.test(c) || isUnspaced(c);
+const mayFollow = (c: string): boolean => c === "" || SPACE.test(c) || CLOSING.test(c) || EITHER.test(c) || isUnspaced(c);
+
+function characterAt(text: string, at: number): string {
+  const point = text.codePointAt(at);
+  return point === undefined ? "" : String.fromCodePoint(point);
+}
+
+const characterBefore = (text: string, at: number): string => Array.from(text.slice(Math.max(0, at - 2), at)).at(-1) ?? "";
