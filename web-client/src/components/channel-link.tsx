@@ -54,7 +54,7 @@ export function ChannelLink({ state, first }: ChannelLinkProps): JSX.Element {
         data-mentions={state.mentions.value > 0 ? state.mentions.value : undefined}
       >
         <ChannelMark state={state} />
-        <span class="channel-title">{state.title.value}</span>
+        <span class="channel-title" dir="auto">{state.title.value}</span>
         {highlights > 0 ? (
           <span class="badge" data-testid={state.kind === "direct" ? testids.unreadBadge : testids.mentionBadge}>
             {count(highlights)}

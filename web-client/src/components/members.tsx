@@ -82,7 +82,7 @@ function MemberRow({ state, member, online }: MemberRowProps): JSX.Element {
       <button type="button" class="member-who" onClick={() => openDialog({ name: "person", userID: member.user_id })}>
         <Avatar userID={member.user_id} name={member.username} size="small" online={online} />
         <span class="member-names">
-          <span class="member-name">
+          <span class="member-name" dir="auto">
             {name}
             {own ? ` ${t().members.you}` : ""}
             <span class="visually-hidden">, {online ? t().members.online : t().members.offline}</span>

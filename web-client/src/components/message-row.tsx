@@ -1,10 +1,11 @@
 /** One message: author, time, text, reactions and actions. */
 
 import type { JSX } from "preact";
+import { useComputed } from "@preact/signals";
 
 import { t } from "../i18n";
-import { fullLabel, timeLabel } from "../lib/dates";
-import { HUES, hueOf } from "../lib/identity";
+import { fullLabel, shortTimeLabel, timeLabel } from "../lib/dates";
+import { onlyEmoji } from "../lib/emoji-only";
 import { progressOf } from "../lib/readers";
 import type { Row } from "../lib/rows";
 import { plainText } from "../state/bodies";
@@ -14,6 +15,7 @@ import { openDialog } from "../state/dialog";
 import { markUnread } from "../state/reading";
 import { hasNamesake, mentionedNames, nameOf, person } from "../state/people";
 import { myID } from "../state/me";
+import { route } from "../state/route";
 import { testids } from "../testids";
 import { Avatar } from "./avatar";
 import { EditField } from "./edit-field";
@@ -43,7 +45,8 @@ export function MessageRow({ row, actions, stop, flash }: MessageRowProps): JSX.
   const name = nameOf(author, message.sender_name === "" ? t().common.deletedAccount : message.sender_name);
   const deleted = message.deleted_at !== null;
   const mentionsUser = !mine && (message.mentions.includes(myID()) || message.mentions.includes(state.id));
-  const classes = ["row", head ? "row-head" : "", flash ? "row-flash" : "", mentionsUser ? "row-mention" : ""].join(" ");
+  const linked = useComputed(() => route.value.name === "channel" && route.value.channelID === state.id && route.value.seq === message.seq).value;
+  const classes = ["row", head ? "row-head" : "", mentionsUser ? "row-mention" : "", linked ? "row-linked" : "", flash ? "row-flash" : ""].join(" ");
   const mentioned = mentionedNames(message);
   return (
     <div
@@ -65,7 +68,7 @@ export function MessageRow({ row, actions, stop, flash }: MessageRowProps): JSX.
           </button>
         ) : (
           <time class="row-time" dateTime={message.sent_at} title={fullLabel(ms)}>
-            {timeLabel(ms)}
+            {shortTimeLabel(ms)}
           </time>
         )}
       </div>
@@ -73,7 +76,9 @@ export function MessageRow({ row, actions, stop, flash }: MessageRowProps): JSX.
         {message.reply_to !== null && !deleted && <Quote state={state} id={message.reply_to} />}
         {head && (
           <div class="row-who">
-            <span class={`row-name ink-${hueOf(message.sender_id) % HUES}`}>{name}</span>
+            <span class="row-name" dir="auto">
+              {name}
+            </span>
             {hasNamesake(author) && <span class="row-handle">@{author.username}</span>}
             <time dateTime={message.sent_at} title={fullLabel(ms)}>
               {timeLabel(ms)}
@@ -85,7 +90,7 @@ export function MessageRow({ row, actions, stop, flash }: MessageRowProps): JSX.
         ) : deleted ? (
           <p class="row-deleted">{t().message.deleted}</p>
         ) : (
-          <div class="row-body" data-testid={testids.messageBody}>
+          <div class={onlyEmoji(message.body) ? "row-body row-emoji" : "row-body"} data-testid={testids.messageBody}>
             <MessageText body={message.body} mentioned={mentioned} reachable={stop} />
             {message.edited_at !== null && (
               <span class="row-edited" title={fullLabel(Date.parse(message.edited_at))}>

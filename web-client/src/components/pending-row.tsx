@@ -4,6 +4,7 @@ import type { JSX } from "preact";
 
 import { t } from "../i18n";
 import { timeLabel } from "../lib/dates";
+import { onlyEmoji } from "../lib/emoji-only";
 import type { MentionedNames } from "../lib/markup";
 import type { Row } from "../lib/rows";
 import { plainText } from "../state/bodies";
@@ -14,7 +15,6 @@ import { testids } from "../testids";
 import { Avatar } from "./avatar";
 import { MessageText } from "./message-text";
 import { Tick } from "./tick";
-import { hueOf } from "../lib/identity";
 
 /** Mentions are known only once the server has stored the message. */
 const NOT_YET_KNOWN: MentionedNames = new Map();
@@ -42,11 +42,13 @@ export function PendingRow({ row, stop }: PendingRowProps): JSX.Element {
       <div class="row-main">
         {head && (
           <div class="row-who">
-            <span class={`row-name ink-${hueOf(myID())}`}>{name}</span>
+            <span class="row-name" dir="auto">
+              {name}
+            </span>
             <time>{timeLabel(ms)}</time>
           </div>
         )}
-        <div class="row-body" data-testid={testids.messageBody}>
+        <div class={onlyEmoji(pending.body) ? "row-body row-emoji" : "row-body"} data-testid={testids.messageBody}>
           <MessageText body={pending.body} mentioned={NOT_YET_KNOWN} reachable={stop} />
         </div>
         {failed && (

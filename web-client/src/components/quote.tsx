@@ -25,8 +25,8 @@ export function Quote({ state, id }: QuoteProps): JSX.Element {
     <button type="button" class="quote" tabIndex={-1} onClick={() => void showMessage(state, id)} data-testid={testids.quote}>
       <Icon name="reply" size={13} />
       <span class="visually-hidden">{t().message.inReplyTo} </span>
-      {name !== "" && <strong>{name}</strong>}
-      <span class="quote-text">{text}</span>
+      {name !== "" && <strong dir="auto">{name}</strong>}
+      <span class="quote-text" dir="auto">{text}</span>
     </button>
   );
 }

@@ -120,7 +120,7 @@ function Account(): JSX.Element {
     <div class="account">
       <button type="button" class="account-button" aria-label={t().sidebar.account(nameOf(me))} onClick={() => openDialog({ name: "settings" })} data-testid={testids.openSettings}>
         <Avatar userID={myID()} size="small" />
-        <span class="account-name">{nameOf(me)}</span>
+        <span class="account-name" dir="auto">{nameOf(me)}</span>
       </button>
       <IconButton icon="book" label={t().sidebar.contacts} onClick={() => openDialog({ name: "contacts" })} testid={testids.openContacts} />
       <IconButton icon="people" label={t().sidebar.groups} onClick={() => openDialog({ name: "groups" })} testid={testids.openGroups} />

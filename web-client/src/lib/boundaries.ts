@@ -6,7 +6,7 @@
 
 import { isUnspaced } from "./mention";
 
-/** What a run of marks may do. */
+/** Role says whether a run of marks may open or close marked text. */
 export interface Role {
   readonly opens: boolean;
   readonly closes: boolean;

@@ -13,15 +13,17 @@ const formats = {
 /** The formatters by locale and format, because creating one takes much longer than using it. */
 const formatters = new Map<string, Intl.DateTimeFormat>();
 
-function format(name: keyof typeof formats, ms: number): string {
+function formatter(name: keyof typeof formats): Intl.DateTimeFormat {
   const key = `${locale()} ${name}`;
-  let formatter = formatters.get(key);
-  if (formatter === undefined) {
-    formatter = new Intl.DateTimeFormat(locale(), formats[name]);
-    formatters.set(key, formatter);
+  let known = formatters.get(key);
+  if (known === undefined) {
+    known = new Intl.DateTimeFormat(locale(), formats[name]);
+    formatters.set(key, known);
   }
-  return formatter.format(ms);
+  return known;
 }
+
+const format = (name: keyof typeof formats, ms: number): string => formatter(name).format(ms);
 
 /** dayOf returns a number that identifies the local calendar day of a time. */
 export function dayOf(ms: number): number {
@@ -44,6 +46,18 @@ export function dayLabel(ms: number, now: number): string {
 
 /** sinceLabel returns a point in time, without the date if it is today. */
 export const sinceLabel = (ms: number, now: number): string => format(dayOf(ms) === dayOf(now) ? "clock" : "weekdayClock", ms);
+
+/**
+ * shortTimeLabel returns a time for a narrow column. It omits the "AM" or "PM" of 12-hour locales,
+ * which the time of the group's first message shows.
+ */
+export const shortTimeLabel = (ms: number): string =>
+  formatter("clock")
+    .formatToParts(ms)
+    .filter(({ type }) => type !== "dayPeriod")
+    .map(({ value }) => value)
+    .join("")
+    .trim();
 
 export const timeLabel = (ms: number): string => format("clock", ms);
 export const fullLabel = (ms: number): string => format("full", ms);

@@ -166,7 +166,7 @@ describe("characters never vanish", () => {
       const count = (what: RegExp): number => nodes.match(what)?.length ?? 0;
       const visible = shown(blocks);
 
-      // What is shown is in the body, in the same order.
+      // The shown text is in the body, in the same order.
       let at = 0;
       for (const c of visible.replace(/\s/gu, "")) {
         at = body.indexOf(c, at) + 1;

@@ -6,6 +6,7 @@
 import type { Pending } from "@parley/client";
 
 import { dayOf } from "./dates";
+import { MAX_LINES } from "./fold";
 import type { LoggedMessage, MessageLog } from "./log";
 
 /**
@@ -115,8 +116,13 @@ export function estimate(row: Row): number {
     case "new":
       return 32;
     case "pending":
-      return (row.head ? 44 : 24) + 21 * Math.floor(row.pending.body.length / 90);
+      return heightOf(row.head, row.pending.body);
     case "message":
-      return (row.head ? 44 : 24) + 21 * Math.floor(row.message.body.length / 90) + (row.message.reactions.length > 0 ? 30 : 0);
+      return heightOf(row.head, row.message.body) + (row.message.reactions.length > 0 ? 30 : 0);
   }
+}
+
+/** heightOf estimates the height of a message, in lines of about 70 characters. */
+function heightOf(head: boolean, body: string): number {
+  return (head ? 60 : 26) + 22 * Math.min(MAX_LINES, Math.floor(body.length / 70));
 }

@@ -97,8 +97,8 @@ function Head({ state }: { readonly state: ChannelState }): JSX.Element {
       </span>
       <div class="main-head-title">
         <ChannelMark state={state} />
-        <h1 data-testid={testids.channelTitle}>{state.title.value}</h1>
-        {!direct && details !== undefined && details.description !== "" && <p class="topic">{details.description}</p>}
+        <h1 dir="auto" data-testid={testids.channelTitle}>{state.title.value}</h1>
+        {!direct && details !== undefined && details.description !== "" && <p class="topic" dir="auto">{details.description}</p>}
       </div>
       <ConnectionStatus />
       <div class="main-head-actions">
