@@ -3,7 +3,7 @@
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 
-import { hueOf, initialsOf } from "../lib/identity";
+import { colorOf, initialsOf } from "../lib/identity";
 import { nameOf, person, requestProfile } from "../state/people";
 
 interface AvatarProps {
@@ -21,9 +21,11 @@ export function Avatar({ userID, name, size = "normal", online }: AvatarProps): 
   // The server keeps a copy of every picture. Loading a picture from any other server would reveal
   // to that server which user is being viewed.
   const picture = known.avatarURL.startsWith("/v1/avatars/") && known.avatarURL !== broken ? known.avatarURL : undefined;
+  const { hue, shade } = colorOf(userID);
   return (
     <span
-      class={`avatar avatar-${size} hue-${hueOf(userID)}`}
+      class={`avatar avatar-${size}`}
+      style={{ "--hue": `${hue * 15}deg`, "--shade": shade }}
       aria-hidden="true"
       // Drawn by the style sheet, so that the initials are neither read out nor copied.
       data-initials={picture === undefined ? initialsOf(nameOf(known, name)) : undefined}

@@ -2,7 +2,7 @@ import type { Message } from "@parley/client";
 import { describe, expect, it } from "vitest";
 
 import { dayLabel } from "./dates";
-import { hueOf, HUES, initialsOf } from "./identity";
+import { colorOf, initialsOf } from "./identity";
 import { type Row, rowsOf } from "./rows";
 
 const at = Date.parse("2026-03-04T10:00:00.000Z");
@@ -49,9 +49,20 @@ describe("dayLabel", () => {
 });
 
 describe("identity", () => {
-  it("is stable and uses all colours", () => {
-    expect(hueOf("0198f3b2-7c00-7a10-8000-0000000000a1")).toBe(hueOf("0198f3b2-7c00-7a10-8000-0000000000a1"));
-    expect(new Set(Array.from({ length: 200 }, (_, i) => hueOf(`user-${i}`))).size).toBe(HUES);
+  it("has a color that is the same on every device", () => {
+    expect(colorOf("0198f3b2-7c00-7a10-8000-0000000000a1")).toEqual(colorOf("0198f3b2-7c00-7a10-8000-0000000000a1"));
+  });
+  it("has different colors in a small channel", () => {
+    let alike = 0;
+    for (let channel = 0; channel < 1000; channel++) {
+      const counts = new Map<string, number>();
+      for (let member = 0; member < 14; member++) {
+        const color = JSON.stringify(colorOf(`0198f3b2-7c00-7a10-8000-${String(channel * 7919 + member * 104729).padStart(12, "0")}`));
+        counts.set(color, (counts.get(color) ?? 0) + 1);
+      }
+      alike += Math.max(...counts.values()) >= 4 ? 1 : 0;
+    }
+    expect(alike).toBeLessThan(30); // channels in which four of 14 members have the same color
   });
   it.each([["Ann Lee", "AL"], ["bob", "B"], ["mary-jane_watson", "MW"], ["", "?"], ["👍 up", "👍U"]])("initials of %j", (name, want) => {
     expect(initialsOf(name)).toBe(want);
