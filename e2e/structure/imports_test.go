@@ -173,8 +173,9 @@ var rules = []rule{
 		reason: "the feed can be read, tested and replaced on its own",
 	},
 	{
-		name: "receipts and presence do not depend on WebSockets",
+		name: "receipts, presence and changes do not depend on WebSockets",
 		of: []string{
+			"parley.chat/ws-server/internal/changes/...",
 			"parley.chat/ws-server/internal/receipts/...", "parley.chat/ws-server/internal/presence/...", "parley.chat/ws-server/internal/presencefanout/...",
 		},
 		never:  []string{webSocket, "parley.chat/ws-server/internal/connection/...", "parley.chat/ws-server/internal/gateway/...", "parley.chat/ws-server/internal/feed/..."},

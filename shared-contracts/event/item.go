@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
+	"time"
 
 	"parley.chat/shared-contracts/chat"
 )
@@ -25,6 +27,17 @@ type Item struct {
 
 // Ephemeral reports whether the item is an event without a seq.
 func (it Item) Ephemeral() bool { return it.Seq == 0 }
+
+// AppendedAt returns when the event was appended, according to the clock of Redis. If the entry id
+// is malformed, AppendedAt returns the current time.
+func (it Item) AppendedAt() time.Time {
+	ms, _, _ := strings.Cut(it.EntryID, "-")
+	n, err := strconv.ParseInt(ms, 10, 64)
+	if err != nil {
+		return time.Now()
+	}
+	return time.UnixMilli(n)
+}
 
 // Encode returns the encoding of the item.
 func (it Item) Encode() []byte {

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"parley.chat/shared-contracts/event"
 )
@@ -96,6 +97,17 @@ func TestDecodeItems_corrupt(t *testing.T) {
 	newer := append(append(join(good), '\n'), "2 1-a 45 1-1 poll 019b7d5c-0000-7000-8000-0000000000aa\n{}"...)
 	if got, err := decodeItems(newer); !errors.Is(err, event.ErrNewer) || len(got) != 2 {
 		t.Errorf("newer: %d items, %v", len(got), err)
+	}
+}
+
+func TestItem_AppendedAt(t *testing.T) {
+	if got := (event.Item{EntryID: "1767225600123-4"}).AppendedAt(); got.UnixMilli() != 1767225600123 {
+		t.Errorf("appended at %v", got)
+	}
+	for _, id := range []string{"", "x-1"} { // a search stops at old items, so the item must not look old
+		if got := (event.Item{EntryID: id}).AppendedAt(); time.Since(got) > time.Hour {
+			t.Errorf("%q: appended at %v, want now", id, got)
+		}
 	}
 }
 

@@ -36,6 +36,7 @@ import (
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/ws-server/internal/authority"
+	"parley.chat/ws-server/internal/changes"
 	"parley.chat/ws-server/internal/connection"
 	"parley.chat/ws-server/internal/feed"
 	"parley.chat/ws-server/internal/hub"
@@ -114,6 +115,7 @@ type Gateway struct {
 
 	sharedReads sharedReads // reads that concurrent callers share
 	mentions    *mentions
+	changes     changes.Rules
 
 	inflight   gate // appends that have not been answered yet
 	readers    gate // reader goroutines of the connections
@@ -140,6 +142,7 @@ func New(cfg Config) *Gateway {
 	g.upgrader.CheckOrigin = allowAny
 	g.clockLog = outage.New(cfg.Logger, token.ClockBehind, token.ClockRight)
 	g.mentions = newMentions(&g.cfg)
+	g.changes = changes.Rules{Hub: cfg.Feed.Hub, Log: cfg.Log, Store: cfg.Store, EditWindow: cfg.EditWindow}
 	g.typing = typing.New(typing.Config{Publish: g.publishTyping, Expiry: cfg.TypingExpiry})
 	g.receipts = g.newReceipts()
 	cfg.Metrics.limit.Set(float64(cfg.Bounds.Connections))

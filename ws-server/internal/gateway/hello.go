@@ -167,7 +167,7 @@ func (c *client) sortByActivity(ctx context.Context, list []store.Membership) er
 	var stored []chat.ChannelID // channels with no events in Redis
 	for i, id := range ids {
 		if newest[i] != nil {
-			at[id] = appendedAt(newest[i].EntryID)
+			at[id] = newest[i].AppendedAt()
 		} else {
 			stored = append(stored, id)
 		}

@@ -1,11 +1,9 @@
-package gateway
+package changes
 
 import (
 	"bytes"
 	"context"
 	"math"
-	"strconv"
-	"strings"
 	"time"
 
 	"parley.chat/shared-contracts/apierr"
@@ -35,9 +33,9 @@ const (
 // findMessage returns a message in a channel. It searches the ring, then the tail, then PostgreSQL.
 // This order misses no message, because events are cut from the tail only after they have been
 // stored.
-func (g *Gateway) findMessage(ctx context.Context, channel chat.ChannelID, id chat.EventID) (target, error) {
+func (r *Rules) findMessage(ctx context.Context, channel chat.ChannelID, id chat.EventID) (target, error) {
 	s := search{id: id, text: []byte(id.String())}
-	if ch := g.cfg.Feed.Hub.Channel(channel); ch != nil {
+	if ch := r.Hub.Channel(channel); ch != nil {
 		events := ch.Recent()
 		for i := len(events) - 1; i >= 0 && !s.found; i-- {
 			s.visit(events[i].Kind, events[i].Frame)
@@ -47,7 +45,7 @@ func (g *Gateway) findMessage(ctx context.Context, channel chat.ChannelID, id ch
 		}
 	}
 	if !s.found {
-		if err := g.searchTail(ctx, channel, &s); err != nil {
+		if err := r.searchTail(ctx, channel, &s); err != nil {
 			return target{}, apierr.Wrap(err, apierr.Unavailable, "The event log is not available. Please try again.")
 		}
 	}
@@ -57,7 +55,7 @@ func (g *Gateway) findMessage(ctx context.Context, channel chat.ChannelID, id ch
 		}
 		return s.target, nil
 	}
-	m, err := g.cfg.Store.Message(ctx, channel, id)
+	m, err := r.Store.Message(ctx, channel, id)
 	if err != nil {
 		return target{}, err
 	}
@@ -66,17 +64,17 @@ func (g *Gateway) findMessage(ctx context.Context, channel chat.ChannelID, id ch
 
 // isDeleted reports whether a message that findMessage returned has been deleted. It sees every
 // deletion that was acknowledged before the call.
-func (g *Gateway) isDeleted(ctx context.Context, channel chat.ChannelID, id chat.EventID, t target) (bool, error) {
+func (r *Rules) isDeleted(ctx context.Context, channel chat.ChannelID, id chat.EventID, t target) (bool, error) {
 	switch {
 	case t.deleted:
 		return true, nil
 	case t.stored:
-		return g.cfg.Store.Deleted(ctx, channel, id)
+		return r.Store.Deleted(ctx, channel, id)
 	case t.ringEnd == 0:
 		return false, nil // the message was found in the tail, which was searched from its end
 	}
 	// Search the events that were appended but have not reached the ring yet.
-	items, err := g.cfg.Log.TailRange(ctx, channel, t.ringEnd+1, math.MaxInt64)
+	items, err := r.Log.TailRange(ctx, channel, t.ringEnd+1, math.MaxInt64)
 	if err != nil {
 		return false, apierr.Wrap(err, apierr.Unavailable, "The event log is not available. Please try again.")
 	}
@@ -89,9 +87,9 @@ func (g *Gateway) isDeleted(ctx context.Context, channel chat.ChannelID, id chat
 
 // searchTail searches a channel's tail backward. The tail has a few hundred items unless
 // sync-service lags behind. The search stops at items that are too old to contain the message.
-func (g *Gateway) searchTail(ctx context.Context, channel chat.ChannelID, s *search) error {
+func (r *Rules) searchTail(ctx context.Context, channel chat.ChannelID, s *search) error {
 	oldest := createdAt(s.id).Add(-clockSkew)
-	items, err := g.cfg.Log.Tail(ctx, channel, tailPageSize)
+	items, err := r.Log.Tail(ctx, channel, tailPageSize)
 	for err == nil && len(items) > 0 {
 		for i := len(items) - 1; i >= 0; i-- {
 			if s.visit(items[i].Kind, items[i].Frame); s.found {
@@ -99,10 +97,10 @@ func (g *Gateway) searchTail(ctx context.Context, channel chat.ChannelID, s *sea
 			}
 		}
 		first := items[0]
-		if first.Seq <= 1 || appendedAt(first.EntryID).Before(oldest) {
+		if first.Seq <= 1 || first.AppendedAt().Before(oldest) {
 			return nil
 		}
-		items, err = g.cfg.Log.TailRange(ctx, channel, max(1, first.Seq-tailPageSize), first.Seq-1)
+		items, err = r.Log.TailRange(ctx, channel, max(1, first.Seq-tailPageSize), first.Seq-1)
 	}
 	return err
 }
@@ -146,15 +144,4 @@ func createdAt(id chat.EventID) time.Time {
 		ms = ms<<8 | int64(b)
 	}
 	return time.UnixMilli(ms)
-}
-
-// appendedAt returns when an entry was appended, according to the Redis clock. For a malformed
-// entry id it returns the current time.
-func appendedAt(entryID string) time.Time {
-	ms, _, _ := strings.Cut(entryID, "-")
-	n, err := strconv.ParseInt(ms, 10, 64)
-	if err != nil {
-		return time.Now()
-	}
-	return time.UnixMilli(n)
 }

@@ -1,4 +1,4 @@
-package gateway
+package changes
 
 import (
 	"context"
@@ -18,36 +18,36 @@ const (
 )
 
 // checkReactionLimits returns an error if a reaction would exceed a limit of its message.
-func (g *Gateway) checkReactionLimits(ctx context.Context, e *frame.Event) error {
+func (r *Rules) checkReactionLimits(ctx context.Context, e *frame.Event) error {
 	active, own := map[string]bool{}, map[string]bool{}
-	items, err := g.cfg.Log.Tail(ctx, e.ChannelID, tailPageSize)
+	items, err := r.Log.Tail(ctx, e.ChannelID, tailPageSize)
 	if err != nil {
 		return apierr.Wrap(err, apierr.Unavailable, "The event log is not available. Please try again.")
 	}
 	// The rows are read after the tail, because events are stored before they are cut from the
 	// tail. While PostgreSQL is down, only the tail is counted, so that members can still react.
 	// The limits may then be exceeded, but reading a page of history limits what is shown.
-	stored, err := g.cfg.Store.Reactions(ctx, e.ChannelID, *e.MessageID, e.SenderID)
+	stored, err := r.Store.Reactions(ctx, e.ChannelID, *e.MessageID, e.SenderID)
 	if err != nil && apierr.CodeOf(err) != apierr.Unavailable {
 		return err
 	}
-	for _, r := range stored {
-		emoji := r.Emoji
+	for _, s := range stored {
+		emoji := s.Emoji
 		if form, ok := text.Emoji(emoji); ok { // earlier releases stored emojis without normalizing them
 			emoji = form
 		}
-		active[emoji], own[emoji] = active[emoji] || r.Active, own[emoji] || r.Own
+		active[emoji], own[emoji] = active[emoji] || s.Active, own[emoji] || s.Own
 	}
 	for _, it := range items {
 		if it.Kind != event.Reaction {
 			continue
 		}
-		r, err := frame.DecodeEvent(it.Frame)
-		if err != nil || r.MessageID == nil || *r.MessageID != *e.MessageID {
+		o, err := frame.DecodeEvent(it.Frame)
+		if err != nil || o.MessageID == nil || *o.MessageID != *e.MessageID {
 			continue
 		}
-		active[r.Emoji] = active[r.Emoji] || !r.Remove
-		own[r.Emoji] = own[r.Emoji] || r.SenderID == e.SenderID
+		active[o.Emoji] = active[o.Emoji] || !o.Remove
+		own[o.Emoji] = own[o.Emoji] || o.SenderID == e.SenderID
 	}
 	switch {
 	case !active[e.Emoji] && countTrue(active) >= maxEmojisPerMessage:
