@@ -22,7 +22,6 @@ import (
 	"parley.chat/internal/platform/config"
 	"parley.chat/internal/platform/database"
 	"parley.chat/internal/platform/lifecycle"
-	"parley.chat/internal/platform/outage"
 	"parley.chat/internal/platform/program"
 	"parley.chat/internal/platform/redisclient"
 	"parley.chat/internal/platform/telemetry"
@@ -32,6 +31,7 @@ import (
 	"parley.chat/sync-service/internal/lag"
 	"parley.chat/sync-service/internal/receipts"
 	"parley.chat/sync-service/internal/store"
+	"parley.chat/sync-service/internal/streamworker"
 )
 
 // Config holds the service's settings. Package config reads it from the environment.
@@ -129,20 +129,18 @@ func (s *Service) wire(reg *prometheus.Registry) (err error) {
 	if err := reg.Register(lag.NewCollector(s.rdb, s.cfg.Partitions)); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
-	name := s.cfg.ConsumerName
-	log := s.log.With("consumer", name)
-	outages := outage.New(log, "storing is interrupted", "storing resumed")
+	worker := streamworker.Config{
+		Name: s.cfg.ConsumerName, Partitions: s.cfg.Partitions, ClaimIdle: s.cfg.ClaimIdle, Logger: s.log.With("consumer", s.cfg.ConsumerName),
+	}
+	worker.SetDefaults() // so that both consumers report their outages to one log
 	if s.consumer, err = consumer.New(s.reads, s.rdb, s.store, consumer.Config{
-		Name: name, Partitions: s.cfg.Partitions, BatchMax: s.cfg.BatchMax, BatchWait: s.cfg.BatchWait,
-		Writers: s.cfg.Writers, ClaimIdle: s.cfg.ClaimIdle, Retention: s.cfg.StreamRetention, TrimAt: float64(s.cfg.TrimAt) / 100,
-		Move: s.mover.move, Traces: msgtrace.New(s.tracing, s.cfg.Traces.Ratio), Metrics: consumer.NewMetrics(reg), Logger: log, Outages: outages,
+		Config: worker, BatchMax: s.cfg.BatchMax, BatchWait: s.cfg.BatchWait, Writers: s.cfg.Writers,
+		Retention: s.cfg.StreamRetention, TrimAt: float64(s.cfg.TrimAt) / 100,
+		Move: s.mover.move, Traces: msgtrace.New(s.tracing, s.cfg.Traces.Ratio), Metrics: consumer.NewMetrics(reg),
 	}); err != nil {
 		return err
 	}
-	if s.receipts, err = receipts.New(s.reads, s.rdb, s.store, receipts.Config{
-		Name: name, Partitions: s.cfg.Partitions, ClaimIdle: s.cfg.ClaimIdle,
-		Metrics: receipts.NewMetrics(reg), Logger: log, Outages: outages,
-	}); err != nil {
+	if s.receipts, err = receipts.New(s.reads, s.rdb, s.store, receipts.Config{Config: worker, Metrics: receipts.NewMetrics(reg)}); err != nil {
 		return err
 	}
 	s.scrubber, err = erasure.New(erasure.Config{

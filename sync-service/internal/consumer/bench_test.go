@@ -9,6 +9,7 @@ import (
 
 	"parley.chat/shared-contracts/rediskey"
 	"parley.chat/sync-service/internal/consumer"
+	"parley.chat/sync-service/internal/streamworker"
 )
 
 // BenchmarkDrain stores a backlog of b.N entries with 200-byte bodies in 1,000 channels, with one
@@ -28,7 +29,8 @@ func BenchmarkDrain(b *testing.B) {
 	}
 	b.ResetTimer()
 	in := w.start("a", nil, func(c *consumer.Config) {
-		*c = consumer.Config{Name: c.Name, Partitions: c.Partitions, Metrics: c.Metrics, Logger: c.Logger}
+		defaults := streamworker.Config{Name: c.Name, Partitions: c.Partitions, Logger: c.Logger}
+		*c = consumer.Config{Config: defaults, Metrics: c.Metrics}
 	})
 	w.until(func() error {
 		if n := in.metric(b, "inserted_total", ""); n != float64(b.N) {

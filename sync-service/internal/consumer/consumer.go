@@ -14,7 +14,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"log/slog"
+	"fmt"
 	"sync"
 	"time"
 
@@ -22,26 +22,21 @@ import (
 
 	"parley.chat/internal/eventlog"
 	"parley.chat/internal/eventlog/msgtrace"
-	"parley.chat/internal/platform/outage"
 	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/rediskey"
 	"parley.chat/sync-service/internal/store"
+	"parley.chat/sync-service/internal/streamworker"
 )
 
 // Config configures a Consumer. A zero optional field means its default.
 type Config struct {
-	// Name is the name of this consumer in the group. It is required, unique among the instances,
-	// and the same after a restart so that the consumer finds its pending entries.
-	Name       string
-	Partitions int // required
+	streamworker.Config
 
 	BatchMax  int           // default 5000: once a transaction has this many entries, it does not wait for more
 	BatchWait time.Duration // default 40ms: how long a transaction's first chunk waits for others; also the minimum time between reads
 	Writers   int           // default 2: maximum number of concurrent transactions
 
-	ReadBlock      time.Duration // default 1s: timeout of a blocking read; it also delays shutdown, because a blocked read is not interrupted
-	ClaimIdle      time.Duration // default 10s: idle time after which another consumer's pending entries are claimed
-	ClaimInterval  time.Duration // default a fifth of ClaimIdle
-	ConsumerExpiry time.Duration // default 5m: idle time after which a consumer without pending entries is removed
+	ReadBlock time.Duration // default 1s: timeout of a blocking read; it also delays shutdown, because a blocked read is not interrupted
 
 	WatermarkInterval      time.Duration // default 500ms: how often watermarks are raised
 	WatermarkCheckInterval time.Duration // default 10s: how often to look for watermarks that another instance failed to raise
@@ -53,8 +48,6 @@ type Config struct {
 	TailLength             int           // default 500: number of items that a tail keeps
 	TailExpiry             time.Duration // default 1h: age at which stored items are removed from a tail; may take up to twice as long
 
-	RetryMin, RetryMax time.Duration // default 100ms, 5s: limits of the retry backoff
-
 	// Move appends an event again under a new seq if another event holds its seq, which happens
 	// when Redis loses writes and reuses seqs. It may be called again for the same entry. It
 	// returns moved = false if the event must become a dead letter instead. If Move is nil, all
@@ -63,26 +56,21 @@ type Config struct {
 
 	Traces  *msgtrace.Tracer // nil disables tracing
 	Metrics *Metrics         // required
-	Logger  *slog.Logger
-	Outages *outage.Log // default: a new one that uses Logger; a program shares one across all its steps
 }
 
 const defaultTailExpiry = time.Hour
 
 func (c *Config) setDefaults() {
+	c.Config.SetDefaults()
 	c.BatchMax, c.Writers = cmp.Or(c.BatchMax, 5000), cmp.Or(c.Writers, 2)
 	c.BatchWait = cmp.Or(c.BatchWait, 40*time.Millisecond)
-	c.ReadBlock, c.ClaimIdle = cmp.Or(c.ReadBlock, time.Second), cmp.Or(c.ClaimIdle, 10*time.Second)
-	c.ClaimInterval, c.ConsumerExpiry = cmp.Or(c.ClaimInterval, c.ClaimIdle/5), cmp.Or(c.ConsumerExpiry, 5*time.Minute)
+	c.ReadBlock = cmp.Or(c.ReadBlock, time.Second)
 	c.WatermarkInterval, c.TailTrimInterval = cmp.Or(c.WatermarkInterval, 500*time.Millisecond), cmp.Or(c.TailTrimInterval, 2*time.Second)
 	c.WatermarkCheckInterval = cmp.Or(c.WatermarkCheckInterval, 10*time.Second)
 	c.SweepInterval, c.TrimInterval = cmp.Or(c.SweepInterval, time.Hour), cmp.Or(c.TrimInterval, 10*time.Second)
 	c.Retention = cmp.Or(c.Retention, 72*time.Hour)
 	c.TrimAt = cmp.Or(c.TrimAt, 1)
 	c.TailLength, c.TailExpiry = cmp.Or(c.TailLength, 500), cmp.Or(c.TailExpiry, defaultTailExpiry)
-	c.RetryMin, c.RetryMax = cmp.Or(c.RetryMin, 100*time.Millisecond), cmp.Or(c.RetryMax, 5*time.Second)
-	c.Logger = cmp.Or(c.Logger, slog.Default())
-	c.Outages = cmp.Or(c.Outages, outage.New(c.Logger, "storing is interrupted", "storing resumed"))
 }
 
 // Consumer is one consumer in the consumer group.
@@ -93,6 +81,7 @@ type Consumer struct {
 	store Store
 	cfg   Config
 	m     *Metrics
+	work  *streamworker.Worker
 
 	chunks     chan *chunk // from readers to writers; closed once all readers have returned
 	collecting sync.Mutex  // held by the writer that is collecting chunks
@@ -111,12 +100,17 @@ type Store interface {
 // New checks cfg and applies its defaults. It does no I/O and starts no goroutines. The caller
 // keeps ownership of the clients and the store.
 func New(reads, rdb redis.UniversalClient, s Store, cfg Config) (*Consumer, error) {
-	if cfg.Name == "" || cfg.Partitions < 1 || cfg.Metrics == nil {
-		return nil, errors.New("consumer: Name, Partitions and Metrics are required")
+	if cfg.Metrics == nil {
+		return nil, errors.New("consumer: Metrics is required")
 	}
 	cfg.setDefaults()
+	streams := streamworker.Streams{Key: rediskey.Stream, Start: s.Watermark, Retries: cfg.Metrics.retries}
+	work, err := streamworker.New(rdb, streams, cfg.Config)
+	if err != nil {
+		return nil, fmt.Errorf("consumer: %w", err)
+	}
 	return &Consumer{
-		reads: reads, rdb: rdb, log: eventlog.New(rdb, cfg.Partitions), store: s, cfg: cfg, m: cfg.Metrics,
+		reads: reads, rdb: rdb, log: eventlog.New(rdb, cfg.Partitions), store: s, cfg: cfg, m: cfg.Metrics, work: work,
 		chunks: make(chan *chunk, cfg.Partitions), progress: make([]progress, cfg.Partitions),
 	}, nil
 }

@@ -15,6 +15,7 @@ import (
 	"parley.chat/sync-service/internal/entryid"
 	"parley.chat/sync-service/internal/group"
 	"parley.chat/sync-service/internal/scan"
+	"parley.chat/sync-service/internal/streamworker"
 )
 
 var (
@@ -92,13 +93,6 @@ func (c *Consumer) refreshWatermarks(ctx context.Context) error {
 func (c *Consumer) housekeeping(ctx context.Context) {
 	ticker := time.NewTicker(c.cfg.WatermarkInterval)
 	defer ticker.Stop()
-	due := func(last *time.Time, every time.Duration) bool {
-		if time.Since(*last) < every {
-			return false
-		}
-		*last = time.Now()
-		return true
-	}
 	var tails, swept, trimmed time.Time
 	asked := time.Now() // no query at startup: acknowledgements return more recent progress
 	for {
@@ -106,48 +100,25 @@ func (c *Consumer) housekeeping(ctx context.Context) {
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 			defer cancel()
-			c.runTask(last, "watermark", c.raiseWatermarks)
-			c.runTask(last, "tail", c.trimTails)
+			c.work.Task(last, "watermark", c.raiseWatermarks)
+			c.work.Task(last, "tail", c.trimTails)
 			return
 		case <-ticker.C:
 		}
-		if due(&asked, c.cfg.WatermarkCheckInterval) {
-			c.runTask(ctx, "ask", c.refreshWatermarks)
+		if streamworker.Due(&asked, c.cfg.WatermarkCheckInterval) {
+			c.work.Task(ctx, "ask", c.refreshWatermarks)
 		}
-		c.runTask(ctx, "watermark", c.raiseWatermarks)
-		if due(&swept, c.cfg.SweepInterval) {
-			c.runTask(ctx, sweepStep, c.sweepTails)
+		c.work.Task(ctx, "watermark", c.raiseWatermarks)
+		if streamworker.Due(&swept, c.cfg.SweepInterval) {
+			c.work.RareTask(ctx, "sweep", c.sweepTails)
 		}
-		if due(&tails, c.cfg.TailTrimInterval) {
-			c.runTask(ctx, "tail", c.trimTails)
+		if streamworker.Due(&tails, c.cfg.TailTrimInterval) {
+			c.work.Task(ctx, "tail", c.trimTails)
 		}
-		if due(&trimmed, c.cfg.TrimInterval) {
-			c.runTask(ctx, "trim", c.trim)
-			c.runTask(ctx, "reap", c.reap)
+		if streamworker.Due(&trimmed, c.cfg.TrimInterval) {
+			c.work.Task(ctx, "trim", c.trim)
+			c.work.Task(ctx, "reap", c.reap)
 		}
-	}
-}
-
-// taskTimeout bounds one run of a housekeeping task.
-const taskTimeout = 30 * time.Second
-
-const sweepStep = "sweep"
-
-// runTask runs one housekeeping task. A task that fails runs again at its next interval.
-func (c *Consumer) runTask(ctx context.Context, what string, task func(context.Context) error) {
-	ctx, cancel := context.WithTimeout(ctx, taskTimeout)
-	defer cancel()
-	err := task(ctx)
-	switch {
-	case err == nil:
-		c.cfg.Outages.Worked(ctx, what)
-	case ctx.Err() == nil:
-		c.m.retries.WithLabelValues(what).Inc()
-		if what == sweepStep { // it runs again in an hour, so it cannot report the end of an outage
-			c.cfg.Logger.WarnContext(ctx, "failed to sweep tails", "err", err)
-			return
-		}
-		c.cfg.Outages.Failed(ctx, what, err)
 	}
 }
 

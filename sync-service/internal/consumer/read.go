@@ -7,11 +7,11 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"parley.chat/internal/platform/backoff"
 	"parley.chat/shared-contracts/rediskey"
 	"parley.chat/sync-service/internal/group"
 	"parley.chat/sync-service/internal/store"
 	"parley.chat/sync-service/internal/streamreader"
+	"parley.chat/sync-service/internal/streamworker"
 )
 
 // Limits of a chunk. The first read returns at most maxRead entries, which bounds its memory even
@@ -25,36 +25,27 @@ const (
 	maxChunkBytes   = 1 << 20
 )
 
-const readStep = "read"
-
 // read is the loop of one partition's reader. It returns when ctx is done and its last chunk is
 // stored.
 func (c *Consumer) read(ctx context.Context, p int) {
-	retry := c.backoff()
 	stream := streamreader.New(c.reads, rediskey.Stream(p), c.cfg.Name)
 	defer stream.Close()
-	for ctx.Err() == nil {
-		err := c.consume(ctx, p, stream, retry)
-		if err == nil || errors.Is(err, errStopped) {
-			return
-		}
-		c.m.retries.WithLabelValues("read").Inc()
-		if redis.HasErrorPrefix(err, "NOGROUP") {
-			if err = c.createGroup(ctx, p); err == nil {
-				continue
+	c.work.Run(ctx, func(ctx context.Context, caughtUp func()) error {
+		for {
+			err := c.consume(ctx, p, stream, caughtUp)
+			if !redis.HasErrorPrefix(err, "NOGROUP") {
+				return err
+			}
+			if err := c.work.CreateGroup(ctx, p); err != nil {
+				return err
 			}
 		}
-		if ctx.Err() == nil {
-			c.cfg.Outages.Failed(ctx, readStep, err, "partition", p, "tries", retry.Tries+1)
-			retry.Wait(ctx)
-		}
-	}
+	}, "partition", p)
 }
 
 // consume reads the entries pending for this consumer, then new entries and, at intervals, entries
-// that have been pending for other consumers for too long. After any error the caller starts it
-// again from the pending entries: if a reply was lost, only the pending list still has its entries.
-func (c *Consumer) consume(ctx context.Context, p int, stream *streamreader.Reader, retry *backoff.Backoff) error {
+// that have been pending for other consumers for too long.
+func (c *Consumer) consume(ctx context.Context, p int, stream *streamreader.Reader, caughtUp func()) error {
 	if err := c.checkForLostWrites(ctx, p); err != nil {
 		return err
 	}
@@ -75,15 +66,13 @@ func (c *Consumer) consume(ctx context.Context, p int, stream *streamreader.Read
 			return err
 		}
 	}
-	retry.Reset()
-	c.cfg.Outages.Worked(ctx, readStep)
+	caughtUp()
 	var claimed time.Time
 	for ctx.Err() == nil {
-		if time.Since(claimed) >= c.cfg.ClaimInterval {
+		if streamworker.Due(&claimed, c.cfg.ClaimInterval) {
 			if err := c.claim(ctx, p); err != nil {
 				return err
 			}
-			claimed = time.Now()
 		}
 		began := time.Now()
 		more, err := c.consumeNew(ctx, p, stream)
@@ -149,11 +138,10 @@ func (c *Consumer) consumeNew(ctx context.Context, p int, stream *streamreader.R
 	return n == asked, errors.Join(c.submit(ch), err) // what was read before an error is stored first
 }
 
-// claim claims entries that have been pending for too long for any consumer, including this one,
-// and has them stored. The reader calls it when it has no other chunk, so it never claims entries
-// that this process is storing.
+// claim claims entries that have been pending for too long and has them stored. The reader calls it
+// when it has no other chunk, so it never claims entries that this process is storing.
 func (c *Consumer) claim(ctx context.Context, p int) error {
-	return group.Claim(ctx, c.rdb, rediskey.Stream(p), c.cfg.Name, c.cfg.ClaimIdle, maxRead, func(messages []redis.XMessage) error {
+	return c.work.Claim(ctx, p, maxRead, func(messages []redis.XMessage) error {
 		c.m.claimed.Add(float64(len(messages)))
 		ch := newChunk(p, len(messages))
 		ch.maybeStored = true
@@ -191,21 +179,4 @@ func (c *Consumer) submit(ch *chunk) error {
 	}
 	c.chunks <- ch // never blocks: the channel has room for one chunk per partition
 	return <-ch.done
-}
-
-// createGroup creates the consumer group at the watermark if it does not exist.
-func (c *Consumer) createGroup(ctx context.Context, p int) error {
-	start, err := c.store.Watermark(ctx, p)
-	if err != nil {
-		return err
-	}
-	created, err := group.Create(ctx, c.rdb, rediskey.Stream(p), start)
-	if created {
-		c.cfg.Logger.Info("consumer group created", "partition", p, "entry_id", start.String())
-	}
-	return err
-}
-
-func (c *Consumer) backoff() *backoff.Backoff {
-	return &backoff.Backoff{Min: c.cfg.RetryMin, Max: c.cfg.RetryMax}
 }

@@ -39,17 +39,9 @@ func (c *Consumer) trim(ctx context.Context) error {
 	return nil
 }
 
-// reap removes consumers that have been idle for ConsumerExpiry and have no pending entries.
+// reap removes dead consumers.
 func (c *Consumer) reap(ctx context.Context) error {
-	for p := range c.cfg.Partitions {
-		names, err := group.Reap(ctx, c.rdb, rediskey.Stream(p), c.cfg.Name, c.cfg.ConsumerExpiry)
-		if err != nil {
-			return err
-		}
-		for _, name := range names {
-			c.m.reaped.Inc()
-			c.cfg.Logger.InfoContext(ctx, "consumer removed", "partition", p, "consumer", name)
-		}
-	}
-	return nil
+	removed, err := c.work.Reap(ctx)
+	c.m.reaped.Add(float64(removed))
+	return err
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"testing"
 	"time"
@@ -21,6 +20,7 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 	"parley.chat/sync-service/internal/consumer"
 	"parley.chat/sync-service/internal/streamtest"
+	"parley.chat/sync-service/internal/streamworker"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -106,10 +106,13 @@ func (w *world) start(name string, wrap func(consumer.Store) consumer.Store, cha
 	}
 	in := &instance{reg: prometheus.NewRegistry(), done: make(chan error, 1)}
 	cfg := consumer.Config{
-		Name: name, Partitions: partitions, BatchWait: 5 * time.Millisecond, ReadBlock: 50 * time.Millisecond,
-		WatermarkCheckInterval: time.Hour, ClaimIdle: 300 * time.Millisecond, WatermarkInterval: 20 * time.Millisecond, TailTrimInterval: 20 * time.Millisecond,
-		TrimInterval: 50 * time.Millisecond, RetryMin: 5 * time.Millisecond, RetryMax: 100 * time.Millisecond,
-		Metrics: consumer.NewMetrics(in.reg), Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Config: streamworker.Config{
+			Name: name, Partitions: partitions, ClaimIdle: 300 * time.Millisecond,
+			RetryMin: 5 * time.Millisecond, RetryMax: 100 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
+		},
+		BatchWait: 5 * time.Millisecond, ReadBlock: 50 * time.Millisecond,
+		WatermarkCheckInterval: time.Hour, WatermarkInterval: 20 * time.Millisecond, TailTrimInterval: 20 * time.Millisecond,
+		TrimInterval: 50 * time.Millisecond, Metrics: consumer.NewMetrics(in.reg),
 	}
 	if change != nil {
 		change(&cfg)

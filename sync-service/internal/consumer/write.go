@@ -2,7 +2,6 @@ package consumer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -17,9 +16,6 @@ import (
 )
 
 type channelID = chat.ChannelID
-
-// errStopped means that a chunk stays pending because the program is shutting down.
-var errStopped = errors.New("stopped while the store could not be reached")
 
 // write is the loop of one writer. It returns when the readers are done.
 func (c *Consumer) write(ctx context.Context) {
@@ -78,7 +74,7 @@ func (c *Consumer) persist(ctx context.Context, chunks []*chunk) error {
 	began := time.Now()
 	batch, starts := merge(chunks)
 	var res store.Result
-	if err := c.retry(ctx, "store", func(ctx context.Context) (err error) {
+	if err := c.work.Retry(ctx, "store", func(ctx context.Context) (err error) {
 		res, err = c.store.Store(ctx, batch)
 		batch.MaybeStored = true // the commit may have succeeded despite an error
 		return err
@@ -89,22 +85,7 @@ func (c *Consumer) persist(ctx context.Context, chunks []*chunk) error {
 	c.m.stored(batch, res, committed.Sub(began))
 	c.markRejected(chunks, starts, res)
 	c.trace(chunks, began, committed, len(batch.Rows), res.Copied)
-	if err := c.retry(ctx, "ack", func(ctx context.Context) error { return c.finish(ctx, chunks) }); err != nil {
-		return err
-	}
-	return nil
-}
-
-// retry calls f until it succeeds. Once ctx is canceled, it does not retry after a failure.
-func (c *Consumer) retry(ctx context.Context, what string, f func(context.Context) error) error {
-	if err := c.backoff().Retry(ctx, f, func(tries int, err error) {
-		c.m.retries.WithLabelValues(what).Inc()
-		c.cfg.Outages.Failed(ctx, what, err, "tries", tries)
-	}); err != nil {
-		return fmt.Errorf("%w: %w", errStopped, err)
-	}
-	c.cfg.Outages.Worked(ctx, what)
-	return nil
+	return c.work.Retry(ctx, "ack", func(ctx context.Context) error { return c.finish(ctx, chunks) })
 }
 
 // markRejected marks the entries whose rows the store rejected as dead letters.

@@ -7,12 +7,12 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"time"
 
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/rediskey"
 	"parley.chat/sync-service/internal/group"
 	"parley.chat/sync-service/internal/scan"
+	"parley.chat/sync-service/internal/streamworker"
 )
 
 //go:embed expire.lua
@@ -29,34 +29,15 @@ const (
 // housekeeping runs the periodic tasks that are due. A task that fails runs again at its next
 // interval.
 func (c *Consumer) housekeeping(ctx context.Context) {
-	if !due(&c.housekept, c.cfg.HousekeepingInterval) {
+	if !streamworker.Due(&c.housekept, c.cfg.HousekeepingInterval) {
 		return
 	}
-	if due(&c.swept, c.cfg.SweepInterval) {
-		c.runTask(ctx, sweepStep, c.sweep)
+	if streamworker.Due(&c.swept, c.cfg.SweepInterval) {
+		c.work.RareTask(ctx, "sweep", c.sweep)
 	}
-	c.runTask(ctx, "expire", c.expire)
-	c.runTask(ctx, "trim", c.trim)
-	c.runTask(ctx, "reap", c.reap)
-}
-
-const sweepStep = "sweep"
-
-func (c *Consumer) runTask(ctx context.Context, what string, task func(context.Context) error) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	err := task(ctx)
-	switch {
-	case err == nil:
-		c.cfg.Outages.Worked(ctx, "receipts "+what)
-	case ctx.Err() == nil:
-		c.m.retries.WithLabelValues(what).Inc()
-		if what == sweepStep { // it runs again in an hour, so it cannot report the end of an outage
-			c.cfg.Logger.WarnContext(ctx, "failed to sweep receipts", "err", err)
-			return
-		}
-		c.cfg.Outages.Failed(ctx, "receipts "+what, err)
-	}
+	c.work.Task(ctx, "expire", c.expire)
+	c.work.Task(ctx, "trim", c.trim)
+	c.work.Task(ctx, "reap", c.reap)
 }
 
 // expire sets the expiry of the recorded channels' receipts in Redis. A channel whose receipts are
@@ -122,14 +103,6 @@ func (c *Consumer) trim(ctx context.Context) error {
 }
 
 func (c *Consumer) reap(ctx context.Context) error {
-	for p := range c.cfg.Partitions {
-		names, err := group.Reap(ctx, c.rdb, rediskey.Receipts(p), c.cfg.Name, c.cfg.ConsumerExpiry)
-		if err != nil {
-			return err
-		}
-		for _, name := range names {
-			c.cfg.Logger.InfoContext(ctx, "receipts consumer removed", "partition", p, "consumer", name)
-		}
-	}
-	return nil
+	_, err := c.work.Reap(ctx)
+	return err
 }

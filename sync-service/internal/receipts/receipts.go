@@ -18,52 +18,35 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
-	"parley.chat/internal/platform/backoff"
-	"parley.chat/internal/platform/outage"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/rediskey"
 	"parley.chat/sync-service/internal/deadletter"
-	"parley.chat/sync-service/internal/entryid"
 	"parley.chat/sync-service/internal/group"
 	"parley.chat/sync-service/internal/store"
+	"parley.chat/sync-service/internal/streamworker"
 )
 
 // Config configures a Consumer. A zero optional field means its default.
 type Config struct {
-	// Name is the name of this consumer in the group. It is required, unique among the instances,
-	// and the same after a restart so that the consumer finds its pending entries.
-	Name       string
-	Partitions int // required
+	streamworker.Config
 
 	Interval             time.Duration // default 1s: how often all partitions are read; a partition with a backlog is read without a pause
-	ClaimIdle            time.Duration // default 10s: idle time after which another consumer's pending entries are claimed
-	ClaimInterval        time.Duration // default a fifth of ClaimIdle
-	ConsumerExpiry       time.Duration // default 5m: idle time after which a consumer without pending entries is removed
 	HousekeepingInterval time.Duration // default 10s: how often streams are trimmed and expiries set
 	SweepInterval        time.Duration // default 1h: how often to look for receipts on which another instance failed to set an expiry
 	Expiry               time.Duration // default 7 days: how long Redis keeps the receipts of a channel after all are stored
 
-	RetryMin, RetryMax time.Duration // default 100ms, 5s: limits of the retry backoff
-
 	Metrics *Metrics // required
-	Logger  *slog.Logger
-	Outages *outage.Log // default: a new one that uses Logger; a program shares one across all its steps
 }
 
 func (c *Config) setDefaults() {
-	c.Interval, c.ClaimIdle = cmp.Or(c.Interval, time.Second), cmp.Or(c.ClaimIdle, 10*time.Second)
-	c.ClaimInterval, c.ConsumerExpiry = cmp.Or(c.ClaimInterval, c.ClaimIdle/5), cmp.Or(c.ConsumerExpiry, 5*time.Minute)
+	c.Config.SetDefaults()
+	c.Interval, c.Expiry = cmp.Or(c.Interval, time.Second), cmp.Or(c.Expiry, 7*24*time.Hour)
 	c.HousekeepingInterval, c.SweepInterval = cmp.Or(c.HousekeepingInterval, 10*time.Second), cmp.Or(c.SweepInterval, time.Hour)
-	c.Expiry = cmp.Or(c.Expiry, 7*24*time.Hour)
-	c.RetryMin, c.RetryMax = cmp.Or(c.RetryMin, 100*time.Millisecond), cmp.Or(c.RetryMax, 5*time.Second)
-	c.Logger = cmp.Or(c.Logger, slog.Default())
-	c.Outages = cmp.Or(c.Outages, outage.New(c.Logger, "storing is interrupted", "storing resumed"))
 }
 
 // Store is the part of store.Store that a Consumer needs.
@@ -77,6 +60,7 @@ type Consumer struct {
 	store      Store
 	cfg        Config
 	m          *Metrics
+	work       *streamworker.Worker
 
 	// unexpired holds the channels, by partition, whose receipts in Redis have no expiry yet.
 	unexpired []map[chat.ChannelID]struct{}
@@ -91,11 +75,18 @@ type Consumer struct {
 // keeps ownership of the clients and the store. The client `reads` must not retry commands by
 // itself: entries in a lost reply are already pending, and a second read would skip them.
 func New(reads, rdb redis.UniversalClient, s Store, cfg Config) (*Consumer, error) {
-	if cfg.Name == "" || cfg.Partitions < 1 || cfg.Metrics == nil {
-		return nil, errors.New("receipts: Name, Partitions and Metrics are required")
+	if cfg.Metrics == nil {
+		return nil, errors.New("receipts: Metrics is required")
 	}
 	cfg.setDefaults()
-	c := &Consumer{reads: reads, rdb: rdb, store: s, cfg: cfg, m: cfg.Metrics}
+	// A group begins at the start of its stream. Entries that are already stored are stored again,
+	// which has no effect.
+	streams := streamworker.Streams{Key: rediskey.Receipts, StepPrefix: "receipts ", Retries: cfg.Metrics.retries}
+	work, err := streamworker.New(rdb, streams, cfg.Config)
+	if err != nil {
+		return nil, fmt.Errorf("receipts: %w", err)
+	}
+	c := &Consumer{reads: reads, rdb: rdb, store: s, cfg: cfg, m: cfg.Metrics, work: work}
 	c.unexpired = make([]map[chat.ChannelID]struct{}, cfg.Partitions)
 	for p := range c.unexpired {
 		c.unexpired[p] = map[chat.ChannelID]struct{}{}
@@ -103,39 +94,22 @@ func New(reads, rdb redis.UniversalClient, s Store, cfg Config) (*Consumer, erro
 	return c, nil
 }
 
-// errStopped means that the current entries stay pending because the program is shutting down.
-var errStopped = errors.New("stopped while a store could not be reached")
-
 // Run consumes until ctx is done, finishes the current read, and returns nil. It waits out outages
 // of Redis and PostgreSQL.
 func (c *Consumer) Run(ctx context.Context) error {
-	retry := c.backoff()
-	for ctx.Err() == nil {
-		err := c.consume(ctx, retry)
-		if err == nil || errors.Is(err, errStopped) || ctx.Err() != nil {
-			break
-		}
-		c.m.retries.WithLabelValues("read").Inc()
-		c.cfg.Outages.Failed(ctx, "receipts read", err, "tries", retry.Tries+1)
-		retry.Wait(ctx)
-	}
+	c.work.Run(ctx, c.consume)
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	c.runTask(last, "expire", c.expire) // other instances learn of these channels only at their next sweep
+	c.work.Task(last, "expire", c.expire) // other instances learn of these channels only at their next sweep
 	return nil
-}
-
-func (c *Consumer) backoff() *backoff.Backoff {
-	return &backoff.Backoff{Min: c.cfg.RetryMin, Max: c.cfg.RetryMax}
 }
 
 // maxSlots bounds the number of slots in a round. Each slot costs three round trips.
 const maxSlots = 8
 
 // consume reads the entries pending for this consumer and then new entries, one slot of partitions
-// at a time. After any error the caller starts it again from the pending entries: if a reply was
-// lost, only the pending list still has its entries.
-func (c *Consumer) consume(ctx context.Context, retry *backoff.Backoff) error {
+// at a time.
+func (c *Consumer) consume(ctx context.Context, caughtUp func()) error {
 	from := c.allPartitions("0-0")
 	for ctx.Err() == nil && len(from) > 0 {
 		var err error
@@ -143,8 +117,7 @@ func (c *Consumer) consume(ctx context.Context, retry *backoff.Backoff) error {
 			return err
 		}
 	}
-	retry.Reset()
-	c.cfg.Outages.Worked(ctx, "receipts read")
+	caughtUp()
 	slots := min(c.cfg.Partitions, maxSlots)
 	tick := time.NewTicker(max(c.cfg.Interval/time.Duration(slots), time.Millisecond))
 	defer tick.Stop()
@@ -157,7 +130,7 @@ func (c *Consumer) consume(ctx context.Context, retry *backoff.Backoff) error {
 		maps.Copy(from, behind)
 		var err error
 		behind, err = c.read(ctx, from)
-		if err == nil && due(&c.claimed, c.cfg.ClaimInterval) {
+		if err == nil && streamworker.Due(&c.claimed, c.cfg.ClaimInterval) {
 			err = c.claim(ctx)
 		}
 		if err != nil {
@@ -173,14 +146,6 @@ func (c *Consumer) consume(ctx context.Context, retry *backoff.Backoff) error {
 		}
 	}
 	return nil
-}
-
-func due(last *time.Time, every time.Duration) bool {
-	if time.Since(*last) < every {
-		return false
-	}
-	*last = time.Now()
-	return true
 }
 
 // allPartitions returns the same position for every partition.
@@ -215,7 +180,7 @@ func (c *Consumer) read(ctx context.Context, from map[int]string) (map[int]strin
 		streams, err := reply.Result()
 		switch {
 		case redis.HasErrorPrefix(err, "NOGROUP"):
-			errs = append(errs, c.createGroup(ctx, p))
+			errs = append(errs, c.work.CreateGroup(ctx, p))
 			more[p] = from[p]
 		case err != nil && !errors.Is(err, redis.Nil):
 			errs = append(errs, fmt.Errorf("read the receipts of partition %d: %w", p, err))
@@ -236,27 +201,17 @@ func (c *Consumer) read(ctx context.Context, from map[int]string) (map[int]strin
 	return more, errors.Join(append(errs, c.persist(ctx, f))...)
 }
 
-func (c *Consumer) createGroup(ctx context.Context, p int) error {
-	// The group begins at the start of the stream. Entries that are already stored are stored
-	// again, which has no effect.
-	created, err := group.Create(ctx, c.rdb, rediskey.Receipts(p), entryid.ID{})
-	if created {
-		c.cfg.Logger.Info("consumer group of receipts created", "partition", p)
-	}
-	return err
-}
-
 // claim stores entries that have been pending for too long for any consumer, including this one.
 func (c *Consumer) claim(ctx context.Context) error {
 	for p := range c.cfg.Partitions {
-		if err := group.Claim(ctx, c.rdb, rediskey.Receipts(p), c.cfg.Name, c.cfg.ClaimIdle, maxRead, func(messages []redis.XMessage) error {
+		if err := c.work.Claim(ctx, p, maxRead, func(messages []redis.XMessage) error {
 			f := newFold(c.cfg.Partitions)
 			for _, m := range messages {
 				f.add(p, m)
 			}
 			return c.persist(ctx, f)
 		}); redis.HasErrorPrefix(err, "NOGROUP") {
-			if err := c.createGroup(ctx, p); err != nil {
+			if err := c.work.CreateGroup(ctx, p); err != nil {
 				return err
 			}
 		} else if err != nil {
@@ -281,14 +236,14 @@ func (c *Consumer) persist(ctx context.Context, f *fold) error {
 		return nil
 	}
 	began, raised := time.Now(), int64(0)
-	if err := c.retry(ctx, "store", func(ctx context.Context) (err error) {
+	if err := c.work.Retry(ctx, "store", func(ctx context.Context) (err error) {
 		raised, err = c.store.RaiseReceipts(ctx, f.list())
 		return err
 	}); err != nil {
 		return err
 	}
 	c.m.stored(f, raised, time.Since(began))
-	if err := c.retry(ctx, "ack", func(ctx context.Context) error { return c.finish(ctx, f) }); err != nil {
+	if err := c.work.Retry(ctx, "ack", func(ctx context.Context) error { return c.finish(ctx, f) }); err != nil {
 		return err
 	}
 	for p, channels := range f.channels {
@@ -296,17 +251,6 @@ func (c *Consumer) persist(ctx context.Context, f *fold) error {
 			c.unexpired[p][ch] = struct{}{}
 		}
 	}
-	return nil
-}
-
-func (c *Consumer) retry(ctx context.Context, what string, f func(context.Context) error) error {
-	if err := c.backoff().Retry(ctx, f, func(tries int, err error) {
-		c.m.retries.WithLabelValues(what).Inc()
-		c.cfg.Outages.Failed(ctx, "receipts "+what, err, "tries", tries)
-	}); err != nil {
-		return fmt.Errorf("%w: %w", errStopped, err)
-	}
-	c.cfg.Outages.Worked(ctx, "receipts "+what)
 	return nil
 }
 

@@ -25,6 +25,7 @@ import (
 	"parley.chat/sync-service/internal/receipts"
 	"parley.chat/sync-service/internal/store"
 	"parley.chat/sync-service/internal/streamtest"
+	"parley.chat/sync-service/internal/streamworker"
 )
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
@@ -90,9 +91,12 @@ func (w *world) start(name string, wrap func(receipts.Store) receipts.Store, cha
 		t.Fatal(err)
 	}
 	cfg := receipts.Config{
-		Name: name, Partitions: partitions, Interval: 5 * time.Millisecond, ClaimIdle: 200 * time.Millisecond,
-		HousekeepingInterval: 20 * time.Millisecond, SweepInterval: 100 * time.Millisecond, RetryMin: 5 * time.Millisecond, RetryMax: 50 * time.Millisecond,
-		Metrics: receipts.NewMetrics(prometheus.NewRegistry()), Logger: slog.New(slog.DiscardHandler),
+		Config: streamworker.Config{
+			Name: name, Partitions: partitions, ClaimIdle: 200 * time.Millisecond,
+			RetryMin: 5 * time.Millisecond, RetryMax: 50 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
+		},
+		Interval: 5 * time.Millisecond, HousekeepingInterval: 20 * time.Millisecond, SweepInterval: 100 * time.Millisecond,
+		Metrics: receipts.NewMetrics(prometheus.NewRegistry()),
 	}
 	if change != nil {
 		change(&cfg)
