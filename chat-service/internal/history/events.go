@@ -10,6 +10,7 @@ import (
 
 	"github.com/uptrace/bun"
 
+	"parley.chat/internal/eventlog/replay"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
@@ -26,27 +27,26 @@ func (s *Service) log(ctx context.Context, at markedChannel, user chat.UserID, a
 	if err != nil {
 		return nil, false, err
 	}
-	gone := map[chat.EventID]bool{}
-	var gaps []frame.Event
+	deleted := replay.Deleted{}
+	var losses []replay.Loss
 	for _, it := range items {
 		if it.Kind != event.Delete && it.Kind != event.Gap {
 			continue
 		}
 		e, err := frame.DecodeEvent(it.Frame)
-		switch {
-		case err != nil:
+		if err != nil {
 			return nil, false, fmt.Errorf("read tail of channel %s: %w", at.channel, err)
-		case it.Kind == event.Gap:
-			gaps = append(gaps, e)
-		case e.MessageID != nil:
-			gone[*e.MessageID] = true
+		}
+		deleted.Add(&e)
+		if l, ok := replay.LossOf(&e); ok {
+			losses = append(losses, l)
 		}
 	}
-	if err := s.deleted(ctx, at.channel, events, items, gone); err != nil {
+	if err := s.addStoredDeletions(ctx, at.channel, events, items, deleted); err != nil {
 		return nil, false, err
 	}
 	for i := range events {
-		clearDeletedText(&events[i], gone)
+		deleted.RemoveText(&events[i])
 	}
 	if err := s.removeDeletedNames(ctx, events); err != nil {
 		return nil, false, err
@@ -54,27 +54,24 @@ func (s *Service) log(ctx context.Context, at markedChannel, user chat.UserID, a
 	if err := s.hideOldVersions(ctx, at.channel, user, events, items); err != nil {
 		return nil, false, err
 	}
-	events = fillGaps(events, after, gaps)
+	events = fillLosses(events, after, losses)
 	if len(events) > limit {
 		events, more = events[:limit], true
 	}
 	return events, more, nil
 }
 
-// deleted adds to gone the ids of deleted messages that appear in the tail, either themselves or
-// through an edit. Rows need no such check, because a deletion removes the text from them.
-func (s *Service) deleted(ctx context.Context, channel chat.ChannelID, events []frame.Event, items []event.Item, gone map[chat.EventID]bool) error {
+// addStoredDeletions adds to deleted the messages that appear in the tail, either themselves or
+// through an edit, and whose deletion is stored. Rows need no such check, because a deletion
+// removes the text from them.
+func (s *Service) addStoredDeletions(ctx context.Context, channel chat.ChannelID, events []frame.Event, items []event.Item, deleted replay.Deleted) error {
 	if len(items) == 0 {
 		return nil
 	}
 	var ids []chat.EventID
-	for _, e := range events {
-		switch {
-		case e.Seq < items[0].Seq:
-		case e.Type == event.Message:
-			ids = append(ids, e.ID)
-		case e.Type == event.Edit && e.MessageID != nil:
-			ids = append(ids, *e.MessageID)
+	for i := range events {
+		if id, ok := events[i].TextOf(); ok && events[i].Seq >= items[0].Seq {
+			ids = append(ids, id)
 		}
 	}
 	if len(ids) == 0 {
@@ -89,16 +86,9 @@ func (s *Service) deleted(ctx context.Context, channel chat.ChannelID, events []
 		return fmt.Errorf("read deletions of channel %s: %w", channel, err)
 	}
 	for _, r := range rows {
-		gone[r.ID] = true
+		deleted[r.ID] = struct{}{}
 	}
 	return nil
-}
-
-// clearDeletedText removes the text of a deleted message and of its edits.
-func clearDeletedText(e *frame.Event, gone map[chat.EventID]bool) {
-	if e.Type == event.Message && gone[e.ID] || e.Type == event.Edit && e.MessageID != nil && gone[*e.MessageID] {
-		e.Body, e.Mentions = "", nil
-	}
 }
 
 // removeDeletedNames removes from events the names of users whose accounts have been deleted.
@@ -129,19 +119,18 @@ func (s *Service) removeDeletedNames(ctx context.Context, events []frame.Event) 
 	return nil
 }
 
-// fillGaps inserts tombstones for events that Redis has lost. Gap events in the tail contain the
-// lost seqs; sync-service has not stored tombstones for them yet. The result has no holes.
-func fillGaps(events []frame.Event, after int64, gaps []frame.Event) []frame.Event {
-	if len(gaps) == 0 || len(events) == 0 {
+// fillLosses inserts the tombstones of lost events. Gap events in the tail announce these losses;
+// sync-service has not stored tombstones for them yet. The result has no holes.
+func fillLosses(events []frame.Event, after int64, losses []replay.Loss) []frame.Event {
+	if len(losses) == 0 || len(events) == 0 {
 		return events
 	}
 	whole := make([]frame.Event, 0, len(events))
 	next := after + 1
 	for _, e := range events {
 		for ; next < e.Seq; next++ {
-			i := slices.IndexFunc(gaps, func(g frame.Event) bool { return g.From <= next && next <= g.To })
-			if i >= 0 {
-				whole = append(whole, frame.Event{Type: event.Lost, ChannelID: e.ChannelID, Seq: next, ID: gaps[i].ID, SentAt: gaps[i].SentAt})
+			if i := slices.IndexFunc(losses, func(l replay.Loss) bool { return l.Has(next) }); i >= 0 {
+				whole = append(whole, losses[i].Tombstone(e.ChannelID, next))
 			}
 		}
 		whole = append(whole, e)

@@ -28,7 +28,7 @@ func (s *Service) hideOldVersions(ctx context.Context, channel chat.ChannelID, u
 	}
 	var messages []chat.EventID
 	for i := range events {
-		if id, ok := versionOf(&events[i]); ok && events[i].Seq < me.JoinedSeq && events[i].SenderID != user {
+		if id, ok := events[i].TextOf(); ok && events[i].Seq < me.JoinedSeq && events[i].SenderID != user {
 			messages = append(messages, id)
 		}
 	}
@@ -41,22 +41,11 @@ func (s *Service) hideOldVersions(ctx context.Context, channel chat.ChannelID, u
 	}
 	for i := range events {
 		e := &events[i]
-		if id, ok := versionOf(e); ok && e.SenderID != user && e.Seq < newest[id] {
-			e.Body, e.Mentions = "", nil
+		if id, ok := e.TextOf(); ok && e.SenderID != user && e.Seq < newest[id] {
+			e.RemoveText()
 		}
 	}
 	return nil
-}
-
-// versionOf returns the id of the message whose text an event sets, if it sets one.
-func versionOf(e *frame.Event) (chat.EventID, bool) {
-	switch {
-	case e.Type == event.Message:
-		return e.ID, true
-	case e.Type == event.Edit && e.MessageID != nil:
-		return *e.MessageID, true
-	}
-	return chat.EventID{}, false
 }
 
 // newestEdits returns, for each message, the seq of its newest edit at or below upTo. Messages

@@ -1,7 +1,7 @@
 package feed
 
 import (
-	"parley.chat/shared-contracts/chat"
+	"parley.chat/internal/eventlog/replay"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
 	"parley.chat/ws-server/internal/hub"
@@ -12,14 +12,14 @@ import (
 // deletion is stored. Frames are replaced, never changed, because other goroutines may be sending
 // them.
 func removeDeletedText(events, following []hub.Event) {
-	deleted := make(map[chat.EventID]bool)
+	deleted := replay.Deleted{}
 	for _, list := range [][]hub.Event{events, following} {
 		for _, e := range list {
 			if e.Kind != event.Delete {
 				continue
 			}
-			if d, err := frame.DecodeEvent(e.Frame); err == nil && d.MessageID != nil {
-				deleted[*d.MessageID] = true
+			if d, err := frame.DecodeEvent(e.Frame); err == nil {
+				deleted.Add(&d)
 			}
 		}
 	}
@@ -31,10 +31,9 @@ func removeDeletedText(events, following []hub.Event) {
 			continue
 		}
 		full, err := frame.DecodeEvent(e.Frame)
-		if err != nil || full.Body == "" || !deleted[full.ID] && (full.MessageID == nil || !deleted[*full.MessageID]) {
+		if err != nil || !deleted.RemoveText(&full) {
 			continue
 		}
-		full.Body, full.Mentions = "", nil
 		if b, err := full.Encode(); err == nil {
 			events[i].Frame = b
 		}

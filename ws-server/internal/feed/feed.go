@@ -19,6 +19,7 @@ import (
 
 	"parley.chat/internal/eventlog"
 	"parley.chat/internal/eventlog/logconn"
+	"parley.chat/internal/eventlog/replay"
 	"parley.chat/internal/eventlog/subscriber"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
@@ -74,8 +75,8 @@ type Feed struct {
 	// PostgreSQL is not queried again before askStoredAt.
 	uncompared  map[chat.ChannelID]struct{}
 	askStoredAt time.Time
-	missed      map[channelSeq]time.Time  // when a seq was first found to be missing from both stores
-	holes       map[chat.ChannelID][]hole // the holes found so far
+	missed      map[channelSeq]time.Time         // when a seq was first found to be missing from both stores
+	holes       map[chat.ChannelID][]replay.Loss // the holes found so far
 	holesCount  int
 	users       map[string]*watched         // by topic
 	seeding     map[chat.ChannelID]struct{} // channels whose counters are being created
@@ -97,7 +98,7 @@ func New(cfg Config) *Feed {
 	f := &Feed{
 		cfg: cfg, wakeCheck: make(chan struct{}, 1),
 		toCheck: make(map[chat.ChannelID]struct{}), uncompared: make(map[chat.ChannelID]struct{}),
-		missed: make(map[channelSeq]time.Time), holes: make(map[chat.ChannelID][]hole), users: make(map[string]*watched), seeding: make(map[chat.ChannelID]struct{}),
+		missed: make(map[channelSeq]time.Time), holes: make(map[chat.ChannelID][]replay.Loss), users: make(map[string]*watched), seeding: make(map[chat.ChannelID]struct{}),
 	}
 	f.ctx, f.end = context.WithCancel(context.Background())
 	cfg.Hub.Heal, cfg.Hub.Idle = f.heal, f.idle

@@ -397,7 +397,7 @@ func TestHole_isNotWhatTheStreamHolds(t *testing.T) {
 	if err := w.feed.confirmMissing(t.Context(), c, 2, 3); !errors.Is(err, errHole) {
 		t.Errorf("%v, want %v", err, errHole)
 	}
-	if w.feed.holeAt(c, 2) != nil || len(w.lost) != 0 {
+	if _, recorded := w.feed.holeAt(c, 2); recorded || len(w.lost) != 0 {
 		t.Error("an event of the stream counts as lost")
 	}
 }
@@ -415,13 +415,13 @@ func TestRecordHole_dropsAllHolesAtTheLimit(t *testing.T) {
 		w.feed.holesCount = maxHoles
 		w.feed.mu.Unlock()
 	}
-	if w.feed.holeAt(one, 1) != nil {
+	if _, recorded := w.feed.holeAt(one, 1); recorded {
 		t.Error("the older hole is still remembered")
 	}
-	if h := w.feed.holeAt(other, 4); h == nil || h.from != 1 || h.to != 4 {
+	if h, _ := w.feed.holeAt(other, 4); h.From != 1 || h.To != 4 {
 		t.Errorf("the newest hole is %+v, want 1 to 4", h)
 	}
-	if w.feed.holeAt(other, 5) != nil {
+	if _, recorded := w.feed.holeAt(other, 5); recorded {
 		t.Error("seq 5 is not in the hole")
 	}
 }
@@ -457,7 +457,12 @@ func TestDiverged_startsAnEpochAndReadersSeeTheLoss(t *testing.T) {
 		kinds = append(kinds, e.Kind)
 	}
 	if want := []event.Kind{event.Lost, event.Lost, event.Lost, event.Gap}; !slices.Equal(kinds, want) {
-		t.Errorf("got %v, want %v", kinds, want)
+		t.Fatalf("got %v, want %v", kinds, want)
+	}
+	for _, e := range events[:3] {
+		if got := decoded(t, e).ID; got != chat.TombstoneID(c, e.Seq) {
+			t.Errorf("the tombstone of seq %d has the id %s, not that of sync-service", e.Seq, got)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"parley.chat/internal/eventlog/replay"
 	"parley.chat/internal/platform/backoff"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
@@ -213,12 +214,12 @@ func (f *Feed) fillHoles(ctx context.Context, id chat.ChannelID, from, to int64,
 	next := from
 	for _, e := range append(events, hub.Event{Seq: to + 1}) {
 		for next < e.Seq {
-			last, tombstoneAt, err := f.lossAt(ctx, id, next, events)
-			if err != nil || tombstoneAt == nil {
+			loss, found, err := f.lossAt(ctx, id, next, events)
+			if err != nil || !found {
 				return filled, err
 			}
-			for ; next < e.Seq && next <= last; next++ {
-				tombstone := tombstoneAt(next)
+			for ; next < e.Seq && next <= loss.To; next++ {
+				tombstone := loss.Tombstone(id, next)
 				b, err := tombstone.Encode()
 				if err != nil {
 					return nil, err
@@ -237,48 +238,40 @@ func (f *Feed) fillHoles(ctx context.Context, id chat.ChannelID, from, to int64,
 	return filled, nil
 }
 
-// lossAt returns the last seq of the loss that contains seq, and a function that returns the
-// tombstone of each of its seqs. The function is nil if seq is not known to be lost.
-func (f *Feed) lossAt(ctx context.Context, id chat.ChannelID, seq int64, events []hub.Event) (last int64, tombstoneAt func(seq int64) frame.Event, err error) {
-	if h := f.holeAt(id, seq); h != nil {
-		return h.to, func(seq int64) frame.Event { return h.tombstone(id, seq) }, nil
-	}
-	gap, err := f.gapEventAt(ctx, id, seq, events)
-	if err != nil || gap == nil {
-		return 0, nil, err
-	}
-	return gap.To, func(seq int64) frame.Event {
-		return frame.Event{Type: event.Lost, ChannelID: id, Seq: seq, ID: gap.ID, SentAt: gap.SentAt}
-	}, nil
-}
-
-// gapEventAt returns the gap event that names seq as lost, or nil if there is none. It searches
-// events and then the tail.
-func (f *Feed) gapEventAt(ctx context.Context, id chat.ChannelID, seq int64, events []hub.Event) (*frame.Event, error) {
-	match := func(kind event.Kind, b []byte) *frame.Event {
-		if kind != event.Gap {
-			return nil
-		}
-		if e, err := frame.DecodeEvent(b); err == nil && e.From <= seq && seq <= e.To {
-			return &e
-		}
-		return nil
+// lossAt returns the loss that contains seq. found is false if seq is not known to be lost. It
+// searches the recorded holes, then the gap events among events, then those in the tail.
+func (f *Feed) lossAt(ctx context.Context, id chat.ChannelID, seq int64, events []hub.Event) (loss replay.Loss, found bool, err error) {
+	if loss, found = f.holeAt(id, seq); found {
+		return loss, true, nil
 	}
 	for _, e := range events {
-		if g := match(e.Kind, e.Frame); g != nil {
-			return g, nil
+		if loss, found = lossIn(e.Kind, e.Frame, seq); found {
+			return loss, true, nil
 		}
 	}
 	items, err := f.cfg.Log.Tail(ctx, id, 2*warmEvents)
 	if err != nil {
-		return nil, err
+		return replay.Loss{}, false, err
 	}
 	for _, it := range items {
-		if g := match(it.Kind, it.Frame); g != nil {
-			return g, nil
+		if loss, found = lossIn(it.Kind, it.Frame, seq); found {
+			return loss, true, nil
 		}
 	}
-	return nil, nil
+	return replay.Loss{}, false, nil
+}
+
+// lossIn returns the loss that an event announces, if the loss contains seq.
+func lossIn(kind event.Kind, b []byte, seq int64) (loss replay.Loss, found bool) {
+	if kind != event.Gap {
+		return replay.Loss{}, false
+	}
+	e, err := frame.DecodeEvent(b)
+	if err != nil {
+		return replay.Loss{}, false
+	}
+	loss, found = replay.LossOf(&e)
+	return loss, found && loss.Has(seq)
 }
 
 func (f *Feed) appendStored(ctx context.Context, id chat.ChannelID, from, to int64, events []hub.Event) ([]hub.Event, error) {

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"time"
 
+	"parley.chat/internal/eventlog/replay"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
-	"parley.chat/shared-contracts/frame"
 	"parley.chat/ws-server/internal/hub"
 )
 
@@ -20,13 +20,6 @@ const (
 	// exceeded, all of them are dropped; the ones that are still needed are found again.
 	maxHoles = 10_000
 )
-
-// hole is a range of a channel's seqs that no store holds, because rows were deleted by hand or
-// Redis lost the events. It is shown as tombstones, so that the events after it can be read.
-type hole struct {
-	from, to int64
-	at       chat.Time // when it was found
-}
 
 // channelSeq identifies a seq in a channel.
 type channelSeq struct {
@@ -61,7 +54,7 @@ func (f *Feed) confirmMissing(ctx context.Context, id chat.ChannelID, seq, to in
 // finds an event that is moving from one to the next. If none of them holds the seq, recordHole
 // records a hole.
 func (f *Feed) recordHole(ctx context.Context, id chat.ChannelID, seq, to int64) error {
-	if f.holeAt(id, seq) != nil {
+	if _, known := f.holeAt(id, seq); known {
 		return nil // a concurrent call was faster
 	}
 	end := to
@@ -95,24 +88,18 @@ func (f *Feed) recordHole(ctx context.Context, id chat.ChannelID, seq, to int64)
 		clear(f.holes)
 		f.holesCount = 1
 	}
-	f.holes[id] = append(f.holes[id], hole{from: seq, to: end, at: chat.Now()})
+	f.holes[id] = append(f.holes[id], replay.Loss{From: seq, To: end, At: chat.Now()})
 	return nil
 }
 
-// holeAt returns the hole that contains seq, or nil.
-func (f *Feed) holeAt(id chat.ChannelID, seq int64) *hole {
+// holeAt returns the recorded hole that contains seq.
+func (f *Feed) holeAt(id chat.ChannelID, seq int64) (hole replay.Loss, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, h := range f.holes[id] {
-		if h.from <= seq && seq <= h.to {
-			return &h
+		if h.Has(seq) {
+			return h, true
 		}
 	}
-	return nil
-}
-
-// tombstone returns the event for a seq in the hole. It is identical to the tombstone that
-// sync-service stores for that seq.
-func (h *hole) tombstone(id chat.ChannelID, seq int64) frame.Event {
-	return frame.Event{Type: event.Lost, ChannelID: id, Seq: seq, ID: chat.TombstoneID(id, seq), SentAt: h.at}
+	return replay.Loss{}, false
 }

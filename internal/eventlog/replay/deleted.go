@@ -1,0 +1,31 @@
+// Package replay contains the rules for events that are read again later, from the tail or from
+// rows: readers do not get the text of deleted messages, and they get a tombstone in place of each
+// event that Redis has lost.
+package replay
+
+import (
+	"parley.chat/shared-contracts/chat"
+	"parley.chat/shared-contracts/event"
+	"parley.chat/shared-contracts/frame"
+)
+
+// Deleted is a set of deleted messages.
+type Deleted map[chat.EventID]struct{}
+
+// Add adds the message that e deletes, if e is a deletion.
+func (d Deleted) Add(e *frame.Event) {
+	if e.Type == event.Delete && e.MessageID != nil {
+		d[*e.MessageID] = struct{}{}
+	}
+}
+
+// RemoveText removes the text from e if e is one of the deleted messages or an edit of one. It
+// reports whether e had a text to remove.
+func (d Deleted) RemoveText(e *frame.Event) bool {
+	id, ok := e.TextOf()
+	if _, deleted := d[id]; !ok || !deleted || e.Body == "" {
+		return false
+	}
+	e.RemoveText()
+	return true
+}
