@@ -143,7 +143,7 @@ func TestOverloaded_atTheBacklogBudget(t *testing.T) {
 		}
 		return nil
 	})
-	if refused.RetryAfterMS == 0 {
+	if refused.RetryAfterMS == 0 || refused.Message != "The server accepts no more messages at the moment. Please try again." {
 		t.Errorf("%s", refused.Raw)
 	}
 	p := rediskey.Of(c.UUID, 16)

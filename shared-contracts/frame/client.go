@@ -21,7 +21,7 @@ const Subprotocol = "parley.v1"
 
 // Limits on what a client sends, in bytes.
 const (
-	MaxClientBytes = 128 << 10 // one frame
+	MaxClientBytes = 128 << 10 // of one frame
 	MaxRefBytes    = 64
 	MaxEmojiBytes  = 64
 )

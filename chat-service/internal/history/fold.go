@@ -250,7 +250,7 @@ func messageOf(e *frame.Event, t *messageState, reader chat.UserID) api.Message 
 // Limits for the reactions that a page lists for each message.
 const (
 	maxEmojis      = 50
-	maxEmojisUsers = 20 // user ids per emoji; the count includes all users
+	maxEmojisUsers = 20 // maximum number of user ids per emoji; the count includes all users
 )
 
 // reactionSummary returns the active reactions, grouped by emoji. Emojis are in the order of their

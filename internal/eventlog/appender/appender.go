@@ -48,13 +48,13 @@ type Config struct {
 	// Known returns the newest head of a channel that the process has seen, or the zero Head if it
 	// has seen none. If Known is set and Redis has lost writes, Redis refuses the append. Before
 	// the append is sent again, Diverged must resolve this: it learns the newer epoch or repairs
-	// the channel. If both are nil, appends trust what Redis says.
+	// the channel. If both are nil, appends trust the counters in Redis.
 	Known    func(chat.ChannelID) eventlog.Head
 	Diverged func(ctx context.Context, channel chat.ChannelID, found eventlog.Head) error
 	// Stored, if set, is compared with Redis before the first append to a channel over each
 	// connection. If Redis is behind, it has lost writes, and the channel continues above the
-	// stored seqs, in a new epoch. While PostgreSQL is not responding, appends trust what Redis
-	// says.
+	// stored seqs, in a new epoch. While PostgreSQL is not responding, appends trust the counters
+	// in Redis.
 	Stored eventlog.Stored
 	// Flush, if set, is called after each round of outcomes, so that everything that they trigger
 	// can be sent in one batch.

@@ -2,6 +2,7 @@ package appender
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -47,7 +48,10 @@ func (b *Budget) check(p int) error {
 		return nil
 	}
 	if reason := b.refused[p].Load(); reason != nil {
-		return &apierr.Error{Code: apierr.Overloaded, Message: *reason, RetryAfter: 2 * time.Second}
+		return &apierr.Error{
+			Code: apierr.Overloaded, Message: "The server accepts no more messages at the moment. Please try again.",
+			RetryAfter: 2 * time.Second, Err: errors.New(*reason), // the figures are only for the log
+		}
 	}
 	return nil
 }

@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	comparePage    = 500              // channels per query to PostgreSQL
-	compareTimeout = time.Second      // timeout of that query; if it expires, appends trust what Redis says
+	comparePage    = 500              // maximum number of channels per query to PostgreSQL
+	compareTimeout = time.Second      // timeout of that query; if it expires, appends trust the counters in Redis
 	compareAgain   = 30 * time.Second // how long to wait before asking again if PostgreSQL did not answer
 	maxCompared    = 1 << 16          // maximum number of channels that a lane remembers as compared
 )

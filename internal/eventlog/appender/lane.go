@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	perEvent   = 10  // arguments of append.lua per event
+	perEvent   = 10  // number of arguments of append.lua per event
 	maxPerCall = 256 // maximum number of events per script call; limits how long a call blocks Redis
 	maxBatch   = 2048
 
@@ -48,7 +48,7 @@ type pending struct {
 type batch struct {
 	calls   []scriptCall
 	replies int  // number of replies received so far
-	loads   bool // the script is loaded first, so the first reply answers that
+	loads   bool // the script is loaded first, so the first reply belongs to the command that loads it
 	sentAt  time.Time
 }
 
@@ -88,11 +88,11 @@ const (
 // sufficient to preserve its order: none of its events is sent until the outcome of the earlier
 // ones is known.
 //
-// A lane has no goroutine. Whichever goroutine finds the lane free sends the batch: the submitter
-// if the lane is idle, or the connection's reader when the last reply to a batch has arrived. Only
-// one goroutine writes at a time. The others leave their events to it, so that none waits for
-// another's write. The writer continues as long as there are events to send and fewer than
-// maxInFlight batches are in flight.
+// A lane has no goroutine. The goroutine that finds the lane free sends the batch: the submitter if
+// the lane is idle, or the connection's reader when the last reply to a batch has arrived. Only one
+// goroutine writes at a time. The others leave their events to it, so that none waits for another's
+// write. The writer continues as long as there are events to send and fewer than maxInFlight
+// batches are in flight.
 type lane struct {
 	a    *Appender
 	conn *logconn.Conn
@@ -104,7 +104,7 @@ type lane struct {
 	sending  bool     // a goroutine is writing; it checks for more before it stops
 	batches  []*batch // in flight, oldest first
 	gen      uint64   // generation of the connection; 0 while there is none
-	attempt  int      // number of consecutive times that Redis refused a call for now
+	attempt  int      // number of times in a row that Redis has temporarily refused a call
 	paused   bool     // a timer is running that will reset this field
 	reload   bool     // the next batch must load the script first
 	compared comparison
@@ -452,7 +452,7 @@ func (l *lane) pauseLocked(err error) {
 		return
 	}
 	l.paused = true
-	l.a.cfg.Logger.Warn("append refused for now, retrying", "err", err)
+	l.a.cfg.Logger.Warn("append temporarily refused, retrying", "err", err)
 	time.AfterFunc(logconn.RetryDelay(l.attempt), func() {
 		l.mu.Lock()
 		l.paused = false
@@ -567,8 +567,8 @@ func (replyError) RedisError() {}
 func (e replyError) Error() string { return string(e) }
 func (e replyError) word() string  { word, _, _ := strings.Cut(string(e), " "); return word }
 
-// wrongServer holds the error codes with which a server refuses writes because it does not, or no
-// longer does, serve this partition.
+// wrongServer holds the error codes with which a server refuses writes because it does not serve
+// this partition, or no longer serves it.
 var wrongServer = map[string]bool{"MOVED": true, "READONLY": true, "MASTERDOWN": true}
 
 // temporary holds the error codes of a server that is expected to recover soon.
@@ -588,7 +588,7 @@ func refusedAt(err error) eventlog.Head {
 }
 
 // parkLocked parks a channel. In a separate goroutine, so that other channels are not blocked, it
-// resolves whatever prevents appends to the channel. Events submitted to the channel in the
+// resolves the state that prevents appends to the channel. Events submitted to the channel in the
 // meantime queue behind the call.
 func (l *lane) parkLocked(c scriptCall, settle func(context.Context, chat.ChannelID) error) {
 	q := c.queue

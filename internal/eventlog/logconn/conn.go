@@ -23,7 +23,7 @@ import (
 
 const (
 	pingInterval   = 3 * time.Second // a connection that is silent for this long is pinged
-	silenceTimeout = 8 * time.Second // and closed after being silent for this long
+	silenceTimeout = 8 * time.Second // a connection that is silent for this long is closed
 	dialTimeout    = 3 * time.Second // for the dial and for the handshake separately
 )
 
@@ -281,7 +281,7 @@ func (k *Conn) nextOwner() (owner, error) {
 	k.emu.Lock()
 	defer k.emu.Unlock()
 	if len(k.expects) == 0 {
-		return 0, errors.New("a reply to nothing that was asked")
+		return 0, errors.New("an unexpected reply")
 	}
 	whose := k.expects[0].whose
 	k.consumeLocked(0)

@@ -124,7 +124,7 @@ func (s *listener) Pushed(fields [][]byte) (answered bool, err error) {
 	case "sunsubscribe":
 		if asked, _ := s.answered(string(fields[1])); !asked {
 			// When a Cluster moves a slot, the old node ends our subscriptions in that slot.
-			return false, fmt.Errorf("the node gave up %s", fields[1])
+			return false, fmt.Errorf("the node ended the subscription to %s", fields[1])
 		}
 		return true, nil
 	}

@@ -31,13 +31,13 @@ type runFlags struct {
 	Runs   int    `default:"1" help:"Number of runs."`
 }
 
-// restFlags contains the flags of the REST scenarios, like runFlags.
+// restFlags is like runFlags, for the REST scenarios.
 type restFlags struct {
 	Target string `default:"parley" enum:"parley,rest" help:"Target: parley, or rest (the floor)."`
 	Runs   int    `default:"1" help:"Number of runs."`
 }
 
-// drainFlags contains the flags of the drain scenario, like runFlags.
+// drainFlags is like runFlags, for the drain scenario.
 type drainFlags struct {
 	Target string `default:"parley" enum:"parley,copy" help:"Target: parley, or copy (the floor)."`
 	Runs   int    `default:"1" help:"Number of runs."`

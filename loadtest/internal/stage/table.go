@@ -18,9 +18,9 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// Table is a table like messages. It is filled in the way in which sync-service fills messages: in
-// transactions of one COPY each, with messages from many channels. The number of messages per
-// channel follows Zipf's law.
+// Table is a table like messages. It is filled as sync-service fills messages: in transactions of
+// one COPY each, with messages from many channels. The number of messages per channel follows
+// Zipf's law.
 type Table struct {
 	Rows int64
 

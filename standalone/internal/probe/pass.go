@@ -142,7 +142,7 @@ func (p *probe) pass(ctx context.Context) (result, error) {
 		})
 	}
 	if err == nil {
-		speaker := listeners[p.passes%len(listeners)] // the gateways take turns as the one that the probe sends through
+		speaker := listeners[p.passes%len(listeners)] // each pass sends through the next gateway
 		err = timed(Send, func() (err error) {
 			ack, err = speaker.client.Send(ctx, client.ToChannel(p.channel), "probe "+time.Now().UTC().Format(time.RFC3339))
 			return at(Send, speaker.gateway, err)

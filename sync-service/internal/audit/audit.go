@@ -296,7 +296,7 @@ func (a *audit) add(kind string, c chat.ChannelID, from, to int64, note string) 
 type window struct {
 	seed     maphash.Seed
 	now, old map[uint64]int64 // digest of channel, sender and client id → seq
-	since    int64            // entry time, in ms, at which the half window in the map now began
+	since    int64            // entry time, in ms, at which the current half window (the map now) began
 }
 
 // duplicate returns the seq of an earlier event with the same client id, if there is one.

@@ -60,7 +60,7 @@ func (c *Consumer) recordAck(ch *chunk, snap group.Snapshot) {
 func (c *Consumer) recordSnapshot(p int, snap group.Snapshot) {
 	if snap.Corrected {
 		snap.Corrected = false
-		c.cfg.Logger.Warn("consumer group's count of entries read corrected: Redis had an older one", "partition", p, "entries", snap.Added)
+		c.cfg.Logger.Warn("consumer group's count of read entries corrected: Redis had an outdated count", "partition", p, "entries", snap.Added)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

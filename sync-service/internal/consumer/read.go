@@ -122,9 +122,9 @@ func (c *Consumer) pause(ctx context.Context, until time.Time) {
 	}
 }
 
-// consumeNew waits for new entries and has one chunk of them stored. It returns more = true if
-// there may be further entries. Entries that it has read are stored even if ctx is canceled in the
-// meantime.
+// consumeNew waits for new entries, passes one chunk of them to the writers, and waits until it is
+// stored. It returns more = true if there may be further entries. Entries that it has read are
+// stored even if ctx is canceled in the meantime.
 func (c *Consumer) consumeNew(ctx context.Context, p int, stream *streamreader.Reader) (more bool, err error) {
 	ch := newChunk(p, maxRead)
 	handle := func(e streamreader.Entry) { c.add(ch, e) }

@@ -139,7 +139,7 @@ func (c *Consumer) finish(ctx context.Context, chunks []*chunk) error {
 	return nil
 }
 
-// appendAgain appends the events whose seq another event holds under new seqs, so that both events
+// appendAgain appends events under new seqs if other events hold their seqs, so that both events
 // are kept.
 func (c *Consumer) appendAgain(ctx context.Context, ch *chunk) error {
 	for i := range ch.entries {
@@ -187,7 +187,7 @@ func (c *Consumer) moveToDeadLetters(ctx context.Context, ch *chunk) error {
 			return err
 		}
 		if !moved {
-			continue // an earlier attempt or another consumer has moved it
+			continue // an earlier attempt or another consumer has already moved it
 		}
 		o := ch.origin(e)
 		c.m.dead.Inc()

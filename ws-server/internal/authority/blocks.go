@@ -137,7 +137,8 @@ func (a *Authority) HasBlocks(user chat.UserID) bool {
 	return len(u.blocks.with) > 0
 }
 
-// AnyBlocks reports whether any user connected to this gateway has a block.
+// AnyBlocks reports whether any user connected to this gateway has blocked somebody or is blocked
+// by somebody.
 func (a *Authority) AnyBlocks() bool { return a.blockIndex.pairs.Load() > 0 }
 
 // scheduleRead queues the user for Run to read the user's blocks.

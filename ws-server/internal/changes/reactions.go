@@ -13,8 +13,8 @@ import (
 // not counted. A user who sends several at once may therefore exceed a limit slightly, by at most
 // what the rate limit admits.
 const (
-	maxEmojisPerMessage = 50 // different emojis currently on a message
-	maxEmojisPerUser    = 20 // different emojis that a user has ever put on a message; this also limits the number of rows
+	maxEmojisPerMessage = 50 // maximum number of different emojis currently on a message
+	maxEmojisPerUser    = 20 // maximum number of different emojis that a user has ever put on a message; this also limits the number of rows
 )
 
 // checkReactionLimits returns an error if a reaction would exceed a limit of its message.

@@ -67,7 +67,7 @@ type Feed struct {
 	// reads coalesces concurrent reads of the same range (singleflight).
 	reads singleflight.Group
 
-	wakeCheck chan struct{} // holds at most one token, which means that toCheck may not be empty
+	wakeCheck chan struct{} // holds at most one token, which means that toCheck may contain channels
 	mu        sync.Mutex
 	// toCheck holds channels whose counter must be read, because their subscription was confirmed.
 	toCheck map[chat.ChannelID]struct{}

@@ -25,7 +25,7 @@ import (
 )
 
 const (
-	maxQueued          = 10_000           // presence frames in the queue; further frames are dropped
+	maxQueued          = 10_000           // maximum number of presence frames in the queue; further frames are dropped
 	readTimeout        = 5 * time.Second  // for reading the online users of one channel
 	blockChangeTimeout = 30 * time.Second // for updating all channels that two users share
 )

@@ -120,8 +120,8 @@ func (c *counter) collectMoves() {
 	}
 }
 
-// countChannel counts a channel and sets the time of the next count, which also repeats a failed
-// one.
+// countChannel counts a channel and sets the time of the next count. A failed count is repeated at
+// that time.
 func (c *counter) countChannel(ctx context.Context, id chat.ChannelID, s *channelState) {
 	bounded, cancel := context.WithTimeout(ctx, countTimeout)
 	defer cancel()
@@ -175,8 +175,8 @@ func (c *counter) newestMessage(ctx context.Context, id chat.ChannelID, s *chann
 }
 
 // countMembers counts the members of a channel and how many of them have received and read a
-// message. It excludes the sender, and members connected to this gateway who have a block with the
-// sender.
+// message. It excludes the sender, and members connected to this gateway who have blocked the
+// sender or are blocked by the sender.
 func (c *counter) countMembers(ctx context.Context, id chat.ChannelID, s *channelState, message sentMessage) (frame.ReceiptCounts, error) {
 	counts := frame.ReceiptCounts{ChannelID: id, Seq: message.seq}
 	held, err := c.cfg.Log.Held(ctx, id)

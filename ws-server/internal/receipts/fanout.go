@@ -21,7 +21,7 @@ const (
 	sizeTTL          = time.Minute             // how long a channel's size is cached
 	estimatedSizeTTL = storeRetryInterval      // how long an estimated size is cached
 	sizeTimeout      = 1500 * time.Millisecond // for reading channel sizes from PostgreSQL, or for an estimate
-	maxSizesPerQuery = 500                     // channels per query
+	maxSizesPerQuery = 500                     // maximum number of channels per query
 )
 
 // fanout delivers members' receipts to the subscribers of their channels. Moves that are published

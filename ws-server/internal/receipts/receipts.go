@@ -56,8 +56,8 @@ type Config struct {
 	Refuses func(chat.ChannelID) bool
 	// SeedChannel creates a channel's counter in Redis, in the background.
 	SeedChannel func(chat.ChannelID)
-	// BlockedWith returns the users connected to this gateway who have a block with a user. They
-	// must not see that user's receipts.
+	// BlockedWith returns the users connected to this gateway who have blocked a user or are
+	// blocked by that user. They must not see that user's receipts.
 	BlockedWith func(chat.UserID) map[chat.UserID]struct{}
 	// Subscribed reports whether a connection of the user is subscribed to the channel through this
 	// gateway.

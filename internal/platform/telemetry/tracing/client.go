@@ -27,8 +27,8 @@ const (
 	// maxRetryAfter keeps a Retry-After within the range of a Duration; the batch's own timeout is
 	// much shorter.
 	maxRetryAfter = time.Hour
-	answerBytes   = 64 << 10 // bytes read from a response, so that its connection can be reused
-	reasonBytes   = 256      // bytes of a refusal that are shown
+	answerBytes   = 64 << 10 // maximum number of bytes read from a response, so that its connection can be reused
+	reasonBytes   = 256      // maximum number of bytes of a refusal that are shown
 )
 
 // client posts spans to a collector as protobuf. It replaces the OpenTelemetry project's client,
