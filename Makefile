@@ -143,6 +143,12 @@ web-test: web $(WEB)/sdk/node_modules/.package-lock.json ## check and test the p
 e2e: deps web ## run the end-to-end tests against the built programs, including the page in Chromium
 	@$(MAKE) --no-print-directory build
 	$(GOTEST) ./e2e/...
+	@$(MAKE) --no-print-directory browser-variants
+
+# Each name is a value of BROWSER_VARIANT: see e2e/browser/variant_test.go.
+.PHONY: browser-variants
+browser-variants: ## run the tests of the page again with reduced motion and in a narrow window
+	@for v in reduced-motion narrow; do echo "BROWSER_VARIANT=$$v"; BROWSER_VARIANT=$$v $(GOTEST) ./e2e/browser || exit 1; done
 
 .PHONY: fuzz
 fuzz: ## search for new failing inputs with every fuzz target for FUZZTIME (10000x); make test repeats known ones

@@ -26,6 +26,7 @@ func TestLanguage(t *testing.T) {
 	if n := value[int](p, loaded); n != 0 {
 		t.Errorf("%d German catalogues are loaded for an English page", n)
 	}
+	p.showList()
 	p.click(find("open-settings"))
 	p.click("#tab-appearance")
 	p.click(find("language") + ` input[value="de"]`)
@@ -33,6 +34,7 @@ func TestLanguage(t *testing.T) {
 	p.accessible("settings in German")
 	p.press(kb.Escape)
 	p.gone(find("dialog"))
+	p.openChannel(tea)
 	p.labelled(find("composer"), "Nachricht an #tea")
 	p.open("/c/" + tea)
 	p.connected()

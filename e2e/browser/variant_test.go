@@ -18,6 +18,7 @@ type variant struct {
 var variants = map[string]variant{
 	"":               {width: 1280, height: 800},
 	"reduced-motion": {width: 1280, height: 800, reducedMotion: true},
+	"narrow":         {width: 390, height: 844},
 }
 
 func variantOf(t *testing.T) variant {
