@@ -79,8 +79,8 @@ type Appender struct {
 	lanes []*lane // by connection
 }
 
-// New returns an Appender to log, which is stored in rdb. The Appender calls floor if a channel has
-// no counter.
+// New returns an Appender that appends to log, which is stored in rdb. The Appender calls floor if
+// a channel has no counter.
 func New(log *eventlog.Log, rdb redis.UniversalClient, floor eventlog.Floor, cfg Config) *Appender {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 5 * time.Second

@@ -138,8 +138,9 @@ func (c *Consumer) consumeNew(ctx context.Context, p int, stream *streamreader.R
 	return n == asked, errors.Join(c.submit(ch), err) // what was read before an error is stored first
 }
 
-// claim claims entries that have been pending for too long and has them stored. The reader calls it
-// when it has no other chunk, so it never claims entries that this process is storing.
+// claim claims entries that have been pending for too long, passes them to the writers, and waits
+// until they are stored. The reader calls it when it has no other chunk, so it never claims entries
+// that this process is storing.
 func (c *Consumer) claim(ctx context.Context, p int) error {
 	return c.work.Claim(ctx, p, maxRead, func(messages []redis.XMessage) error {
 		c.m.claimed.Add(float64(len(messages)))

@@ -37,8 +37,8 @@ type Store interface {
 // RoleIn returns the role of the event's sender in a channel.
 type RoleIn func(chat.ChannelID) (chat.Role, error)
 
-// Check returns an error if the sender of e may not append it because of the message that it refers
-// to.
+// Check returns an error if the sender of e is not allowed to append it, because of the message
+// that it refers to.
 func (r *Rules) Check(ctx context.Context, e *frame.Event, roleIn RoleIn) error {
 	switch e.Type {
 	case event.Message:

@@ -46,7 +46,7 @@ type channelState struct {
 	nextCount time.Time
 
 	members map[chat.UserID]receiptlog.Receipt // receipts read from PostgreSQL
-	unknown int                                // how many users in Redis were not members then; most of them have left
+	unknown int                                // how many users in Redis were not members at that time; most of them have left
 	readAt  time.Time                          // when members was read
 }
 
