@@ -50,7 +50,7 @@ func TestBackoff_reset(t *testing.T) {
 	for i, lasts := range []int64{0, 10, 11, 2} {
 		r.online(i + 1)
 		passed.Add(lasts)
-		g.cut("", 1012)
+		g.Cut("", 1012)
 	}
 	r.online(5)
 	var attempts []int

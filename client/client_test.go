@@ -46,7 +46,7 @@ func (s *source) Token(_ context.Context, rejected string) (client.Token, error)
 	return client.Token{Access: fmt.Sprint("token-", s.n)}, nil
 }
 
-// refuse closes a connection before hello. g.mu must be held.
+// refuse closes a connection before hello. g.Mu must be held.
 func refuse(conn *websocket.Conn, code int) bool {
 	_ = conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, ""), time.Now().Add(time.Second))
 	return false
@@ -57,8 +57,8 @@ func TestTokens(t *testing.T) {
 	t.Run("another one after 4001 and 4501", func(t *testing.T) {
 		t.Parallel()
 		g := newGateway(t)
-		g.greet = func(conn *websocket.Conn) bool {
-			switch len(g.tokens) {
+		g.Greet = func(conn *websocket.Conn) bool {
+			switch len(g.Tokens) {
 			case 1:
 				return refuse(conn, 4001)
 			case 2:
@@ -68,15 +68,15 @@ func TestTokens(t *testing.T) {
 		}
 		r := g.run(func(c *client.Config) { c.Tokens = &source{} })
 		r.online(1)
-		g.cut("", 1012)
+		g.Cut("", 1012)
 		err := r.end()
 		if e, ok := errors.AsType[*client.CloseError](err); !ok || e.Code != 4501 {
 			t.Errorf("Run = %v, want 4501", err)
 		}
 		// The third token is refused. The client makes one more attempt with another token, and
 		// then gives up.
-		if want := "[token-1 token-2 token-2 token-3]"; fmt.Sprint(g.tokens) != want {
-			t.Errorf("tokens %v, want %s", g.tokens, want)
+		if want := "[token-1 token-2 token-2 token-3]"; fmt.Sprint(g.Tokens) != want {
+			t.Errorf("tokens %v, want %s", g.Tokens, want)
 		}
 	})
 	t.Run("of a session that has replaced the one that ended", func(t *testing.T) {
@@ -84,16 +84,16 @@ func TestTokens(t *testing.T) {
 		g := newGateway(t)
 		r := g.run(func(c *client.Config) { c.Tokens = &source{} })
 		r.online(1)
-		g.cut("", 4509)
+		g.Cut("", 4509)
 		r.online(2)
-		if want := "[token-1 token-2]"; fmt.Sprint(g.tokens) != want {
-			t.Errorf("tokens %v, want %s", g.tokens, want)
+		if want := "[token-1 token-2]"; fmt.Sprint(g.Tokens) != want {
+			t.Errorf("tokens %v, want %s", g.Tokens, want)
 		}
 	})
 	t.Run("none other", func(t *testing.T) {
 		t.Parallel()
 		g := newGateway(t)
-		g.greet = func(conn *websocket.Conn) bool { return refuse(conn, 4001) }
+		g.Greet = func(conn *websocket.Conn) bool { return refuse(conn, 4001) }
 		if err := g.run(nil).end(); apierr.CodeOf(err) != apierr.Unauthenticated {
 			t.Errorf("Run = %v", err)
 		}
@@ -103,7 +103,7 @@ func TestTokens(t *testing.T) {
 func TestRun_final(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t)
-	g.greet = func(conn *websocket.Conn) bool { return refuse(conn, 4509) }
+	g.Greet = func(conn *websocket.Conn) bool { return refuse(conn, 4509) }
 	r := g.run(nil)
 	if e, ok := errors.AsType[*client.CloseError](r.end()); !ok || e.Code != 4509 {
 		t.Errorf("Run = %v", r.end())
@@ -121,7 +121,7 @@ func TestRun_waitsAsLongAsTheServerSays(t *testing.T) {
 	g := newGateway(t)
 	r := g.run(nil)
 	r.online(1)
-	g.cut(`{"reconnect_after_ms":77}`, 1012)
+	g.Cut(`{"reconnect_after_ms":77}`, 1012)
 	r.online(2)
 	for _, c := range all[client.Connection](r.got) {
 		if c.State == client.Offline && c.Wait != 77*time.Millisecond {
@@ -144,10 +144,10 @@ func TestExpired(t *testing.T) {
 	}{
 		{"it had arrived", true, func(*gateway) {}, 1, nil},
 		{"it was lost", false, func(*gateway) {}, 2, nil},
-		{"it had arrived, and is fetched", true, func(g *gateway) { g.replay = 5 }, 1, nil},
-		{"it was lost, and is looked for", false, func(g *gateway) { g.replay = 5 }, 2, nil},
-		{"the server has lost writes", true, func(g *gateway) { g.epoch = "2-b" }, 1, client.ErrUnknown},
-		{"too much was missed", false, func(g *gateway) { g.replay = 0 }, 1, client.ErrUnknown},
+		{"it had arrived, and is fetched", true, func(g *gateway) { g.Replay = 5 }, 1, nil},
+		{"it was lost, and is looked for", false, func(g *gateway) { g.Replay = 5 }, 2, nil},
+		{"the server has lost writes", true, func(g *gateway) { g.Epoch = "2-b" }, 1, client.ErrUnknown},
+		{"too much was missed", false, func(g *gateway) { g.Replay = 0 }, 1, client.ErrUnknown},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -155,23 +155,23 @@ func TestExpired(t *testing.T) {
 			c := chat.NewChannelID()
 			g := newGateway(t, c)
 			away := make(chan struct{})
-			g.onSend = func(conn *websocket.Conn, f frame.Client) (apierr.Code, bool) {
-				if len(g.sends) > 1 {
+			g.OnSend = func(conn *websocket.Conn, f frame.Client) (apierr.Code, bool) {
+				if len(g.Sends) > 1 {
 					return "", false
 				}
-				delete(g.conns[conn], c) // no later frame arrives before the resume
+				delete(g.Conns[conn], c) // no later frame arrives before the resume
 				if tt.arrive {
-					g.append(f)
+					g.Append(f)
 				}
-				g.acks = map[chat.ClientID]frame.Ack{} // ten minutes pass
+				g.Acks = map[chat.ClientID]frame.Ack{} // ten minutes pass
 				late.Store(10)
 				for range 20 {
 					id, body := chat.NewClientID(), "said elsewhere"
-					g.append(frame.Client{ChannelID: &c, ClientID: &id, Body: &body})
+					g.Append(frame.Client{ChannelID: &c, ClientID: &id, Body: &body})
 				}
 				tt.meet(g)
 				_ = conn.Close()
-				delete(g.conns, conn)
+				delete(g.Conns, conn)
 				close(away)
 				return "", true
 			}
@@ -189,13 +189,13 @@ func TestExpired(t *testing.T) {
 				t.Errorf("Send = %v, want %v", err, tt.want)
 			}
 			<-away
-			g.mu.Lock()
-			defer g.mu.Unlock()
-			if len(g.sends) != tt.sends {
-				t.Errorf("it was sent %d times, want %d", len(g.sends), tt.sends)
+			g.Mu.Lock()
+			defer g.Mu.Unlock()
+			if len(g.Sends) != tt.sends {
+				t.Errorf("it was sent %d times, want %d", len(g.Sends), tt.sends)
 			}
 			times := 0
-			for _, e := range g.log[c] {
+			for _, e := range g.Log[c] {
 				if *e.ClientID == ack.ClientID {
 					times++
 					if err == nil && e.Seq != ack.Seq {
@@ -216,7 +216,7 @@ func TestSubscribe_refused(t *testing.T) {
 	t.Parallel()
 	fine, gone := chat.NewChannelID(), chat.NewChannelID()
 	g := newGateway(t, fine, gone, chat.NewChannelID())
-	g.onAsk = func(p frame.ChannelPosition) apierr.Code {
+	g.OnAsk = func(p frame.ChannelPosition) apierr.Code {
 		if p.ChannelID == gone {
 			return apierr.NotFound
 		}
@@ -227,7 +227,7 @@ func TestSubscribe_refused(t *testing.T) {
 	if left := all[client.Left](got); len(left) != 1 || left[0].ChannelID != gone || apierr.CodeOf(left[0].Err) != apierr.NotFound {
 		t.Errorf("left: %+v", left)
 	}
-	g.say(fine, 3)
+	g.Say(fine, 3)
 	got = r.until("events", func(got []client.Event) bool { return len(all[client.ChannelEvent](got)) >= 3 })
 	inOrder(t, got, fine, 1, 3)
 }
@@ -240,21 +240,21 @@ func TestRepeatsAndHoles(t *testing.T) {
 	g := newGateway(t, c)
 	r := g.run(nil)
 	r.online(1)
-	g.say(c, 5)
+	g.Say(c, 5)
 	r.until("events", func(got []client.Event) bool { return len(all[client.ChannelEvent](got)) >= 5 })
-	g.mu.Lock()
-	log := g.log[c]
+	g.Mu.Lock()
+	log := g.Log[c]
 	again, _ := log[2].Encode()
 	ahead := log[4]
 	ahead.Seq = 8
-	g.log[c] = append(log, log[4], log[4], ahead)
-	g.log[c][5].Seq, g.log[c][6].Seq = 6, 7
+	g.Log[c] = append(log, log[4], log[4], ahead)
+	g.Log[c][5].Seq, g.Log[c][6].Seq = 6, 7
 	hole, _ := ahead.Encode()
-	for conn := range g.conns {
-		g.send(conn, again)
-		g.send(conn, hole)
+	for conn := range g.Conns {
+		g.Send(conn, again)
+		g.Send(conn, hole)
 	}
-	g.mu.Unlock()
+	g.Mu.Unlock()
 	got := r.until("the rest", func(got []client.Event) bool { return len(all[client.ChannelEvent](got)) >= 8 })
 	inOrder(t, got, c, 1, 8)
 }
@@ -264,7 +264,7 @@ func TestSend_refused(t *testing.T) {
 	t.Parallel()
 	c := chat.NewChannelID()
 	g := newGateway(t, c)
-	g.onSend = func(*websocket.Conn, frame.Client) (apierr.Code, bool) { return apierr.Forbidden, false }
+	g.OnSend = func(*websocket.Conn, frame.Client) (apierr.Code, bool) { return apierr.Forbidden, false }
 	r := g.run(func(cfg *client.Config) { cfg.MaxPending = 2 })
 	r.online(1)
 	ack, err := r.Send(t.Context(), client.ToChannel(c), "x")
@@ -275,7 +275,7 @@ func TestSend_refused(t *testing.T) {
 	if s := all[client.Status](got); s[0].State != client.Pending || s[1].State != client.Failed || s[1].ClientID != ack.ClientID || apierr.CodeOf(s[1].Err) != apierr.Forbidden {
 		t.Errorf("statuses: %+v", s)
 	}
-	g.onSend = func(*websocket.Conn, frame.Client) (apierr.Code, bool) { return "", true } // never answered
+	g.OnSend = func(*websocket.Conn, frame.Client) (apierr.Code, bool) { return "", true } // never answered
 	for range 2 {
 		if _, err := r.Post(client.ToChannel(c), "x"); err != nil {
 			t.Fatal(err)
@@ -292,16 +292,16 @@ func TestSend_keepsTheRateLimit(t *testing.T) {
 	t.Parallel()
 	c := chat.NewChannelID()
 	g := newGateway(t, c)
-	g.greet = func(conn *websocket.Conn) bool {
-		g.conns[conn] = map[chat.ChannelID]bool{}
-		g.send(conn, frame.Encode(frame.Hello{
+	g.Greet = func(conn *websocket.Conn) bool {
+		g.Conns[conn] = map[chat.ChannelID]bool{}
+		g.Send(conn, frame.Encode(frame.Hello{
 			UserID: user, Limits: frame.Limits{RateMessages: 3, RateSeconds: 1},
-			Channels: []frame.ChannelSummary{{ChannelID: c, Epoch: g.epoch}},
+			Channels: []frame.ChannelSummary{{ChannelID: c, Epoch: g.Epoch}},
 		}))
 		return false
 	}
 	var times []time.Time
-	g.onSend = func(*websocket.Conn, frame.Client) (apierr.Code, bool) {
+	g.OnSend = func(*websocket.Conn, frame.Client) (apierr.Code, bool) {
 		times = append(times, time.Now())
 		return "", false
 	}

@@ -48,25 +48,25 @@ func TestRenew(t *testing.T) {
 			tokens := &shortLived{fail: fail}
 			r := g.run(func(cfg *client.Config) { cfg.Tokens = tokens })
 			r.online(1)
-			auth := g.await(1, frame.Auth)
+			auth := g.Await(1, frame.Auth)
 			if *auth[0].Token != "token-2" || auth[0].Ref == "" {
 				t.Errorf("auth: %q, ref %q", *auth[0].Token, auth[0].Ref)
 			}
-			g.with(func() {
-				if len(g.conns) != 1 || len(g.tokens) != 1 {
-					t.Errorf("%d connections, %d in all: the connection must stay open", len(g.conns), len(g.tokens))
+			g.With(func() {
+				if len(g.Conns) != 1 || len(g.Tokens) != 1 {
+					t.Errorf("%d connections, %d in all: the connection must stay open", len(g.Conns), len(g.Tokens))
 				}
 			})
-			g.cut("", 4001) // refers to the new token
+			g.Cut("", 4001) // refers to the new token
 			r.online(2)
 			tokens.mu.Lock()
 			defer tokens.mu.Unlock()
 			if tokens.last != "token-2" {
 				t.Errorf("%s was reported as rejected, want token-2", tokens.last)
 			}
-			g.with(func() {
-				if want := "[token-1 token-2]"; fmt.Sprint(g.tokens) != want {
-					t.Errorf("tokens %v, want %s", g.tokens, want)
+			g.With(func() {
+				if want := "[token-1 token-2]"; fmt.Sprint(g.Tokens) != want {
+					t.Errorf("tokens %v, want %s", g.Tokens, want)
 				}
 			})
 		})
@@ -86,7 +86,7 @@ func TestRenew_refused(t *testing.T) {
 	if _, err := r.Send(t.Context(), client.ToChannel(c), "still here"); err != nil {
 		t.Error(err)
 	}
-	g.cut("", 4001)
+	g.Cut("", 4001)
 	if err := r.end(); apierr.CodeOf(err) != apierr.InvalidCredentials {
 		t.Errorf("Run = %v, want the refusal of the token source", err)
 	}
@@ -112,7 +112,7 @@ func TestPing(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t)
 	pong := make(chan string, 1)
-	g.greet = func(conn *websocket.Conn) bool {
+	g.Greet = func(conn *websocket.Conn) bool {
 		conn.SetPongHandler(func(data string) error {
 			pong <- data
 			return nil
@@ -137,7 +137,7 @@ func TestRun_closes(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t)
 	closed := make(chan int, 1)
-	g.greet = func(conn *websocket.Conn) bool {
+	g.Greet = func(conn *websocket.Conn) bool {
 		conn.SetCloseHandler(func(code int, _ string) error {
 			closed <- code
 			return nil
@@ -165,7 +165,7 @@ func TestRun_closes(t *testing.T) {
 func TestRun_stopsWhileWaiting(t *testing.T) {
 	t.Parallel()
 	g := newGateway(t)
-	g.greet = func(conn *websocket.Conn) bool {
+	g.Greet = func(conn *websocket.Conn) bool {
 		_ = conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1012, `{"reconnect_after_ms":60000}`), time.Now().Add(time.Second))
 		return false
 	}

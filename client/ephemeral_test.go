@@ -15,7 +15,7 @@ import (
 // receipts returns the received receipts, in order.
 func (g *gateway) receipts() string {
 	var list []string
-	for _, f := range g.received(frame.Delivered, frame.Read) {
+	for _, f := range g.Received(frame.Delivered, frame.Read) {
 		list = append(list, fmt.Sprint(f.Type, " ", *f.Seq))
 	}
 	return fmt.Sprint(list)
@@ -43,7 +43,7 @@ func TestReceipts(t *testing.T) {
 			t.Parallel()
 			c := chat.NewChannelID()
 			g := newGateway(t, c)
-			g.hello = func(_ *websocket.Conn, h *frame.Hello) {
+			g.Hello = func(_ *websocket.Conn, h *frame.Hello) {
 				h.Channels[0].LastDeliveredSeq, h.Channels[0].LastReadSeq = tt.delivered, tt.read
 			}
 			idle, release := g.client(time.Now, func(cfg *client.Config) {
@@ -51,12 +51,12 @@ func TestReceipts(t *testing.T) {
 			})
 			tt.report(idle, c) // before the first connection, so that one frame contains everything
 			r := g.start(idle, release)
-			g.await(1, frame.Subscribe)
+			g.Await(1, frame.Subscribe)
 			if want := tt.want != "[read 9]"; want {
-				g.until("the receipts from before the connection", func() bool { return len(g.received(frame.Delivered, frame.Read)) > 0 })
+				g.Until("the receipts from before the connection", func() bool { return len(g.Received(frame.Delivered, frame.Read)) > 0 })
 			}
 			r.Read(c, 9)
-			g.until("the last receipt", func() bool { f := g.received(frame.Read); return len(f) > 0 && *f[len(f)-1].Seq == 9 })
+			g.Until("the last receipt", func() bool { f := g.Received(frame.Read); return len(f) > 0 && *f[len(f)-1].Seq == 9 })
 			if got := g.receipts(); got != tt.want {
 				t.Errorf("%s, want %s", got, tt.want)
 			}
@@ -77,10 +77,10 @@ func TestReceipts_merged(t *testing.T) {
 	for i := range reports {
 		r.Read(c, int64(i+1))
 		r.Typing(c, true)
-		g.await(i+1, frame.Typing) // so the writer has run since the last report
+		g.Await(i+1, frame.Typing) // so the writer has run since the last report
 	}
-	g.until("the last receipt", func() bool { f := g.received(frame.Read); return len(f) > 0 && *f[len(f)-1].Seq == reports })
-	if n, most := len(g.received(frame.Read)), int(time.Since(start)/(200*time.Millisecond))+1; n > most {
+	g.Until("the last receipt", func() bool { f := g.Received(frame.Read); return len(f) > 0 && *f[len(f)-1].Seq == reports })
+	if n, most := len(g.Received(frame.Read)), int(time.Since(start)/(200*time.Millisecond))+1; n > most {
 		t.Errorf("%d frames in %v, want at most %d", n, time.Since(start), most)
 	}
 }
@@ -92,16 +92,16 @@ func TestReceipts_afterReconnect(t *testing.T) {
 	c := chat.NewChannelID()
 	g := newGateway(t, c)
 	r := g.run(nil)
-	g.await(1, frame.Subscribe)
+	g.Await(1, frame.Subscribe)
 	block := make(chan struct{})
-	g.with(func() {
-		g.hello = func(*websocket.Conn, *frame.Hello) { <-block }
+	g.With(func() {
+		g.Hello = func(*websocket.Conn, *frame.Hello) { <-block }
 	})
-	g.cut("", 1012)
+	g.Cut("", 1012)
 	r.until("offline", func(got []client.Event) bool { return len(all[client.Connection](got)) >= 3 })
 	r.Read(c, 4)
 	close(block)
-	if f := g.await(1, frame.Read); *f[0].Seq != 4 {
+	if f := g.Await(1, frame.Read); *f[0].Seq != 4 {
 		t.Errorf("read %d, want 4", *f[0].Seq)
 	}
 }
@@ -118,7 +118,7 @@ func TestTyping(t *testing.T) {
 	r.online(1)
 	r.Typing(c, true)
 	r.Typing(c, false)
-	f := g.await(2, frame.Typing)
+	f := g.Await(2, frame.Typing)
 	if len(f) != 2 || !*f[0].Typing || *f[1].Typing || *f[0].ChannelID != c {
 		t.Errorf("typing: %+v", f)
 	}

@@ -101,29 +101,29 @@ func TestCloseCodes(t *testing.T) {
 			g := newGateway(t, c)
 			r := g.run(func(cfg *client.Config) { cfg.Tokens = &source{} })
 			r.online(1)
-			g.say(c, 2)
+			g.Say(c, 2)
 			r.until("events", func(got []client.Event) bool { return len(all[client.ChannelEvent](got)) == 2 })
 			codes := []int{code}
 			if code == 0 {
 				codes = nil
 			}
-			g.cut(`{"message":"why"}`, codes...)
+			g.Cut(`{"message":"why"}`, codes...)
 			if want.final {
 				if e, ok := errors.AsType[*client.CloseError](r.end()); !ok || e.Code != code || e.Reason != `{"message":"why"}` {
 					t.Errorf("Run = %v, want %d with its reason", r.end(), code)
 				}
-				if len(g.tokens) != 1 {
-					t.Errorf("%d connections, want one", len(g.tokens))
+				if len(g.Tokens) != 1 {
+					t.Errorf("%d connections, want one", len(g.Tokens))
 				}
 				return
 			}
-			g.say(c, 3) // while the client is disconnected, or after it has resumed
+			g.Say(c, 3) // while the client is disconnected, or after it has resumed
 			r.online(2)
 			got := r.until("the events that were missed", func(got []client.Event) bool { return len(all[client.ChannelEvent](got)) >= 5 })
 			inOrder(t, got, c, 1, 5)
-			g.with(func() {
-				if fmt.Sprint(g.tokens) != want.tokens {
-					t.Errorf("tokens %v, want %s", g.tokens, want.tokens)
+			g.With(func() {
+				if fmt.Sprint(g.Tokens) != want.tokens {
+					t.Errorf("tokens %v, want %s", g.Tokens, want.tokens)
 				}
 			})
 			for _, e := range all[client.Connection](got) {
@@ -156,7 +156,7 @@ func TestDialErrors(t *testing.T) {
 		t.Run(strconv.Itoa(tt.status), func(t *testing.T) {
 			t.Parallel()
 			g := newGateway(t)
-			g.upgrade = func(w http.ResponseWriter, _ *http.Request) bool {
+			g.Upgrade = func(w http.ResponseWriter, _ *http.Request) bool {
 				w.Header().Set("Retry-After", tt.retryAfter)
 				w.WriteHeader(tt.status)
 				_, _ = io.WriteString(w, "the reason\n") // fails only if the client has disconnected
@@ -197,7 +197,7 @@ func TestDialErrors_token(t *testing.T) {
 			t.Parallel()
 			g := newGateway(t)
 			var shown []string
-			g.upgrade = func(w http.ResponseWriter, r *http.Request) bool {
+			g.Upgrade = func(w http.ResponseWriter, r *http.Request) bool {
 				token := r.Header.Get("Authorization")
 				shown = append(shown, token)
 				if token == "Bearer "+accepted {
@@ -214,7 +214,7 @@ func TestDialErrors_token(t *testing.T) {
 			} else {
 				r.online(1)
 			}
-			g.with(func() {
+			g.With(func() {
 				if want := "[Bearer token-1 Bearer token-2]"; fmt.Sprint(shown) != want {
 					t.Errorf("tokens %v, want %s", shown, want)
 				}
@@ -248,14 +248,14 @@ func TestConnection_attempts(t *testing.T) {
 	t.Parallel()
 	down, up := newGateway(t), newGateway(t)
 	var tried int
-	down.upgrade = func(w http.ResponseWriter, _ *http.Request) bool {
+	down.Upgrade = func(w http.ResponseWriter, _ *http.Request) bool {
 		tried++
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return true
 	}
-	up.greet = func(conn *websocket.Conn) bool { return len(up.tokens) > 1 || refuse(conn, 4000) }
+	up.Greet = func(conn *websocket.Conn) bool { return len(up.Tokens) > 1 || refuse(conn, 4000) }
 	r := up.run(func(cfg *client.Config) {
-		cfg.Sockets = []string{"ws" + down.url[len("http"):] + "/ws?zone=a", "ws" + up.url[len("http"):] + "/ws"}
+		cfg.Sockets = []string{"ws" + down.URL[len("http"):] + "/ws?zone=a", "ws" + up.URL[len("http"):] + "/ws"}
 	})
 	r.online(1)
 	r.mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"parley.chat/client"
+	"parley.chat/client/internal/gatewaytest"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 )
@@ -37,9 +38,10 @@ func Example() {
 
 // Send returns when the message is durable, no matter how many connections that takes.
 func ExampleClient_Send() {
-	g, channel := exampleGateway()
-	defer g.close()
-	c, err := client.New(client.Config{URL: g.url, Tokens: client.StaticToken("a token")})
+	channel := chat.NewChannelID()
+	g := gatewaytest.Start(channel)
+	defer g.Close()
+	c, err := client.New(client.Config{URL: g.URL, Tokens: client.StaticToken("a token")})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -18,8 +18,8 @@ func TestFollow_moreChannelsThanAllowed(t *testing.T) {
 	t.Parallel()
 	channels := []chat.ChannelID{chat.NewChannelID(), chat.NewChannelID(), chat.NewChannelID()}
 	g := newGateway(t, channels...)
-	g.onAsk = func(p frame.ChannelPosition) apierr.Code { // with g.mu held
-		for _, subs := range g.conns {
+	g.OnAsk = func(p frame.ChannelPosition) apierr.Code { // with g.Mu held
+		for _, subs := range g.Conns {
 			if len(subs) >= 2 && !subs[p.ChannelID] {
 				return apierr.RateLimited
 			}
@@ -49,12 +49,12 @@ func TestFollow_moreChannelsThanAllowed(t *testing.T) {
 		}
 	}
 	out := leftOut()[0]
-	g.say(out, 3) // while it is not followed
+	g.Say(out, 3) // while it is not followed
 	busy := channels[0]
 	if busy == out {
 		busy = channels[1]
 	}
-	g.say(busy, 1)
+	g.Say(busy, 1)
 	r.until("what is said in a channel that is followed", saw(busy, 1))
 	r.Follow(out)
 	got := r.until("what was said meanwhile", saw(out, 3))
@@ -73,8 +73,8 @@ func TestFollow_onDemand(t *testing.T) {
 	t.Parallel()
 	c := chat.NewChannelID()
 	g := newGateway(t, c)
-	g.hello = func(_ *websocket.Conn, h *frame.Hello) { h.Channels[0].NotFollowed = len(g.tokens) == 1 }
-	g.say(c, 5)
+	g.Hello = func(_ *websocket.Conn, h *frame.Hello) { h.Channels[0].NotFollowed = len(g.Tokens) == 1 }
+	g.Say(c, 5)
 	r := g.run(positions(c, 2, "1-a"))
 	r.until("the channel is known", func([]client.Event) bool { return len(r.Channels()) == 1 })
 	if !r.Channels()[0].NotFollowed {
@@ -82,8 +82,8 @@ func TestFollow_onDemand(t *testing.T) {
 	}
 	r.Follow(chat.NewChannelID())
 	r.Typing(c, true)
-	g.await(1, frame.Typing) // frames are sent in order, so a subscribe would have arrived before
-	if asked := g.received(frame.Subscribe); len(asked) != 0 {
+	g.Await(1, frame.Typing) // frames are sent in order, so a subscribe would have arrived before
+	if asked := g.Received(frame.Subscribe); len(asked) != 0 {
 		t.Errorf("asked for %+v", asked)
 	}
 	r.Follow(c)
@@ -94,8 +94,8 @@ func TestFollow_onDemand(t *testing.T) {
 	}
 	r.Follow(c)
 	r.Typing(c, false)
-	g.await(2, frame.Typing)
-	if asked := g.received(frame.Subscribe, frame.Unsubscribe); len(asked) != 1 {
+	g.Await(2, frame.Typing)
+	if asked := g.Received(frame.Subscribe, frame.Unsubscribe); len(asked) != 1 {
 		t.Errorf("asked for %+v", asked)
 	}
 }
@@ -105,17 +105,17 @@ func TestFollow_noRoom(t *testing.T) {
 	t.Parallel()
 	c := chat.NewChannelID()
 	g := newGateway(t, c)
-	g.onAsk = func(frame.ChannelPosition) apierr.Code { return apierr.RateLimited }
+	g.OnAsk = func(frame.ChannelPosition) apierr.Code { return apierr.RateLimited }
 	r := g.run(nil)
 	leftOut := func([]client.Event) bool { return len(r.Channels()) == 1 && r.Channels()[0].NotFollowed }
 	r.until("the channel is left out", leftOut)
 	r.Follow(c)
-	g.await(2, frame.Subscribe)
-	g.push(frame.Encode(frame.TypingNotice{ChannelID: c, UserID: chat.NewUserID(), Typing: true}))
+	g.Await(2, frame.Subscribe)
+	g.Push(frame.Encode(frame.TypingNotice{ChannelID: c, UserID: chat.NewUserID(), Typing: true}))
 	got := r.until("the frame after the refusal", func(got []client.Event) bool { return len(all[client.Typing](got)) > 0 })
 	r.Typing(c, true)
-	g.await(1, frame.Typing) // frames are sent in order, so another subscribe would have arrived before
-	if asked := g.received(frame.Subscribe, frame.Unsubscribe); len(asked) != 2 || len(all[client.Left](got)) != 0 || !leftOut(got) {
+	g.Await(1, frame.Typing) // frames are sent in order, so another subscribe would have arrived before
+	if asked := g.Received(frame.Subscribe, frame.Unsubscribe); len(asked) != 2 || len(all[client.Left](got)) != 0 || !leftOut(got) {
 		t.Errorf("asked %+v, left %+v, channels %+v", asked, all[client.Left](got), r.Channels())
 	}
 }

@@ -2,14 +2,10 @@ package client_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"net/http/httptest"
-	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -18,329 +14,29 @@ import (
 	"go.uber.org/goleak"
 
 	"parley.chat/client"
+	"parley.chat/client/internal/gatewaytest"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
-	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
 )
 
-// waitTimeout bounds every wait in a test. It is long, because the machine may be very busy.
-const waitTimeout = 2 * time.Minute
+const waitTimeout = gatewaytest.Timeout
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var user = chat.NewUserID()
 
-// gateway is a fake server that can fail on demand, unlike the real services that e2e uses. It
-// follows docs/websocket.md, with one user and small limits.
+// gateway is a fake server to which the test connects clients of one user.
 type gateway struct {
-	t      *testing.T
-	url    string
-	server *httptest.Server
-
-	mu     sync.Mutex
-	epoch  string
-	log    map[chat.ChannelID][]frame.Event
-	acks   map[chat.ClientID]frame.Ack
-	conns  map[*websocket.Conn]map[chat.ChannelID]bool // subscriptions
-	sends  []chat.ClientID                             // received frames, including duplicates
-	tokens []string
-	replay int64 // number of events to replay; if there are more, has_more is set
-	greet  func(conn *websocket.Conn) bool
-	// onSend returns an error code to refuse the frame, or true to send no answer.
-	onSend   func(conn *websocket.Conn, f frame.Client) (apierr.Code, bool)
-	onAsk    func(p frame.ChannelPosition) apierr.Code
-	onFrame  func(conn *websocket.Conn, f frame.Client)        // a frame of a type that the gateway does not know
-	upgrade  func(w http.ResponseWriter, r *http.Request) bool // answers a request for a WebSocket itself, or returns false
-	rest     func(w http.ResponseWriter, r *http.Request) bool // answers a REST request itself, or returns false; without g.mu
-	hello    func(conn *websocket.Conn, h *frame.Hello)        // changes a hello
-	frames   []frame.Client                                    // every received frame
-	requests int
+	*gatewaytest.Gateway
+	t *testing.T
 }
 
 func newGateway(t *testing.T, channels ...chat.ChannelID) *gateway {
 	t.Helper()
-	g := startGateway(channels...)
-	g.t = t
-	t.Cleanup(g.close)
+	g := &gateway{gatewaytest.New(t, channels...), t}
+	g.User = user
 	return g
-}
-
-// exampleGateway is a gateway for an example.
-func exampleGateway() (*gateway, chat.ChannelID) {
-	c := chat.NewChannelID()
-	return startGateway(c), c
-}
-
-func startGateway(channels ...chat.ChannelID) *gateway {
-	g := &gateway{
-		epoch: "1-a", log: map[chat.ChannelID][]frame.Event{}, acks: map[chat.ClientID]frame.Ack{},
-		conns: map[*websocket.Conn]map[chat.ChannelID]bool{}, replay: 1000,
-	}
-	for _, c := range channels {
-		g.log[c] = nil
-	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /ws", g.socket)
-	mux.HandleFunc("GET /v1/channels/{id}/events", g.events)
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		g.mu.Lock()
-		rest := g.rest
-		g.mu.Unlock()
-		if r.URL.Path == "/ws" || rest == nil || !rest(w, r) {
-			mux.ServeHTTP(w, r)
-		}
-	}))
-	g.url, g.server = server.URL, server
-	return g
-}
-
-func (g *gateway) close() {
-	g.cut("")
-	g.server.Close()
-}
-
-// cut closes all connections, with a close frame unless reason is empty.
-func (g *gateway) cut(reason string, code ...int) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for conn := range g.conns {
-		if len(code) > 0 {
-			_ = conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code[0], reason), time.Now().Add(time.Second))
-		}
-		_ = conn.Close()
-		delete(g.conns, conn)
-	}
-}
-
-func (g *gateway) events(w http.ResponseWriter, r *http.Request) {
-	id, _ := chat.ParseChannelID(r.PathValue("id"))
-	after, _ := strconv.ParseInt(r.URL.Query().Get("after_seq"), 10, 64)
-	limit, _ := strconv.Atoi(r.URL.Query().Get("limit"))
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.requests++
-	var items []json.RawMessage
-	for _, e := range g.log[id][min(after, int64(len(g.log[id]))):] {
-		if len(items) < limit {
-			b, _ := e.Encode()
-			items = append(items, b)
-		}
-	}
-	_ = json.NewEncoder(w).Encode(map[string]any{"items": items, "next_cursor": nil})
-}
-
-// with calls do with g.mu held.
-func (g *gateway) with(do func()) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	do()
-}
-
-// push sends frames to all connections, each as one WebSocket message.
-func (g *gateway) push(frames ...[]byte) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for conn := range g.conns {
-		for _, data := range frames {
-			g.send(conn, data)
-		}
-	}
-}
-
-// put appends events to the log, with the next seqs, and sends them to all subscriptions.
-func (g *gateway) put(c chat.ChannelID, events ...frame.Event) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, e := range events {
-		e.ChannelID, e.Seq, e.ID, e.SentAt = c, int64(len(g.log[c])+1), chat.NewEventID(), chat.Now()
-		g.log[c] = append(g.log[c], e)
-		b, err := e.Encode()
-		if err != nil {
-			g.t.Fatal(err)
-		}
-		for conn, subs := range g.conns {
-			if subs[c] {
-				g.send(conn, b)
-			}
-		}
-	}
-}
-
-// received returns the received frames of some types, in order.
-func (g *gateway) received(types ...frame.Type) (frames []frame.Client) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, f := range g.frames {
-		if slices.Contains(types, f.Type) {
-			frames = append(frames, f)
-		}
-	}
-	return frames
-}
-
-// await waits until n frames of a type have been received, and returns them.
-func (g *gateway) await(n int, typ frame.Type) []frame.Client {
-	g.t.Helper()
-	var frames []frame.Client
-	g.until(fmt.Sprintf("%d %s frames", n, typ), func() bool {
-		frames = g.received(typ)
-		return len(frames) >= n
-	})
-	return frames
-}
-
-// until waits for a condition.
-func (g *gateway) until(what string, is func() bool) {
-	g.t.Helper()
-	for deadline := time.Now().Add(waitTimeout); !is(); <-time.After(time.Millisecond) {
-		if time.Now().After(deadline) {
-			g.t.Fatalf("%s: not after %v", what, waitTimeout)
-		}
-	}
-}
-
-func (g *gateway) socket(w http.ResponseWriter, r *http.Request) {
-	g.mu.Lock()
-	answered := g.upgrade != nil && g.upgrade(w, r)
-	g.mu.Unlock()
-	if answered {
-		return
-	}
-	conn, err := (&websocket.Upgrader{Subprotocols: []string{frame.Subprotocol}}).Upgrade(w, r, nil)
-	if err != nil {
-		return
-	}
-	defer conn.Close()
-	g.mu.Lock()
-	g.tokens = append(g.tokens, strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))
-	if r.URL.Query().Get("subscribe") != "none" {
-		g.t.Error("the client lets the server subscribe")
-	}
-	if g.greet == nil || g.greet(conn) {
-		g.conns[conn] = map[chat.ChannelID]bool{}
-		hello := frame.Hello{UserID: user, HeartbeatSeconds: 25}
-		for c, log := range g.log {
-			hello.Channels = append(hello.Channels, frame.ChannelSummary{ChannelID: c, Kind: chat.Public, LastSeq: int64(len(log)), Epoch: g.epoch})
-		}
-		if g.hello != nil {
-			g.hello(conn, &hello)
-		}
-		g.send(conn, frame.Encode(hello))
-	}
-	g.mu.Unlock()
-	for {
-		_, data, err := conn.ReadMessage()
-		if err != nil {
-			return
-		}
-		frame.Decode(data, func(f *frame.Client, err error) {
-			if err != nil {
-				g.t.Errorf("the client sends %s: %v", data, err)
-				return
-			}
-			g.take(conn, *f)
-		})
-	}
-}
-
-func (g *gateway) send(conn *websocket.Conn, data []byte) {
-	_ = conn.WriteMessage(websocket.TextMessage, data) // fails only if the client has disconnected
-}
-
-func (g *gateway) take(conn *websocket.Conn, f frame.Client) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.frames = append(g.frames, f)
-	switch f.Type {
-	case frame.Subscribe:
-		for _, p := range f.Positions() {
-			g.subscribe(conn, f.Ref, p)
-		}
-	case frame.Unsubscribe:
-		delete(g.conns[conn], *f.ChannelID)
-	case frame.Send:
-		g.sends = append(g.sends, *f.ClientID)
-		if g.onSend != nil {
-			if code, silent := g.onSend(conn, f); silent {
-				return
-			} else if code != "" {
-				g.send(conn, frame.Encode(frame.Error{Ref: f.Ref, Code: code, RetryAfterMS: 5}))
-				return
-			}
-		}
-		ack := g.append(f)
-		ack.Ref = f.Ref
-		g.send(conn, frame.Encode(ack))
-	default:
-		if g.onFrame != nil {
-			g.onFrame(conn, f)
-		}
-	}
-}
-
-func (g *gateway) subscribe(conn *websocket.Conn, ref string, p frame.ChannelPosition) {
-	if g.onAsk != nil {
-		if code := g.onAsk(p); code != "" {
-			g.send(conn, frame.Encode(frame.Error{Ref: ref, Code: code, ChannelID: &p.ChannelID}))
-			return
-		}
-	}
-	log := g.log[p.ChannelID]
-	last, seen := int64(len(log)), *p.LastSeenSeq
-	answer := frame.Subscribed{Ref: ref, ChannelID: p.ChannelID, LastSeq: last, Epoch: g.epoch, Recovered: true}
-	subs := g.conns[conn]
-	if subs == nil {
-		return
-	}
-	subs[p.ChannelID] = true
-	switch {
-	case p.Epoch != g.epoch || seen > last:
-		g.send(conn, frame.Encode(frame.Resync{Ref: ref, ChannelID: p.ChannelID, Epoch: g.epoch, LastSeq: last}))
-		return
-	case last-seen > g.replay:
-		answer.Recovered, answer.HasMore = false, true
-		seen = last
-	}
-	g.send(conn, frame.Encode(answer))
-	for _, e := range log[seen:] {
-		b, _ := e.Encode()
-		g.send(conn, b)
-	}
-}
-
-// append adds a message to the log, unless it is already there, and sends it to all connections.
-// g.mu must be held.
-func (g *gateway) append(f frame.Client) frame.Ack {
-	if ack, again := g.acks[*f.ClientID]; again {
-		ack.Duplicate = true
-		return ack
-	}
-	c := *f.ChannelID
-	e := frame.Event{
-		Type: event.Message, ChannelID: c, Seq: int64(len(g.log[c]) + 1), ID: chat.NewEventID(), ClientID: f.ClientID,
-		SenderID: user, Body: *f.Body, SentAt: chat.Now(),
-	}
-	g.log[c] = append(g.log[c], e)
-	ack := frame.Ack{ChannelID: c, ClientID: *f.ClientID, ID: e.ID, Seq: e.Seq, SentAt: e.SentAt}
-	g.acks[*f.ClientID] = ack
-	b, _ := e.Encode()
-	for conn, subs := range g.conns {
-		if subs[c] {
-			g.send(conn, b)
-		}
-	}
-	return ack
-}
-
-// say appends messages from another user.
-func (g *gateway) say(c chat.ChannelID, n int) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for range n {
-		id, body := chat.NewClientID(), "said elsewhere"
-		g.append(frame.Client{ChannelID: &c, ClientID: &id, Body: &body})
-	}
 }
 
 // running is a running client and the events that it has delivered.
@@ -370,7 +66,7 @@ func (g *gateway) runAt(now func() time.Time, change func(*client.Config)) *runn
 func (g *gateway) client(now func() time.Time, change func(*client.Config)) (c *client.Client, release func()) {
 	g.t.Helper()
 	transport := &http.Transport{}
-	cfg := client.Config{URL: g.url, Tokens: client.StaticToken("good"), HTTP: &http.Client{Transport: transport}}
+	cfg := client.Config{URL: g.URL, Tokens: client.StaticToken("good"), HTTP: &http.Client{Transport: transport}}
 	if change != nil {
 		change(&cfg)
 	}
@@ -473,20 +169,20 @@ func TestFaults(t *testing.T) {
 	for seed := range uint64(20) {
 		t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 			t.Parallel()
-			rnd := rand.New(rand.NewPCG(seed, 1)) // under g.mu
+			rnd := rand.New(rand.NewPCG(seed, 1)) // under g.Mu
 			c, other := chat.NewChannelID(), chat.NewChannelID()
 			g := newGateway(t, c, other)
-			g.replay = int64(1 + rnd.IntN(20))
-			g.onSend = func(conn *websocket.Conn, f frame.Client) (apierr.Code, bool) {
+			g.Replay = int64(1 + rnd.IntN(20))
+			g.OnSend = func(conn *websocket.Conn, f frame.Client) (apierr.Code, bool) {
 				switch rnd.IntN(25) {
 				case 0: // the acknowledgement is lost
-					g.append(f)
+					g.Append(f)
 					_ = conn.Close()
-					delete(g.conns, conn)
+					delete(g.Conns, conn)
 					return "", true
 				case 1: // the send is lost
 					_ = conn.Close()
-					delete(g.conns, conn)
+					delete(g.Conns, conn)
 					return "", true
 				case 2:
 					return apierr.Unavailable, false
@@ -495,12 +191,12 @@ func TestFaults(t *testing.T) {
 				case 4: // other users send messages
 					for range rnd.IntN(50) {
 						id, body := chat.NewClientID(), "said elsewhere"
-						g.append(frame.Client{ChannelID: &c, ClientID: &id, Body: &body})
+						g.Append(frame.Client{ChannelID: &c, ClientID: &id, Body: &body})
 					}
 				}
 				return "", false
 			}
-			g.onAsk = func(frame.ChannelPosition) apierr.Code {
+			g.OnAsk = func(frame.ChannelPosition) apierr.Code {
 				if rnd.IntN(10) == 0 {
 					return apierr.Unavailable
 				}
@@ -522,15 +218,15 @@ func TestFaults(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			g.mu.Lock()
-			n := int64(len(g.log[c]))
+			g.Mu.Lock()
+			n := int64(len(g.Log[c]))
 			mine := map[chat.ClientID]int{}
-			for _, e := range g.log[c] {
+			for _, e := range g.Log[c] {
 				if e.Body != "said elsewhere" {
 					mine[*e.ClientID]++
 				}
 			}
-			g.mu.Unlock()
+			g.Mu.Unlock()
 			if len(mine) != senders*each {
 				t.Errorf("the log has %d messages, want %d", len(mine), senders*each)
 			}

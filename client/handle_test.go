@@ -23,8 +23,8 @@ func TestFrames_severalObjects(t *testing.T) {
 	c, bob := chat.NewChannelID(), chat.NewUserID()
 	g := newGateway(t, c)
 	r := g.run(nil)
-	g.await(1, frame.Subscribe)
-	g.push(bytes.Join([][]byte{
+	g.Await(1, frame.Subscribe)
+	g.Push(bytes.Join([][]byte{
 		frame.Encode(frame.TypingNotice{ChannelID: c, UserID: bob, Typing: true}),
 		nil,
 		[]byte("  "),
@@ -53,8 +53,8 @@ func TestFrames_ignored(t *testing.T) {
 	c := chat.NewChannelID()
 	g := newGateway(t, c)
 	r := g.run(nil)
-	g.await(1, frame.Subscribe)
-	g.say(c, 1)
+	g.Await(1, frame.Subscribe)
+	g.Say(c, 1)
 	r.until("an event", func(got []client.Event) bool { return len(all[client.ChannelEvent](got)) == 1 })
 	other := chat.NewChannelID()
 	stray := frame.Event{Type: event.Message, ChannelID: other, Seq: 1, ID: chat.NewEventID(), SenderID: user, SentAt: chat.Now()}
@@ -65,7 +65,7 @@ func TestFrames_ignored(t *testing.T) {
 	r.mu.Lock()
 	before := len(r.got)
 	r.mu.Unlock()
-	g.push(
+	g.Push(
 		[]byte(`{"type":"hologram","channel_id":"`+c.String()+`","seq":2}`),
 		frame.Encode(frame.GroupNotice{GroupID: chat.NewGroupID(), Change: "added"}),
 		frame.Encode(frame.InvitationNotice{InvitationID: chat.NewInvitationID(), Change: "added"}),
@@ -80,7 +80,7 @@ func TestFrames_ignored(t *testing.T) {
 		frame.Encode(frame.Membership{ChannelID: other, Change: "removed"}),
 		unknown, // an event of a channel that is not followed
 	)
-	g.say(c, 1)
+	g.Say(c, 1)
 	got := r.until("the next event", func(got []client.Event) bool { return len(all[client.ChannelEvent](got)) == 2 })
 	inOrder(t, got, c, 1, 2)
 	if len(got) != before+1 {
@@ -105,10 +105,10 @@ func TestFrames_invalid(t *testing.T) {
 			t.Parallel()
 			g := newGateway(t, c)
 			r := g.run(nil)
-			g.await(1, frame.Subscribe)
-			g.push([]byte(data))
+			g.Await(1, frame.Subscribe)
+			g.Push([]byte(data))
 			r.online(2)
-			g.say(c, 2)
+			g.Say(c, 2)
 			got := r.until("events", func(got []client.Event) bool { return len(all[client.ChannelEvent](got)) >= 2 })
 			inOrder(t, got, c, 1, 2)
 			for _, e := range all[client.Connection](got) {
@@ -126,9 +126,9 @@ func TestFrames_beforeHello(t *testing.T) {
 	t.Parallel()
 	c := chat.NewChannelID()
 	g := newGateway(t, c)
-	g.greet = func(conn *websocket.Conn) bool {
-		if len(g.tokens) == 1 {
-			g.send(conn, frame.Encode(frame.TypingNotice{ChannelID: c, UserID: user, Typing: true}))
+	g.Greet = func(conn *websocket.Conn) bool {
+		if len(g.Tokens) == 1 {
+			g.Send(conn, frame.Encode(frame.TypingNotice{ChannelID: c, UserID: user, Typing: true}))
 		}
 		return true
 	}
@@ -150,7 +150,7 @@ func TestEvents_kinds(t *testing.T) {
 	c, bob, message := chat.NewChannelID(), chat.NewUserID(), chat.NewEventID()
 	g := newGateway(t, c)
 	r := g.run(nil)
-	g.await(1, frame.Subscribe)
+	g.Await(1, frame.Subscribe)
 	events := []frame.Event{
 		{Type: event.Message, SenderID: bob, SenderName: "bob", Body: "helo @ann", Mentions: []chat.UserID{user}, ClientID: new(chat.NewClientID())},
 		{Type: event.Edit, SenderID: bob, MessageID: &message, Body: "hello"},
@@ -164,7 +164,7 @@ func TestEvents_kinds(t *testing.T) {
 		{Type: event.Noop},
 		{Type: event.Gap, From: 8, To: 9},
 	}
-	g.put(c, events...)
+	g.Put(c, events...)
 	got := r.until("all events", func(got []client.Event) bool { return len(all[client.ChannelEvent](got)) >= len(events) })
 	inOrder(t, got, c, 1, int64(len(events)))
 	for i, e := range all[client.ChannelEvent](got) {
@@ -194,11 +194,11 @@ func TestEphemeral_fields(t *testing.T) {
 	c, bob := chat.NewChannelID(), chat.NewUserID()
 	g := newGateway(t, c)
 	r := g.run(nil)
-	g.await(1, frame.Subscribe)
+	g.Await(1, frame.Subscribe)
 	presence := frame.PresenceNotice{ChannelID: c, OnlineCount: 3, Left: []chat.UserID{bob}}
 	receipt := frame.Receipt{ChannelID: c, UserID: bob, DeliveredSeq: 43, ReadSeq: 42}
 	counts := frame.ReceiptCounts{ChannelID: c, Seq: 43, DeliveredCount: 80, ReadCount: 12, MemberCount: 400}
-	g.push(frame.Encode(presence), frame.Encode(receipt), frame.Encode(counts))
+	g.Push(frame.Encode(presence), frame.Encode(receipt), frame.Encode(counts))
 	got := r.until("the last one", func(got []client.Event) bool { return len(all[client.ReceiptCounts](got)) > 0 })
 	if p := all[client.Presence](got); len(p) != 1 || p[0].OnlineCount != 3 || len(p[0].Left) != 1 || p[0].Left[0] != bob {
 		t.Errorf("presence: %+v", p)
@@ -211,7 +211,7 @@ func TestEphemeral_fields(t *testing.T) {
 	}
 }
 
-// online answers presence requests with pages of one user each. g.mu must be held.
+// online answers presence requests with pages of one user each. g.Mu must be held.
 func online(g *gateway, users ...chat.UserID) func(*websocket.Conn, frame.Client) {
 	return func(conn *websocket.Conn, f frame.Client) {
 		n := len(f.After) // the cursor grows by one byte per page
@@ -219,7 +219,7 @@ func online(g *gateway, users ...chat.UserID) func(*websocket.Conn, frame.Client
 		if n+1 < len(users) {
 			page.Next = strings.Repeat("x", n+1)
 		}
-		g.send(conn, frame.Encode(page))
+		g.Send(conn, frame.Encode(page))
 	}
 }
 
@@ -230,18 +230,18 @@ func TestWhoIsOnline(t *testing.T) {
 	c := chat.NewChannelID()
 	users := []chat.UserID{chat.NewUserID(), chat.NewUserID(), chat.NewUserID()}
 	g := newGateway(t, c)
-	g.onFrame = online(g, users...)
+	g.OnFrame = online(g, users...)
 	r := g.run(nil)
-	g.await(1, frame.Subscribe)
+	g.Await(1, frame.Subscribe)
 	r.online(1)
 	got, err := r.WhoIsOnline(t.Context(), c)
 	if err != nil || fmt.Sprint(got) != fmt.Sprint(users) {
 		t.Errorf("%v, %v, want %v", got, err, users)
 	}
-	if asked := g.received(frame.Presence); len(asked) != 3 || *asked[0].ChannelID != c {
+	if asked := g.Received(frame.Presence); len(asked) != 3 || *asked[0].ChannelID != c {
 		t.Errorf("requests: %+v", asked)
 	}
-	g.say(c, 1)
+	g.Say(c, 1)
 	seen := r.until("an event", func(got []client.Event) bool { return len(all[client.ChannelEvent](got)) > 0 })
 	if news := all[client.Presence](seen); len(news) > 0 {
 		t.Errorf("the answer is delivered as news: %+v", news)
@@ -254,17 +254,17 @@ func TestWhoIsOnline_noAnswer(t *testing.T) {
 	c := chat.NewChannelID()
 	for name, answer := range map[string]func(g *gateway, conn *websocket.Conn, f frame.Client){
 		"refused": func(g *gateway, conn *websocket.Conn, f frame.Client) {
-			g.send(conn, frame.Encode(frame.Error{Ref: f.Ref, Code: apierr.Forbidden}))
+			g.Send(conn, frame.Encode(frame.Error{Ref: f.Ref, Code: apierr.Forbidden}))
 		},
 		"the connection is lost": func(g *gateway, conn *websocket.Conn, _ frame.Client) {
 			_ = conn.Close()
-			delete(g.conns, conn)
+			delete(g.Conns, conn)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			g := newGateway(t, c)
-			g.onFrame = func(conn *websocket.Conn, f frame.Client) { answer(g, conn, f) }
+			g.OnFrame = func(conn *websocket.Conn, f frame.Client) { answer(g, conn, f) }
 			r := g.run(nil)
 			r.online(1)
 			ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
@@ -279,7 +279,7 @@ func TestWhoIsOnline_noAnswer(t *testing.T) {
 		g := newGateway(t, c)
 		ctx, cancel := context.WithCancelCause(t.Context())
 		enough := errors.New("enough")
-		g.onFrame = func(*websocket.Conn, frame.Client) { cancel(enough) }
+		g.OnFrame = func(*websocket.Conn, frame.Client) { cancel(enough) }
 		r := g.run(nil)
 		r.online(1)
 		if _, err := r.WhoIsOnline(ctx, c); !errors.Is(err, enough) {

@@ -52,11 +52,11 @@ func TestResume(t *testing.T) {
 			t.Parallel()
 			c := chat.NewChannelID()
 			g := newGateway(t, c)
-			g.replay = tt.replay
-			g.say(c, 450)
+			g.Replay = tt.replay
+			g.Say(c, 450)
 			r := g.run(tt.change(c))
-			g.await(1, frame.Subscribe)
-			g.say(c, 1) // live
+			g.Await(1, frame.Subscribe)
+			g.Say(c, 1) // live
 			got := r.until("the newest event", func(got []client.Event) bool {
 				events := all[client.ChannelEvent](got)
 				return len(events) > 0 && events[len(events)-1].Seq == 451
@@ -72,9 +72,9 @@ func TestResume(t *testing.T) {
 			if fmt.Sprint(resets) != tt.reset {
 				t.Errorf("resets %v, want %s", resets, tt.reset)
 			}
-			g.with(func() {
-				if g.requests != tt.requests {
-					t.Errorf("%d requests, want %d", g.requests, tt.requests)
+			g.With(func() {
+				if g.Requests != tt.requests {
+					t.Errorf("%d requests, want %d", g.Requests, tt.requests)
 				}
 			})
 		})
@@ -88,12 +88,12 @@ func TestResync(t *testing.T) {
 	c := chat.NewChannelID()
 	g := newGateway(t, c)
 	r := g.run(nil)
-	g.await(1, frame.Subscribe)
-	g.say(c, 5)
+	g.Await(1, frame.Subscribe)
+	g.Say(c, 5)
 	r.until("events", func(got []client.Event) bool { return len(all[client.ChannelEvent](got)) == 5 })
-	g.with(func() { g.epoch, g.log[c] = "2-b", g.log[c][:3] })
-	g.push(frame.Encode(frame.Resync{ChannelID: c, Epoch: "2-b", LastSeq: 3}))
-	g.say(c, 1)
+	g.With(func() { g.Epoch, g.Log[c] = "2-b", g.Log[c][:3] })
+	g.Push(frame.Encode(frame.Resync{ChannelID: c, Epoch: "2-b", LastSeq: 3}))
+	g.Say(c, 1)
 	got := r.until("an event of the new epoch", func(got []client.Event) bool { return len(all[client.ChannelEvent](got)) == 6 })
 	last, ok := got[len(got)-1].(client.ChannelEvent)
 	if !ok || last.Seq != 4 || last.Epoch != "2-b" {
@@ -103,9 +103,9 @@ func TestResync(t *testing.T) {
 	if reset, ok := got[len(got)-2].(client.Reset); !ok || reset != want {
 		t.Errorf("before it: %+v, want %+v", got[len(got)-2], want)
 	}
-	g.cut("", 1012) // the new position is resumed
+	g.Cut("", 1012) // the new position is resumed
 	r.online(2)
-	asked := g.await(2, frame.Subscribe)
+	asked := g.Await(2, frame.Subscribe)
 	if p := asked[1].Positions()[0]; *p.LastSeenSeq != 4 || p.Epoch != "2-b" {
 		t.Errorf("resumed from %d of %s", *p.LastSeenSeq, p.Epoch)
 	}
@@ -132,12 +132,12 @@ func TestCatchUp_fails(t *testing.T) {
 			t.Parallel()
 			c := chat.NewChannelID()
 			g := newGateway(t, c)
-			g.replay = 5
-			g.say(c, 30)
+			g.Replay = 5
+			g.Say(c, 30)
 			failures := 0
-			g.rest = func(w http.ResponseWriter, _ *http.Request) bool {
-				g.mu.Lock()
-				defer g.mu.Unlock()
+			g.REST = func(w http.ResponseWriter, _ *http.Request) bool {
+				g.Mu.Lock()
+				defer g.Mu.Unlock()
 				if failures++; failures > tt.times {
 					return false
 				}
@@ -155,7 +155,7 @@ func TestCatchUp_fails(t *testing.T) {
 			}
 			got := r.until("all events", func(got []client.Event) bool { return len(all[client.ChannelEvent](got)) >= 30 })
 			inOrder(t, got, c, 1, 30)
-			asked := g.await(2, frame.Subscribe)
+			asked := g.Await(2, frame.Subscribe)
 			if first, second := *asked[0].Channels[0].LastSeenSeq, *asked[1].Channels[0].LastSeenSeq; first != 0 || second != map[bool]int64{true: 0, false: 30}[tt.times == 6] {
 				t.Errorf("subscribed from %d and %d", first, second)
 			}
@@ -174,27 +174,27 @@ func TestHello_manyChannels(t *testing.T) {
 		channels[i] = frame.ChannelSummary{ChannelID: chat.NewChannelID(), Kind: chat.Public, LastSeq: int64(i), Epoch: "1-a"}
 	}
 	missing := channels[5].ChannelID
-	g.greet = func(conn *websocket.Conn) bool {
+	g.Greet = func(conn *websocket.Conn) bool {
 		list := channels
-		if len(g.tokens) > 1 { // one channel is missing, but the list in hello is not complete
+		if len(g.Tokens) > 1 { // one channel is missing, but the list in hello is not complete
 			list = append(channels[:5:5], channels[6:]...)
 		}
-		g.conns[conn] = map[chat.ChannelID]bool{}
-		g.send(conn, frame.Encode(frame.Hello{UserID: user, Channels: list[:frame.HelloChannels]}))
-		g.send(conn, frame.Encode(frame.HelloMore{Channels: list[frame.HelloChannels:]}))
+		g.Conns[conn] = map[chat.ChannelID]bool{}
+		g.Send(conn, frame.Encode(frame.Hello{UserID: user, Channels: list[:frame.HelloChannels]}))
+		g.Send(conn, frame.Encode(frame.HelloMore{Channels: list[frame.HelloChannels:]}))
 		return false
 	}
-	g.onAsk = func(p frame.ChannelPosition) apierr.Code {
-		if len(g.tokens) > 1 && p.ChannelID == missing {
+	g.OnAsk = func(p frame.ChannelPosition) apierr.Code {
+		if len(g.Tokens) > 1 && p.ChannelID == missing {
 			return apierr.NotFound
 		}
 		return ""
 	}
 	asked := func(from int) map[chat.ChannelID]int64 {
 		seen := map[chat.ChannelID]int64{}
-		g.until("all channels are asked for", func() bool {
+		g.Until("all channels are asked for", func() bool {
 			clear(seen)
-			for _, f := range g.received(frame.Subscribe)[from:] {
+			for _, f := range g.Received(frame.Subscribe)[from:] {
 				if len(f.Channels) > 500 {
 					t.Fatalf("%d channels in a frame", len(f.Channels))
 				}
@@ -216,8 +216,8 @@ func TestHello_manyChannels(t *testing.T) {
 			t.Fatalf("channel %d is asked for from %d, %v", i, seq, ok)
 		}
 	}
-	frames := len(g.received(frame.Subscribe))
-	g.cut("", 1012)
+	frames := len(g.Received(frame.Subscribe))
+	g.Cut("", 1012)
 	r.online(2)
 	asked(frames)
 	got := r.until("the channel that is missing", func(got []client.Event) bool { return len(all[client.Left](got)) > 0 })
@@ -237,8 +237,8 @@ func TestHello_leftWhileAway(t *testing.T) {
 	g := newGateway(t, stay, gone)
 	r := g.run(nil)
 	r.online(1)
-	g.with(func() { delete(g.log, gone) })
-	g.cut("", 1012)
+	g.With(func() { delete(g.Log, gone) })
+	g.Cut("", 1012)
 	got := r.until("the end of the channel", func(got []client.Event) bool { return len(all[client.Left](got)) > 0 })
 	if left := all[client.Left](got); len(left) != 1 || left[0].ChannelID != gone || left[0].Err != nil {
 		t.Errorf("left: %+v", left)
@@ -268,19 +268,19 @@ func TestMembership(t *testing.T) {
 			r := g.run(nil)
 			r.online(1)
 			c := chat.NewChannelID()
-			g.say(c, 3)
+			g.Say(c, 3)
 			added := frame.Encode(frame.Membership{ChannelID: c, Change: "added", By: bob, Channel: &frame.ChannelSummary{
 				ChannelID: c, Kind: tt.kind, LastSeq: 3, LastDeliveredSeq: 1, Epoch: "1-a",
 			}})
-			g.push(added, added)
-			g.await(1, frame.Subscribe)
-			g.say(c, 2)
+			g.Push(added, added)
+			g.Await(1, frame.Subscribe)
+			g.Say(c, 2)
 			got := r.until("events", func(got []client.Event) bool { return len(all[client.ChannelEvent](got)) >= int(6-tt.first) })
 			inOrder(t, got, c, tt.first, 6-tt.first)
-			if joined := all[client.Joined](got); len(joined) != 1 || joined[0].From.Seq != tt.first-1 || len(g.received(frame.Subscribe)) != 1 {
+			if joined := all[client.Joined](got); len(joined) != 1 || joined[0].From.Seq != tt.first-1 || len(g.Received(frame.Subscribe)) != 1 {
 				t.Errorf("joined: %+v", joined)
 			}
-			g.push(frame.Encode(frame.Membership{ChannelID: c, Change: "removed", By: bob}))
+			g.Push(frame.Encode(frame.Membership{ChannelID: c, Change: "removed", By: bob}))
 			got = r.until("the removal", func(got []client.Event) bool { return len(all[client.Left](got)) > 0 })
 			if left := all[client.Left](got)[0]; left.ChannelID != c || left.By != bob || left.Err != nil || len(r.Channels()) != 0 {
 				t.Errorf("left: %+v", left)
@@ -295,19 +295,19 @@ func TestSubscribe_refusedAsAWhole(t *testing.T) {
 	t.Parallel()
 	a, b := chat.NewChannelID(), chat.NewChannelID()
 	g := newGateway(t, a, b)
-	g.greet = func(conn *websocket.Conn) bool { // the test answers these frames below
-		g.send(conn, frame.Encode(frame.Hello{UserID: user, Channels: []frame.ChannelSummary{{ChannelID: a}, {ChannelID: b}}}))
-		g.conns[conn] = nil // not subscribed: the gateway does not answer
+	g.Greet = func(conn *websocket.Conn) bool { // the test answers these frames below
+		g.Send(conn, frame.Encode(frame.Hello{UserID: user, Channels: []frame.ChannelSummary{{ChannelID: a}, {ChannelID: b}}}))
+		g.Conns[conn] = nil // not subscribed: the gateway does not answer
 		return false
 	}
 	r := g.run(nil)
-	ask := g.await(1, frame.Subscribe)
-	g.push(frame.Encode(frame.Error{Ref: ask[0].Ref, Code: apierr.BadFrame}))
-	ask = g.await(3, frame.Subscribe)
+	ask := g.Await(1, frame.Subscribe)
+	g.Push(frame.Encode(frame.Error{Ref: ask[0].Ref, Code: apierr.BadFrame}))
+	ask = g.Await(3, frame.Subscribe)
 	if len(ask[0].Channels) != 2 || len(ask[1].Channels) != 1 || len(ask[2].Channels) != 1 || ask[1].Channels[0].ChannelID == ask[2].Channels[0].ChannelID {
 		t.Fatalf("asked: %+v", ask)
 	}
-	g.push(frame.Encode(frame.Error{Ref: ask[1].Ref, Code: apierr.BadFrame, Message: "this one"}))
+	g.Push(frame.Encode(frame.Error{Ref: ask[1].Ref, Code: apierr.BadFrame, Message: "this one"}))
 	got := r.until("the refusal", func(got []client.Event) bool { return len(all[client.Left](got)) > 0 })
 	if left := all[client.Left](got); len(left) != 1 || left[0].ChannelID != ask[1].Channels[0].ChannelID || apierr.CodeOf(left[0].Err) != apierr.BadFrame {
 		t.Errorf("left: %+v", left)
@@ -320,21 +320,21 @@ func TestSubscribe_unavailable(t *testing.T) {
 	t.Parallel()
 	c := chat.NewChannelID()
 	g := newGateway(t, c)
-	g.say(c, 2)
+	g.Say(c, 2)
 	refusals := 0
-	g.onAsk = func(frame.ChannelPosition) apierr.Code {
+	g.OnAsk = func(frame.ChannelPosition) apierr.Code {
 		if refusals++; refusals <= 3 {
 			return []apierr.Code{apierr.Unavailable, apierr.Internal, apierr.Overloaded}[refusals-1]
 		}
 		return ""
 	}
 	r := g.run(positions(c, 1, "1-a"))
-	g.await(1, frame.Subscribe)
-	g.say(c, 2)
+	g.Await(1, frame.Subscribe)
+	g.Say(c, 2)
 	got := r.until("events", func(got []client.Event) bool { return len(all[client.ChannelEvent](got)) >= 3 })
 	inOrder(t, got, c, 2, 3)
-	if left := all[client.Left](got); len(left) > 0 || len(g.received(frame.Subscribe)) != 4 {
-		t.Errorf("left: %+v, asked %d times", left, len(g.received(frame.Subscribe)))
+	if left := all[client.Left](got); len(left) > 0 || len(g.Received(frame.Subscribe)) != 4 {
+		t.Errorf("left: %+v, asked %d times", left, len(g.Received(frame.Subscribe)))
 	}
 }
 
@@ -346,13 +346,13 @@ func TestCatchUpReceipts(t *testing.T) {
 	g := newGateway(t, c)
 	var asked []string
 	read := map[string]string{}
-	g.rest = func(w http.ResponseWriter, r *http.Request) bool {
+	g.REST = func(w http.ResponseWriter, r *http.Request) bool {
 		id, ok := strings.CutSuffix(r.URL.Path, "/receipts")
 		if !ok {
 			return false
 		}
-		g.mu.Lock()
-		defer g.mu.Unlock()
+		g.Mu.Lock()
+		defer g.Mu.Unlock()
 		id = id[strings.LastIndexByte(id, '/')+1:]
 		asked = append(asked, id)
 		fmt.Fprint(w, read[id])
@@ -368,15 +368,15 @@ func TestCatchUpReceipts(t *testing.T) {
 		}
 		acks = append(acks, ack)
 	}
-	g.with(func() {
+	g.With(func() {
 		read[acks[2].ID.String()] = `{"member_count":2,"delivered_count":1,"read_count":0}`
 		read[acks[1].ID.String()] = `{"member_count":2,"delivered_count":2,"read_count":1}`
 	})
-	g.cut("", 1012)
+	g.Cut("", 1012)
 	r.awaitStates(acks[2].ClientID, "pending sent delivered")
 	r.awaitStates(acks[1].ClientID, "pending sent delivered read")
 	r.awaitStates(acks[0].ClientID, "pending sent delivered read")
-	g.with(func() {
+	g.With(func() {
 		if want := []string{acks[2].ID.String(), acks[1].ID.String()}; fmt.Sprint(asked) != fmt.Sprint(want) {
 			t.Errorf("asked about %v, want %v: whoever has read the second has read the first", asked, want)
 		}
@@ -388,7 +388,7 @@ func TestClient_before(t *testing.T) {
 	t.Parallel()
 	c := chat.NewChannelID()
 	g := newGateway(t, c)
-	g.hello = func(_ *websocket.Conn, h *frame.Hello) {
+	g.Hello = func(_ *websocket.Conn, h *frame.Hello) {
 		h.Limits = frame.Limits{MaxBodyBytes: 16384, RateMessages: 20}
 	}
 	idle, release := g.client(time.Now, positions(chat.NewChannelID(), 4, "1-a"))

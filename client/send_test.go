@@ -52,7 +52,7 @@ func TestStatus_order(t *testing.T) {
 		t.Fatal(err)
 	}
 	receipt := func(c chat.ChannelID, of chat.UserID, delivered, read int64) {
-		g.push(frame.Encode(frame.Receipt{ChannelID: c, UserID: of, DeliveredSeq: delivered, ReadSeq: read}))
+		g.Push(frame.Encode(frame.Receipt{ChannelID: c, UserID: of, DeliveredSeq: delivered, ReadSeq: read}))
 	}
 	receipt(c, user, 2, 2)
 	receipt(other, bob, 2, 2)
@@ -63,9 +63,9 @@ func TestStatus_order(t *testing.T) {
 	if s := states(got, second.ClientID); s != "pending sent" {
 		t.Errorf("the second message is %s", s)
 	}
-	g.push(frame.Encode(frame.ReceiptCounts{ChannelID: c, Seq: 2, DeliveredCount: 9}))
+	g.Push(frame.Encode(frame.ReceiptCounts{ChannelID: c, Seq: 2, DeliveredCount: 9}))
 	r.awaitStates(second.ClientID, "pending sent delivered")
-	g.push(frame.Encode(frame.ReceiptCounts{ChannelID: c, Seq: 2, DeliveredCount: 9, ReadCount: 1}))
+	g.Push(frame.Encode(frame.ReceiptCounts{ChannelID: c, Seq: 2, DeliveredCount: 9, ReadCount: 1}))
 	got = r.awaitStates(second.ClientID, "pending sent delivered read")
 	for _, s := range all[client.Status](got) {
 		if s.State != client.Pending && (s.Seq == 0 || s.ID.IsZero() || s.SentAt.IsZero()) || s.ChannelID != c || s.Kind != event.Message {
@@ -88,7 +88,7 @@ func TestStatus_notStored(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		g.push(frame.Encode(frame.FailedEvent{ChannelID: c, ID: ack.ID, Seq: ack.Seq, ClientID: ack.ClientID, Reason: "why"}))
+		g.Push(frame.Encode(frame.FailedEvent{ChannelID: c, ID: ack.ID, Seq: ack.Seq, ClientID: ack.ClientID, Reason: "why"}))
 		got := r.awaitStates(ack.ClientID, "pending sent failed")
 		list := all[client.Status](got)
 		last := list[len(list)-1]
@@ -99,8 +99,8 @@ func TestStatus_notStored(t *testing.T) {
 	t.Run("its acknowledgement was lost", func(t *testing.T) {
 		t.Parallel()
 		g := newGateway(t, c)
-		g.onSend = func(conn *websocket.Conn, f frame.Client) (apierr.Code, bool) {
-			g.send(conn, frame.Encode(frame.FailedEvent{ChannelID: c, ID: chat.NewEventID(), Seq: 1, ClientID: *f.ClientID, Reason: "why"}))
+		g.OnSend = func(conn *websocket.Conn, f frame.Client) (apierr.Code, bool) {
+			g.Send(conn, frame.Encode(frame.FailedEvent{ChannelID: c, ID: chat.NewEventID(), Seq: 1, ClientID: *f.ClientID, Reason: "why"}))
 			return "", true
 		}
 		r := g.run(nil)
@@ -119,22 +119,22 @@ func TestSend_duplicateAcks(t *testing.T) {
 	t.Parallel()
 	c := chat.NewChannelID()
 	g := newGateway(t, c)
-	g.onSend = func(conn *websocket.Conn, f frame.Client) (apierr.Code, bool) {
-		first := len(g.sends) == 1
-		ack := g.append(f) // its event is sent as well
+	g.OnSend = func(conn *websocket.Conn, f frame.Client) (apierr.Code, bool) {
+		first := len(g.Sends) == 1
+		ack := g.Append(f) // its event is sent as well
 		ack.Ref = f.Ref
 		if first { // the connection is lost before the acknowledgement
-			delete(g.conns[conn], c)
+			delete(g.Conns[conn], c)
 			_ = conn.Close()
-			delete(g.conns, conn)
+			delete(g.Conns, conn)
 			return "", true
 		}
 		for range 3 {
-			g.send(conn, frame.Encode(ack))
+			g.Send(conn, frame.Encode(ack))
 		}
 		other := ack
 		other.Seq = 99
-		g.send(conn, frame.Encode(other))
+		g.Send(conn, frame.Encode(other))
 		return "", true
 	}
 	r := g.run(nil)
@@ -149,7 +149,7 @@ func TestSend_duplicateAcks(t *testing.T) {
 	if err != nil || second.Seq != 2 {
 		t.Fatalf("%+v, %v, want seq 2", second, err)
 	}
-	g.say(c, 1) // arrives after all acknowledgements
+	g.Say(c, 1) // arrives after all acknowledgements
 	got := r.until("the last event", func(got []client.Event) bool { return len(all[client.ChannelEvent](got)) >= 3 })
 	inOrder(t, got, c, 1, 3)
 	for _, id := range []chat.ClientID{first.ClientID, second.ClientID} {
@@ -165,21 +165,21 @@ func TestSend_eventSettles(t *testing.T) {
 	t.Parallel()
 	c := chat.NewChannelID()
 	g := newGateway(t, c)
-	g.onSend = func(_ *websocket.Conn, f frame.Client) (apierr.Code, bool) {
-		g.append(f)
+	g.OnSend = func(_ *websocket.Conn, f frame.Client) (apierr.Code, bool) {
+		g.Append(f)
 		return "", true
 	}
 	r := g.run(nil)
-	g.await(1, frame.Subscribe)
+	g.Await(1, frame.Subscribe)
 	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
 	defer cancel()
 	ack, err := r.Send(ctx, client.ToChannel(c), "x")
 	if err != nil || ack.Seq != 1 || ack.ChannelID != c {
 		t.Errorf("%+v, %v", ack, err)
 	}
-	g.with(func() {
-		if ack.ID != g.log[c][0].ID {
-			t.Errorf("the id is %s, want %s", ack.ID, g.log[c][0].ID)
+	g.With(func() {
+		if ack.ID != g.Log[c][0].ID {
+			t.Errorf("the id is %s, want %s", ack.ID, g.Log[c][0].ID)
 		}
 	})
 	got := r.awaitStates(ack.ClientID, "pending sent")
@@ -194,14 +194,14 @@ func TestSend_eventOfAnother(t *testing.T) {
 	t.Parallel()
 	c := chat.NewChannelID()
 	g := newGateway(t, c)
-	g.onSend = func(*websocket.Conn, frame.Client) (apierr.Code, bool) { return "", true }
+	g.OnSend = func(*websocket.Conn, frame.Client) (apierr.Code, bool) { return "", true }
 	r := g.run(nil)
 	id, err := r.Post(client.ToChannel(c), "x")
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.await(1, frame.Send)
-	g.put(c, frame.Event{Type: event.Message, SenderID: chat.NewUserID(), ClientID: &id, Body: "x"})
+	g.Await(1, frame.Send)
+	g.Put(c, frame.Event{Type: event.Message, SenderID: chat.NewUserID(), ClientID: &id, Body: "x"})
 	got := r.until("the event", func(got []client.Event) bool { return len(all[client.ChannelEvent](got)) == 1 })
 	if s := states(got, id); s != "pending" {
 		t.Errorf("the message is %s", s)
@@ -229,7 +229,7 @@ func TestSend_sameClientID(t *testing.T) {
 	r := g.start(idle, release)
 	r.awaitStates(draft.ClientID, "pending sent")
 	ack, err := r.Send(t.Context(), client.ToChannel(c), "y") // a second frame for it would have been sent earlier
-	if n := len(g.received(frame.Send)); err != nil || ack.Seq != 2 || n != 2 {
+	if n := len(g.Received(frame.Send)); err != nil || ack.Seq != 2 || n != 2 {
 		t.Errorf("%+v, %v after %d frames, want one for each message", ack, err, n)
 	}
 }
@@ -242,7 +242,7 @@ func TestSend_contextDone(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	enough := errors.New("enough")
 	held := make(chan frame.Client, 1)
-	g.onSend = func(_ *websocket.Conn, f frame.Client) (apierr.Code, bool) {
+	g.OnSend = func(_ *websocket.Conn, f frame.Client) (apierr.Code, bool) {
 		held <- f
 		cancel(enough)
 		return "", true
@@ -256,10 +256,10 @@ func TestSend_contextDone(t *testing.T) {
 	if *f.ClientID != ack.ClientID {
 		t.Errorf("the returned client id is %s, the message has %s", ack.ClientID, f.ClientID)
 	}
-	g.with(func() {
-		answer := g.append(f)
-		for conn := range g.conns {
-			g.send(conn, frame.Encode(answer))
+	g.With(func() {
+		answer := g.Append(f)
+		for conn := range g.Conns {
+			g.Send(conn, frame.Encode(answer))
 		}
 	})
 	r.awaitStates(ack.ClientID, "pending sent")
@@ -287,9 +287,9 @@ func TestSend_beforeRun(t *testing.T) {
 	}
 	r := g.start(idle, release)
 	r.awaitStates(posted[4], "pending sent")
-	g.with(func() {
-		if fmt.Sprint(g.sends) != fmt.Sprint(posted) {
-			t.Errorf("sent %v, want %v", g.sends, posted)
+	g.With(func() {
+		if fmt.Sprint(g.Sends) != fmt.Sprint(posted) {
+			t.Errorf("sent %v, want %v", g.Sends, posted)
 		}
 	})
 	if _, err := r.Send(t.Context(), client.ToChannel(c), "there is room again"); err != nil {
@@ -313,7 +313,7 @@ func TestSend_againWhileFull(t *testing.T) {
 	}
 	r := g.start(idle, release)
 	r.awaitStates(draft.ClientID, "pending sent")
-	if n := len(g.received(frame.Send)); n != 1 {
+	if n := len(g.Received(frame.Send)); n != 1 {
 		t.Errorf("the message was sent %d times, want once", n)
 	}
 }
@@ -324,7 +324,7 @@ func TestRun_endsWhileSendsWait(t *testing.T) {
 	t.Parallel()
 	c := chat.NewChannelID()
 	g := newGateway(t, c)
-	g.onSend = func(*websocket.Conn, frame.Client) (apierr.Code, bool) { return "", true }
+	g.OnSend = func(*websocket.Conn, frame.Client) (apierr.Code, bool) { return "", true }
 	r := g.run(nil)
 	const senders = 40 // more than may be in flight
 	failed := make(chan error, senders)
@@ -334,7 +334,7 @@ func TestRun_endsWhileSendsWait(t *testing.T) {
 			failed <- err
 		}()
 	}
-	g.await(32, frame.Send)
+	g.Await(32, frame.Send)
 	r.stop()
 	if err := r.end(); err != nil {
 		t.Errorf("Run = %v, want nil because its context is done", err)
@@ -344,7 +344,7 @@ func TestRun_endsWhileSendsWait(t *testing.T) {
 			t.Errorf("Send = %v, want ErrClosed", err)
 		}
 	}
-	if n := len(g.received(frame.Send)); n != 32 {
+	if n := len(g.Received(frame.Send)); n != 32 {
 		t.Errorf("%d sends were in flight, want 32", n)
 	}
 	if _, err := r.Post(client.ToChannel(c), "x"); !errors.Is(err, client.ErrClosed) {
@@ -362,10 +362,10 @@ func TestSend_frames(t *testing.T) {
 	c, bob, message := chat.NewChannelID(), chat.NewUserID(), chat.NewEventID()
 	g := newGateway(t, c)
 	answer := func(conn *websocket.Conn, f frame.Client) {
-		g.send(conn, frame.Encode(frame.Ack{Ref: f.Ref, ChannelID: c, ClientID: *f.ClientID, ID: chat.NewEventID(), Seq: 7, SentAt: chat.Now()}))
+		g.Send(conn, frame.Encode(frame.Ack{Ref: f.Ref, ChannelID: c, ClientID: *f.ClientID, ID: chat.NewEventID(), Seq: 7, SentAt: chat.Now()}))
 	}
-	g.onFrame = answer
-	g.onSend = func(conn *websocket.Conn, f frame.Client) (apierr.Code, bool) {
+	g.OnFrame = answer
+	g.OnSend = func(conn *websocket.Conn, f frame.Client) (apierr.Code, bool) {
 		answer(conn, f)
 		return "", true
 	}
@@ -389,7 +389,7 @@ func TestSend_frames(t *testing.T) {
 		if err != nil || ack.Seq != 7 || ack.ChannelID != c {
 			t.Fatalf("%s: %+v, %v", tt.want, ack, err)
 		}
-		sent := g.received(frame.Send, frame.Edit, frame.Delete, frame.React)
+		sent := g.Received(frame.Send, frame.Edit, frame.Delete, frame.React)
 		if got := describeFrame(sent[len(sent)-1], bob, message); got != tt.want {
 			t.Errorf("%s, want %s", got, tt.want)
 		}
@@ -431,7 +431,7 @@ func TestSlowCaller(t *testing.T) {
 	t.Parallel()
 	c := chat.NewChannelID()
 	g := newGateway(t, c)
-	g.onSend = func(*websocket.Conn, frame.Client) (apierr.Code, bool) { return "", true }
+	g.OnSend = func(*websocket.Conn, frame.Client) (apierr.Code, bool) { return "", true }
 	idle, release := g.client(time.Now, func(cfg *client.Config) { cfg.Buffer, cfg.MaxPending = 1, 10 })
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -453,15 +453,15 @@ func TestSlowCaller(t *testing.T) {
 	for joined := false; !joined; {
 		_, joined = next().(client.Joined)
 	}
-	g.await(1, frame.Subscribe)
+	g.Await(1, frame.Subscribe)
 	const missed = 100
-	g.say(c, missed) // nobody reads
+	g.Say(c, missed) // nobody reads
 	for range 10 {
 		if _, err := idle.Post(client.ToChannel(c), "x"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	g.cut("", 4008)
+	g.Cut("", 4008)
 	online, pending := 1, 0
 	var seqs []int64
 	for len(seqs) < missed || online < 2 || pending < 10 {

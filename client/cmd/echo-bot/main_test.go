@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -17,14 +16,12 @@ import (
 	"github.com/gorilla/websocket"
 
 	"parley.chat/client"
+	"parley.chat/client/internal/gatewaytest"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
 )
-
-// waitTimeout bounds every wait in a test. It is long, because the machine may be very busy.
-const waitTimeout = 2 * time.Minute
 
 var (
 	echo = chat.NewUserID() // the bot
@@ -33,34 +30,32 @@ var (
 
 // server is a fake server for one bot in one channel. It records what the bot does.
 type server struct {
-	t    *testing.T
-	http *httptest.Server
+	*gatewaytest.Gateway
+	t *testing.T
 
-	mu       sync.Mutex
+	// guarded by Mu
 	known    bool // the bot has an account
 	summary  frame.ChannelSummary
 	history  []map[string]any // the newest page
-	seq      int64
-	conn     *websocket.Conn
-	requests []string // requests other than those for the WebSocket, with their bodies
-	frames   []frame.Client
+	requests []string         // requests other than those for the WebSocket, with their bodies
 }
 
 func newServer(t *testing.T, kind chat.ChannelKind) *server {
 	t.Helper()
 	s := &server{t: t, known: true, summary: frame.ChannelSummary{ChannelID: chat.NewChannelID(), Kind: kind, Epoch: "1-a"}}
-	s.http = httptest.NewServer(s)
-	t.Cleanup(s.http.Close)
+	s.Gateway = gatewaytest.New(t, s.summary.ChannelID)
+	s.User, s.REST = echo, s.rest
+	s.Hello = func(_ *websocket.Conn, h *frame.Hello) { h.Channels = []frame.ChannelSummary{s.summary} }
+	s.OnSend = func(conn *websocket.Conn, f frame.Client) (apierr.Code, bool) { // the bot's own messages are not in the log
+		s.Send(conn, frame.Encode(frame.Ack{Ref: f.Ref, ChannelID: *f.ChannelID, ClientID: *f.ClientID, ID: chat.NewEventID(), Seq: 1000, SentAt: chat.Now()}))
+		return "", true
+	}
 	return s
 }
 
-func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path == "/ws" {
-		s.socket(w, r)
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (s *server) rest(w http.ResponseWriter, r *http.Request) bool {
+	s.Mu.Lock()
+	defer s.Mu.Unlock()
 	b, _ := io.ReadAll(r.Body)
 	s.requests = append(s.requests, r.URL.Path+" "+string(b))
 	answer := map[string]any{"access_token": "access", "refresh_token": "refresh", "expires_in": 600, "items": s.history}
@@ -71,85 +66,12 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer = map[string]any{"code": apierr.InvalidCredentials, "detail": "no such account"}
 	}
 	_ = json.NewEncoder(w).Encode(answer) // fails only if the bot has disconnected
-}
-
-func (s *server) socket(w http.ResponseWriter, r *http.Request) {
-	conn, err := (&websocket.Upgrader{Subprotocols: []string{frame.Subprotocol}}).Upgrade(w, r, nil)
-	if err != nil {
-		return
-	}
-	defer conn.Close()
-	s.mu.Lock()
-	s.conn, s.seq = conn, s.summary.LastSeq
-	s.sendLocked(frame.Encode(frame.Hello{UserID: echo, HeartbeatSeconds: 25, Channels: []frame.ChannelSummary{s.summary}}))
-	s.mu.Unlock()
-	for {
-		_, data, err := conn.ReadMessage()
-		if err != nil {
-			return
-		}
-		frame.Decode(data, func(f *frame.Client, err error) {
-			if err != nil {
-				s.t.Errorf("the bot sends %s: %v", data, err)
-				return
-			}
-			s.take(*f)
-		})
-	}
-}
-
-func (s *server) take(f frame.Client) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.frames = append(s.frames, f)
-	switch f.Type {
-	case frame.Subscribe:
-		s.sendLocked(frame.Encode(frame.Subscribed{Ref: f.Ref, ChannelID: s.summary.ChannelID, LastSeq: s.seq, Epoch: "1-a", Recovered: true}))
-	case frame.Send:
-		s.sendLocked(frame.Encode(frame.Ack{Ref: f.Ref, ChannelID: *f.ChannelID, ClientID: *f.ClientID, ID: chat.NewEventID(), Seq: 1000, SentAt: chat.Now()}))
-	}
-}
-
-// sendLocked sends a frame. s.mu must be held.
-func (s *server) sendLocked(data []byte) {
-	_ = s.conn.WriteMessage(websocket.TextMessage, data) // fails only if the bot has disconnected
+	return true
 }
 
 // say sends a message event from a user and returns the event's id.
 func (s *server) say(by chat.UserID, body string, mentions ...chat.UserID) chat.EventID {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.seq++
-	e := frame.Event{
-		Type: event.Message, ChannelID: s.summary.ChannelID, Seq: s.seq, ID: chat.NewEventID(), ClientID: new(chat.NewClientID()),
-		SenderID: by, Body: body, Mentions: mentions, SentAt: chat.Now(),
-	}
-	b, err := e.Encode()
-	if err != nil {
-		s.t.Error(err)
-	}
-	s.sendLocked(b)
-	return e.ID
-}
-
-// received returns the received frames of a type.
-func (s *server) received(typ frame.Type) []frame.Client {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(s.frames), func(f frame.Client) bool { return f.Type != typ })
-}
-
-// await waits until n frames of a type have been received.
-func (s *server) await(n int, typ frame.Type) []frame.Client {
-	s.t.Helper()
-	for deadline := time.Now().Add(waitTimeout); ; <-time.After(time.Millisecond) {
-		if frames := s.received(typ); len(frames) >= n {
-			return frames
-		}
-		if time.Now().After(deadline) {
-			s.t.Fatalf("%d %s frames: not after %v", n, typ, waitTimeout)
-		}
-	}
+	return s.Put(s.summary.ChannelID, frame.Event{Type: event.Message, ClientID: new(chat.NewClientID()), SenderID: by, Body: body, Mentions: mentions})
 }
 
 // start runs the program and returns a function that ends it and returns its error.
@@ -158,7 +80,7 @@ func (s *server) start(args ...string) (end func() error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() {
-		ended <- run(ctx, append([]string{"-url", s.http.URL}, args...), password("secret"), io.Discard)
+		ended <- run(ctx, append([]string{"-url", s.URL}, args...), password("secret"), io.Discard)
 	}()
 	end = sync.OnceValue(func() error {
 		cancel()
@@ -197,14 +119,14 @@ func TestAnswers(t *testing.T) {
 			t.Parallel()
 			s := newServer(t, tt.kind)
 			s.start()
-			s.await(1, frame.Subscribe)
+			s.Await(1, frame.Subscribe)
 			id := s.say(tt.by, tt.body, tt.mentions...)
 			last := s.say(ann, "!echo the end") // answered in order
 			n := 1
 			if tt.want != "" {
 				n = 2
 			}
-			sent := s.await(n, frame.Send)
+			sent := s.Await(n, frame.Send)
 			if end := sent[len(sent)-1]; len(sent) != n || *end.Body != "the end" || *end.ReplyTo != last {
 				t.Fatalf("%d answers, want %d; the last is %+v", len(sent), n, end)
 			}
@@ -224,17 +146,13 @@ func TestMarksAsRead(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, chat.Public)
 	s.start()
-	s.await(1, frame.Subscribe)
+	s.Await(1, frame.Subscribe)
 	s.say(ann, "!echo a")
 	s.say(ann, "b")
-	for deadline := time.Now().Add(waitTimeout); ; <-time.After(time.Millisecond) {
-		if read := s.received(frame.Read); len(read) > 0 && *read[len(read)-1].Seq == 2 {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("read: %+v", s.received(frame.Read))
-		}
-	}
+	s.Until("both are marked as read", func() bool {
+		read := s.Received(frame.Read)
+		return len(read) > 0 && *read[len(read)-1].Seq == 2
+	})
 }
 
 // TestAnswersUnread checks that the bot answers exactly the messages that it missed while it was
@@ -243,6 +161,7 @@ func TestAnswersUnread(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, chat.Direct)
 	s.summary.LastSeq, s.summary.LastReadSeq, s.summary.Unread = 8, 3, 2
+	s.Log[s.summary.ChannelID] = make([]frame.Event, 8) // the bot reads them as history
 	message := func(seq int64, by chat.UserID, body string) map[string]any {
 		return map[string]any{"id": chat.NewEventID(), "channel_id": s.summary.ChannelID, "seq": seq, "sender_id": by, "body": body}
 	}
@@ -253,11 +172,11 @@ func TestAnswersUnread(t *testing.T) {
 		message(7, echo, "its own"), message(8, ann, "second"), message(9, ann, "arrives as an event"),
 	}
 	s.start()
-	s.await(2, frame.Send)
-	s.await(1, frame.Subscribe)
+	s.Await(2, frame.Send)
+	s.Await(1, frame.Subscribe)
 	s.say(ann, "third")
 	var bodies []string
-	for _, f := range s.await(3, frame.Send) {
+	for _, f := range s.Await(3, frame.Send) {
 		bodies = append(bodies, *f.Body)
 	}
 	if got := strings.Join(bodies, ", "); got != "first, second, third" {
@@ -275,7 +194,7 @@ func TestRun_signsUp(t *testing.T) {
 			s := newServer(t, chat.Public)
 			s.known = known
 			end := s.start("-as", "parrot", "-join", s.summary.ChannelID.String())
-			s.await(1, frame.Subscribe)
+			s.Await(1, frame.Subscribe)
 			if err := end(); err != nil {
 				t.Errorf("run = %v", err)
 			}
@@ -284,8 +203,8 @@ func TestRun_signsUp(t *testing.T) {
 				want = append(want, `/v1/signup {"email":"parrot@bots.example","password":"secret","session":"bearer","username":"parrot"}`)
 			}
 			want = append(want, "/v1/channels/"+s.summary.ChannelID.String()+"/join ")
-			s.mu.Lock()
-			defer s.mu.Unlock()
+			s.Mu.Lock()
+			defer s.Mu.Unlock()
 			if !slices.Equal(s.requests, want) {
 				t.Errorf("requests\n %q, want\n %q", s.requests, want)
 			}
@@ -304,7 +223,7 @@ func TestRun_refuses(t *testing.T) {
 	}{
 		{"no password", "", nil, "ECHO_PASSWORD"},
 		{"an unknown flag", "secret", []string{"-loud"}, "loud"},
-		{"a channel that is not an id", "secret", []string{"-url", s.http.URL, "-join", "tea"}, "join tea"},
+		{"a channel that is not an id", "secret", []string{"-url", s.URL, "-join", "tea"}, "join tea"},
 		{"a server that is not a URL", "secret", []string{"-url", "localhost"}, "not a URL"},
 		{"help", "", []string{"-h"}, ""},
 	} {
@@ -331,18 +250,16 @@ func TestRun_sessionEnded(t *testing.T) {
 	s := newServer(t, chat.Public)
 	ended := make(chan error, 1)
 	go func() {
-		ended <- run(context.Background(), []string{"-url", s.http.URL}, password("secret"), io.Discard)
+		ended <- run(context.Background(), []string{"-url", s.URL}, password("secret"), io.Discard)
 	}()
-	s.await(1, frame.Subscribe)
-	s.mu.Lock()
-	_ = s.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(4503, ""), time.Now().Add(time.Second))
-	s.mu.Unlock()
+	s.Await(1, frame.Subscribe)
+	s.Cut("", 4503)
 	select {
 	case err := <-ended:
 		if want := (&client.CloseError{Code: 4503}).Error(); fmt.Sprint(err) != want {
 			t.Errorf("run = %v, want %s", err, want)
 		}
-	case <-time.After(waitTimeout):
+	case <-time.After(gatewaytest.Timeout):
 		t.Error("the program continues")
 	}
 }

@@ -9,53 +9,38 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/gorilla/websocket"
 
 	"parley.chat/client"
+	"parley.chat/client/internal/gatewaytest"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/frame"
 )
 
-// waitTimeout bounds every wait in a test. It is long, because the machine may be very busy.
-const waitTimeout = 2 * time.Minute
-
-// server is a fake server with one user and the channel tea. It answers every send with answer.
+// server is a fake server with the user ann and the channel tea.
 type server struct {
-	url    string
-	answer func(f frame.Client) (reply []byte, closeWith int)
-
-	mu       sync.Mutex
-	bodies   []string
-	requests []string
-}
-
-// acknowledge acknowledges a send.
-func acknowledge(f frame.Client) ([]byte, int) {
-	return frame.Encode(frame.Ack{Ref: f.Ref, ChannelID: tea, ClientID: *f.ClientID, ID: chat.NewEventID(), Seq: 1, SentAt: chat.Now()}), 0
+	*gatewaytest.Gateway
+	requests []string // guarded by Mu
 }
 
 func newServer(t *testing.T) *server {
 	t.Helper()
-	s := &server{answer: acknowledge}
-	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/ws" {
-			s.socket(w, r)
-			return
-		}
+	s := &server{Gateway: gatewaytest.New(t, tea)}
+	s.User = ann
+	s.Hello = func(_ *websocket.Conn, h *frame.Hello) { h.Channels[0].Name = "tea" }
+	s.REST = func(w http.ResponseWriter, r *http.Request) bool {
 		in := map[string]any{}
 		_ = json.NewDecoder(r.Body).Decode(&in) // no body has no fields
-		s.mu.Lock()
-		defer s.mu.Unlock()
+		s.Mu.Lock()
+		defer s.Mu.Unlock()
 		s.requests = append(s.requests, fmt.Sprint(r.URL.Path, " ", in))
 		switch {
 		case strings.HasSuffix(r.URL.Path, "/join") && !strings.Contains(r.URL.Path, tea.String()):
@@ -69,51 +54,26 @@ func newServer(t *testing.T) *server {
 		default:
 			fmt.Fprintf(w, `{"access_token":"a","refresh_token":"r","expires_in":600,"device_token":"d","user":{"id":%q,"username":"Ann"}}`, ann)
 		}
-	}))
-	t.Cleanup(h.Close)
-	s.url = h.URL
+		return true
+	}
 	return s
 }
 
-func (s *server) socket(w http.ResponseWriter, r *http.Request) {
-	conn, err := (&websocket.Upgrader{Subprotocols: []string{frame.Subprotocol}}).Upgrade(w, r, nil)
-	if err != nil {
-		return
+// bodies returns the bodies of the sends that the server has received.
+func (s *server) bodies() (list []string) {
+	for _, f := range s.Received(frame.Send) {
+		list = append(list, *f.Body)
 	}
-	defer conn.Close()
-	send := func(data []byte) { _ = conn.WriteMessage(websocket.TextMessage, data) } // fails only if the program has disconnected
-	send(frame.Encode(frame.Hello{UserID: ann, Channels: []frame.ChannelSummary{{ChannelID: tea, Name: "tea", Kind: chat.Public, Epoch: "1-a"}}}))
-	for {
-		_, data, err := conn.ReadMessage()
-		if err != nil {
-			return
-		}
-		frame.Decode(data, func(f *frame.Client, _ error) {
-			switch f.Type {
-			case frame.Subscribe:
-				send(frame.Encode(frame.Subscribed{Ref: f.Ref, ChannelID: tea, Epoch: "1-a", Recovered: true}))
-			case frame.Send:
-				s.mu.Lock()
-				s.bodies = append(s.bodies, *f.Body)
-				s.mu.Unlock()
-				reply, closeWith := s.answer(*f)
-				if closeWith != 0 {
-					_ = conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(closeWith, ""), time.Now().Add(time.Second))
-					return
-				}
-				send(reply)
-			}
-		})
-	}
+	return list
 }
 
 // pipe runs the program with an input that ends, and returns what it prints.
 func (s *server) pipe(t *testing.T, input string, args ...string) (string, error) {
 	t.Helper()
 	var out bytes.Buffer
-	ctx, cancel := context.WithTimeout(t.Context(), waitTimeout)
+	ctx, cancel := context.WithTimeout(t.Context(), gatewaytest.Timeout)
 	defer cancel()
-	err := run(ctx, append([]string{"-url", s.url}, args...), strings.NewReader(input), &out, &out)
+	err := run(ctx, append([]string{"-url", s.URL}, args...), strings.NewReader(input), &out, &out)
 	if ctx.Err() != nil {
 		t.Errorf("the program did not end by itself:\n%s", &out)
 	}
@@ -124,41 +84,45 @@ func (s *server) pipe(t *testing.T, input string, args ...string) (string, error
 // input that was not sent.
 func TestPiped(t *testing.T) {
 	t.Parallel()
-	refuse := func(f frame.Client) ([]byte, int) {
-		if *f.Body != "two" {
-			return acknowledge(f)
+	refuse := func(s *server, conn *websocket.Conn, f frame.Client) (silent bool) {
+		if *f.Body == "two" {
+			s.Send(conn, frame.Encode(frame.Error{Ref: f.Ref, Code: apierr.TooLarge, Message: "too long"}))
+			return true
 		}
-		return frame.Encode(frame.Error{Ref: f.Ref, Code: apierr.TooLarge, Message: "too long"}), 0
+		return false
 	}
-	leave := func(frame.Client) ([]byte, int) { return nil, 4503 }
+	leave := func(_ *server, conn *websocket.Conn, _ frame.Client) (silent bool) {
+		_ = conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(4503, ""), time.Now().Add(time.Second))
+		return true
+	}
 	for _, tt := range []struct {
 		name    string
-		answer  func(frame.Client) ([]byte, int)
+		answer  func(*server, *websocket.Conn, frame.Client) (silent bool) // nil: every send is acknowledged
 		input   string
 		bodies  string
 		err     string // empty: none
 		printed string
 	}{
-		{"all is sent", acknowledge, "one\ntwo\n\nthree", "[one two three]", "", "✓ 1\n"},
-		{"nothing", acknowledge, "", "[]", "", "password of ann: "},
-		{"quit", acknowledge, "one\n/quit\ntwo\n", "[one]", "", "✓ 1\n"},
+		{"all is sent", nil, "one\ntwo\n\nthree", "[one two three]", "", "✓ 1\n"},
+		{"nothing", nil, "", "[]", "", "password of ann: "},
+		{"quit", nil, "one\n/quit\ntwo\n", "[one]", "", "✓ 1\n"},
 		{"one is refused", refuse, "one\ntwo\nthree\n", "[one two three]", "1 inputs were not sent", "✗ not sent: two: too long"},
-		{"a command fails", acknowledge, "one\n/edit\n", "[one]", "1 inputs were not sent", "/edit: missing argument"},
+		{"a command fails", nil, "one\n/edit\n", "[one]", "1 inputs were not sent", "/edit: missing argument"},
 		{"the server ends the session", leave, "one\n", "[one]", "the server has closed the connection with 4503", "✗ not sent: one: the server has not acknowledged it"},
-		{"a line that is too long", acknowledge, "one\n" + strings.Repeat("x", maxLine+1), "[one]", "read the input: bufio.Scanner: token too long", "✓ 1\n"},
+		{"a line that is too long", nil, "one\n" + strings.Repeat("x", maxLine+1), "[one]", "read the input: bufio.Scanner: token too long", "✓ 1\n"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			s := newServer(t)
-			s.answer = tt.answer
+			if tt.answer != nil {
+				s.OnSend = func(conn *websocket.Conn, f frame.Client) (apierr.Code, bool) { return "", tt.answer(s, conn, f) }
+			}
 			out, err := s.pipe(t, "secret\n"+tt.input, "-as", "ann", "-session", filepath.Join(t.TempDir(), "ann.json"), tea.String())
 			if (err == nil) != (tt.err == "") || err != nil && err.Error() != tt.err {
 				t.Errorf("run = %v, want %q", err, tt.err)
 			}
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			if fmt.Sprint(s.bodies) != tt.bodies || !strings.Contains(out, tt.printed) {
-				t.Errorf("sent %q, want %s; printed\n%s\nwant %q", s.bodies, tt.bodies, out, tt.printed)
+			if bodies := fmt.Sprint(s.bodies()); bodies != tt.bodies || !strings.Contains(out, tt.printed) {
+				t.Errorf("sent %s, want %s; printed\n%s\nwant %q", bodies, tt.bodies, out, tt.printed)
 			}
 		})
 	}
@@ -171,18 +135,18 @@ func TestPiped_bounded(t *testing.T) {
 	s := newServer(t)
 	release := make(chan struct{})
 	arrived := make(chan struct{}, 1)
-	s.answer = func(f frame.Client) ([]byte, int) {
+	s.OnSend = func(*websocket.Conn, frame.Client) (apierr.Code, bool) {
 		select {
 		case arrived <- struct{}{}:
 		default:
 		}
 		<-release
-		return acknowledge(f)
+		return "", false
 	}
 	in, input := io.Pipe()
 	ended := make(chan error, 1)
 	go func() {
-		ended <- run(context.Background(), []string{"-url", s.url, "-as", "ann", "-session", filepath.Join(t.TempDir(), "ann.json"), tea.String()}, in, io.Discard, io.Discard)
+		ended <- run(context.Background(), []string{"-url", s.URL, "-as", "ann", "-session", filepath.Join(t.TempDir(), "ann.json"), tea.String()}, in, io.Discard, io.Discard)
 	}()
 	written := make(chan int, 1)
 	go func() {
@@ -210,10 +174,8 @@ func TestPiped_bounded(t *testing.T) {
 	}
 	close(release)
 	err := <-ended
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err != nil || len(s.bodies) != 3*maxUnsent-1 {
-		t.Errorf("run = %v after %d messages", err, len(s.bodies))
+	if n := len(s.bodies()); err != nil || n != 3*maxUnsent-1 {
+		t.Errorf("run = %v after %d messages", err, n)
 	}
 }
 
@@ -222,8 +184,8 @@ func TestRun_join(t *testing.T) {
 	t.Parallel()
 	for arg, want := range map[string]string{chat.NewChannelID().String(): "no such channel", "tea": "join tea"} {
 		s := newServer(t)
-		if out, err := s.pipe(t, "secret\none\n", "-as", "ann", "-session", filepath.Join(t.TempDir(), "ann.json"), arg); err == nil || !strings.Contains(err.Error(), want) || len(s.bodies) != 0 {
-			t.Errorf("%s: %v, sent %q\n%s", arg, err, s.bodies, out)
+		if out, err := s.pipe(t, "secret\none\n", "-as", "ann", "-session", filepath.Join(t.TempDir(), "ann.json"), arg); err == nil || !strings.Contains(err.Error(), want) || len(s.bodies()) != 0 {
+			t.Errorf("%s: %v, sent %q\n%s", arg, err, s.bodies(), out)
 		}
 	}
 }
@@ -235,8 +197,8 @@ func TestRun_login(t *testing.T) {
 	s := newServer(t)
 	file := filepath.Join(t.TempDir(), "ann.json")
 	last := func() string {
-		s.mu.Lock()
-		defer s.mu.Unlock()
+		s.Mu.Lock()
+		defer s.Mu.Unlock()
 		i := slices.IndexFunc(s.requests, func(r string) bool { return !strings.HasPrefix(r, "/v1/channels") })
 		if i < 0 {
 			return ""
