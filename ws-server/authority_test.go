@@ -14,7 +14,6 @@ import (
 	"github.com/gorilla/websocket"
 
 	"parley.chat/internal/devkit/testkit"
-	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/internal/devkit/testkit/wstest"
 	"parley.chat/internal/platform/config"
 	"parley.chat/shared-contracts/chat"
@@ -293,9 +292,7 @@ func TestHello_userIsRemovedDuringIt(t *testing.T) {
 func TestOutage_membersWithoutSubscriptionsKeepWriting(t *testing.T) {
 	t.Parallel()
 	pg := schematest.NewServer(t)
-	w := &world{t: t, db: &pg.DB, redis: redistest.NewServer(t)}
-	w.pool, w.rdb, w.url = w.db.Pool(t), w.redis.Client(t), w.redis.URL()
-	w.finish()
+	w := newWorldOn(t, &pg.DB)
 	bot, ann := w.person("bot"), w.person("ann")
 	c, removed := w.channel(chat.Private, bot, ann), w.channel(chat.Private, bot, ann)
 	url, _ := w.gateway(verifyOften)

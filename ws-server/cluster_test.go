@@ -15,7 +15,6 @@ func newClusterWorld(t *testing.T, replicas int) (*world, *redistest.ClusterServ
 	t.Helper()
 	cluster := redistest.Cluster(t, 3, replicas)
 	w := &world{t: t, db: schematest.Open(t), rdb: cluster.Client(t), url: cluster.URL()}
-	w.pool = w.db.Pool(t)
 	w.finish()
 	return w, cluster
 }

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/internal/devkit/testkit/wstest"
 	"parley.chat/internal/eventlog/eventrow"
 	"parley.chat/shared-contracts/chat"
@@ -117,9 +116,7 @@ func (w *world) setRole(c chat.ChannelID, p person, role chat.Role) {
 
 func TestChange_reachesEverySubscriberAsAnEvent(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ann, bob := w.person("ann"), w.person("bob")
-	c := w.channel(chat.Public, ann, bob)
+	w, ann, bob, c := newPair(t)
 	one, _ := w.gateway()
 	two, _ := w.gateway()
 	a, _ := w.connect(one, ann)
@@ -210,9 +207,7 @@ func TestChange_permissions(t *testing.T) {
 // the tail and in PostgreSQL.
 func TestChange_findsTheMessageInEveryStore(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ann := w.person("ann")
-	c := w.channel(chat.Public, ann)
+	w, ann, c := newSolo(t)
 	one, _ := w.gateway()
 	a, _ := w.connect(one, ann)
 	const n = 1200 // the ring holds 512 events, a page of the tail 500
@@ -246,9 +241,7 @@ func TestChange_findsTheMessageInEveryStore(t *testing.T) {
 
 func TestChange_editWindow(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ann := w.person("ann")
-	c := w.channel(chat.Public, ann)
+	w, ann, c := newSolo(t)
 	open, _ := w.gateway()
 	closed, _ := w.gateway(func(cfg *wsserver.Config) { cfg.EditWindow = time.Nanosecond })
 	never, _ := w.gateway(func(cfg *wsserver.Config) { cfg.EditWindow = 0 })
@@ -277,9 +270,8 @@ func TestChange_editWindow(t *testing.T) {
 // has happened since then to the message, the edit window and the stores.
 func TestChange_retryGetsTheFirstAck(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
 	pg := schematest.NewServer(t)
-	w.db, w.pool = &pg.DB, pg.Pool(t)
+	w := newWorldOn(t, &pg.DB)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann, bob)
 	one, _ := w.gateway()
@@ -324,12 +316,7 @@ func TestChange_retryGetsTheFirstAck(t *testing.T) {
 // While Redis does not respond, an edit gets "unavailable". Its retries must be applied only once.
 func TestChange_isAppliedOnceAfterARedisPause(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	w.redis = redistest.NewServer(t)
-	w.rdb, w.url = w.redis.Client(t), w.redis.URL()
-	w.finish()
-	ann := w.person("ann")
-	c := w.channel(chat.Public, ann)
+	w, ann, c := newSolo(t)
 	url, _ := w.gateway()
 	a, _ := w.connect(url, ann)
 	m := say(t, a, c, "hello")
@@ -348,9 +335,7 @@ func TestChange_isAppliedOnceAfterARedisPause(t *testing.T) {
 // deletion is still on its way to that instance's ring.
 func TestChange_seesTheAcknowledgedDeletion(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ann := w.person("ann")
-	c := w.channel(chat.Public, ann)
+	w, ann, c := newSolo(t)
 	one, _ := w.gateway()
 	two, _ := w.gateway()
 	a, _ := w.connect(one, ann)
@@ -376,9 +361,7 @@ func TestChange_seesTheAcknowledgedDeletion(t *testing.T) {
 // that has it in memory nor from one that reads the tail. It must still get every seq.
 func TestReplay_hasNoDeletedText(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ann, bob := w.person("ann"), w.person("bob")
-	c := w.channel(chat.Public, ann, bob)
+	w, ann, bob, c := newPair(t)
 	url, _ := w.gateway()
 	a, _ := w.connect(url, ann)
 	kept := say(t, a, c, "kept")

@@ -106,9 +106,7 @@ func TestRedis_losesItsNewestWrites(t *testing.T) {
 
 func TestRedis_losesEverything(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ann := w.person("ann")
-	c := w.channel(chat.Public, ann)
+	w, ann, c := newSolo(t)
 	url, _ := w.gateway()
 	a, hello := w.connect(url, ann)
 	for i := range 5 {
@@ -130,9 +128,7 @@ func TestRedis_losesEverything(t *testing.T) {
 
 func TestOverloaded_atTheBacklogBudget(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ann := w.person("ann")
-	c := w.channel(chat.Public, ann)
+	w, ann, c := newSolo(t)
 	url, _ := w.gateway(func(cfg *wsserver.Config) { cfg.BacklogBudget = 16 * 10 })
 	a, _ := w.connect(url, ann)
 	var refused wstest.Frame
@@ -164,9 +160,7 @@ func TestOverloaded_atTheBacklogBudget(t *testing.T) {
 
 func TestRedisDown_sendsFailAndRetriesSucceed(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ann := w.person("ann")
-	c := w.channel(chat.Public, ann)
+	w, ann, c := newSolo(t)
 	url, _ := w.gateway()
 	a, _ := w.connect(url, ann)
 	a.AwaitRef(t, a.Say(t, c, "before").String())

@@ -24,9 +24,7 @@ import (
 
 func TestSend_reachesEveryInstanceInOrder(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ann, bob := w.person("ann"), w.person("bob")
-	c := w.channel(chat.Public, ann, bob)
+	w, ann, bob, c := newPair(t)
 	one, _ := w.gateway()
 	two, _ := w.gateway()
 	a, hello := w.connect(one, ann)
@@ -62,9 +60,7 @@ func TestSend_reachesEveryInstanceInOrder(t *testing.T) {
 
 func TestSend_retryGetsTheFirstAckOnAnyInstance(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ann := w.person("ann")
-	c := w.channel(chat.Public, ann)
+	w, ann, c := newSolo(t)
 	one, _ := w.gateway()
 	two, _ := w.gateway()
 	a, _ := w.connect(one, ann)
@@ -174,9 +170,7 @@ func TestProtocolViolation_closesWithItsCode(t *testing.T) {
 
 func TestTokens_areVerified(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ann := w.person("ann")
-	c := w.channel(chat.Public, ann)
+	w, ann, c := newSolo(t)
 	url, _ := w.gateway()
 	foreign, err := token.NewSigningKey()
 	if err != nil {
@@ -343,9 +337,7 @@ func TestChannelSocket_refusesBeforeTheUpgrade(t *testing.T) {
 
 func TestResume_deliversMissedEventsOnce(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ann, bob := w.person("ann"), w.person("bob")
-	c := w.channel(chat.Public, ann, bob)
+	w, ann, bob, c := newPair(t)
 	one, _ := w.gateway()
 	two, _ := w.gateway()
 	a, _ := w.connect(one, ann)
@@ -386,9 +378,7 @@ func TestResume_deliversMissedEventsOnce(t *testing.T) {
 
 func TestResubscribe_startsAgainWithoutRepeats(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ann := w.person("ann")
-	c := w.channel(chat.Public, ann)
+	w, ann, c := newSolo(t)
 	url, _ := w.gateway()
 	a, _ := w.connect(url, ann)
 	for i := range 5 {
@@ -425,9 +415,7 @@ func TestResubscribe_startsAgainWithoutRepeats(t *testing.T) {
 
 func TestLostPublications_areHealedInOrder(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ann, bob := w.person("ann"), w.person("bob")
-	c := w.channel(chat.Public, ann, bob)
+	w, ann, bob, c := newPair(t)
 	url, _ := w.gateway()
 	a, _ := w.connect(url, ann)
 	b, _ := w.connect(url, bob)
@@ -495,9 +483,7 @@ func TestNotices_reachTheUsersConnections(t *testing.T) {
 
 func TestSlowConsumer_isClosedWithoutAffectingOthers(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ann, bob := w.person("ann"), w.person("bob")
-	c := w.channel(chat.Public, ann, bob)
+	w, ann, bob, c := newPair(t)
 	url, _ := w.gateway()
 	a, _ := w.connect(url, ann)
 
@@ -532,9 +518,7 @@ func TestSlowConsumer_isClosedWithoutAffectingOthers(t *testing.T) {
 
 func TestDrain_losesNoAckAndAsksToReconnect(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ann := w.person("ann")
-	c := w.channel(chat.Public, ann)
+	w, ann, c := newSolo(t)
 	one, stop := w.gateway()
 	two, _ := w.gateway()
 	a, _ := w.connect(one, ann)

@@ -197,9 +197,7 @@ func TestLimit_subscribesToTheMostActiveChannels(t *testing.T) {
 
 func TestLimit_framesOverTheRateWait(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ann, bob := w.person("ann"), w.person("bob")
-	c := w.channel(chat.Public, ann, bob)
+	w, ann, bob, c := newPair(t)
 	url, _ := w.gateway(func(cfg *wsserver.Config) { cfg.FrameRate = config.Rate{Count: 50, Per: time.Second} })
 	a, _ := w.connect(url, ann)
 	b, _ := w.connect(url, bob)

@@ -13,7 +13,6 @@ import (
 	"testing"
 
 	"parley.chat/internal/devkit/testkit/wstest"
-	"parley.chat/shared-contracts/chat"
 	wsserver "parley.chat/ws-server"
 )
 
@@ -114,9 +113,7 @@ func readReply(r *bufio.Reader) ([]byte, error) {
 
 func TestDroppedPublications_areDeliveredOnceInOrder(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ann, bob := w.person("ann"), w.person("bob")
-	c := w.channel(chat.Public, ann, bob)
+	w, ann, bob, c := newPair(t)
 	proxy := newLossyProxy(t, w.redis.Addr())
 	one, _ := w.gateway()
 	two, _ := w.gateway(func(cfg *wsserver.Config) { cfg.RedisURL = "redis://" + proxy.listener.Addr().String() })

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"parley.chat/internal/devkit/testkit"
-	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/internal/devkit/testkit/wstest"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/rediskey"
@@ -89,9 +88,7 @@ func TestMembership_isVerifiedWhenNoticesAreLost(t *testing.T) {
 func TestMembership_staysWhilePostgreSQLIsDown(t *testing.T) {
 	t.Parallel()
 	pg := schematest.NewServer(t)
-	w := &world{t: t, db: &pg.DB, redis: redistest.NewServer(t)}
-	w.pool, w.rdb, w.url = w.db.Pool(t), w.redis.Client(t), w.redis.URL()
-	w.finish()
+	w := newWorldOn(t, &pg.DB)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann, bob)
 	url, _ := w.gateway(verifyOften)

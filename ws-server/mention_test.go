@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"parley.chat/internal/devkit/testkit"
-	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/internal/devkit/testkit/wstest"
 	"parley.chat/internal/eventlog/mention"
 	"parley.chat/shared-contracts/chat"
@@ -66,9 +65,7 @@ func TestMentions_areResolvedBeforeTheAppend(t *testing.T) {
 func TestMentions_withoutPostgreSQL(t *testing.T) {
 	t.Parallel()
 	pg := schematest.NewServer(t)
-	w := &world{t: t, db: &pg.DB, redis: redistest.NewServer(t)}
-	w.pool, w.rdb, w.url = w.db.Pool(t), w.redis.Client(t), w.redis.URL()
-	w.finish()
+	w := newWorldOn(t, &pg.DB)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann, bob)
 	url, _ := w.gateway()
@@ -103,9 +100,7 @@ func TestMentions_withoutPostgreSQL(t *testing.T) {
 // text, both in messages and in edits.
 func TestMentions_ofAllMembersNeedPermission(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ann, bob := w.person("ann"), w.person("bob")
-	c := w.channel(chat.Public, ann, bob)
+	w, ann, bob, c := newPair(t)
 	w.exec("update channels set mention_all = 'admins' where id = $1", c.UUID)
 	w.exec("update channel_members set role = 'admin' where channel_id = $1 and user_id = $2", c.UUID, ann.ID.UUID)
 	url, _ := w.gateway()

@@ -141,9 +141,7 @@ func TestPresence_countsAUserOnce(t *testing.T) {
 
 func TestPresence_countsOnlySubscribers(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ann, bob := w.person("ann"), w.person("bob")
-	c := w.channel(chat.Public, ann, bob)
+	w, ann, bob, c := newPair(t)
 	url, _ := w.gateway()
 	a, _ := w.connect(url, ann)
 	b, _ := w.connect(url, bob)
@@ -159,9 +157,7 @@ func TestPresence_countsOnlySubscribers(t *testing.T) {
 
 func TestPresence_usersOfADrainedGatewayLeaveImmediately(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ann, bob := w.person("ann"), w.person("bob")
-	c := w.channel(chat.Public, ann, bob)
+	w, ann, bob, c := newPair(t)
 	one, _ := w.gateway()
 	two, stop := w.gateway()
 	a, _ := w.connect(one, ann)
@@ -183,9 +179,7 @@ func TestPresence_usersOfADrainedGatewayLeaveImmediately(t *testing.T) {
 
 func TestPresence_usersOfAKilledGatewayLeave(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ann, bob := w.person("ann"), w.person("bob")
-	c := w.channel(chat.Public, ann, bob)
+	w, ann, bob, c := newPair(t)
 	one, _ := w.gateway()
 
 	keys := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {

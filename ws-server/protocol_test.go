@@ -276,9 +276,7 @@ func TestAuth_renewsTheTokenOfAnOpenConnection(t *testing.T) {
 
 func TestChannelSocket_closesWhenTheMembershipEnds(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ann, bob := w.person("ann"), w.person("bob")
-	c := w.channel(chat.Public, ann, bob)
+	w, ann, bob, c := newPair(t)
 	url, _ := w.gateway()
 	b := wstest.Dial(t, url+"/ws/"+c.String(), bob.Token)
 	b.AwaitType(t, "hello")
@@ -299,9 +297,8 @@ func TestChannelSocket_closesWhenTheMembershipEnds(t *testing.T) {
 // PostgreSQL get "unavailable". Connected members can continue to chat.
 func TestPostgresDown_isReportedInFramesAndCloses(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
 	pg := schematest.NewServer(t)
-	w.db, w.pool = &pg.DB, pg.Pool(t)
+	w := newWorldOn(t, &pg.DB)
 	ann, bob := w.person("ann"), w.person("bob")
 	c, other := w.channel(chat.Public, ann), w.channel(chat.Public, ann)
 	url, _ := w.gateway()
@@ -334,9 +331,7 @@ func TestPostgresDown_isReportedInFramesAndCloses(t *testing.T) {
 
 func TestInternal_hidesTheCause(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ann := w.person("ann")
-	c := w.channel(chat.Public, ann)
+	w, ann, c := newSolo(t)
 	url, _ := w.gateway()
 	a, _ := w.connect(url, ann)
 	// The stream key holds a value of another type, which only an operator could cause.
@@ -353,9 +348,7 @@ func TestInternal_hidesTheCause(t *testing.T) {
 // client must not see a hole.
 func TestGapThatNoStoreFills_closesToResume(t *testing.T) {
 	t.Parallel() // this test waits until the replay times out
-	w := newWorld(t)
-	ann := w.person("ann")
-	c := w.channel(chat.Public, ann)
+	w, ann, c := newSolo(t)
 	one, _ := w.gateway()
 	two, _ := w.gateway()
 	a, _ := w.connect(one, ann)

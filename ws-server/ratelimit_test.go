@@ -20,9 +20,7 @@ func limited(cfg *wsserver.Config) {
 // its ack. The retry consumes no token and starts no block, and a refused send consumes no seq.
 func TestRateLimit_countsOverAllInstances(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ann, bob := w.person("ann"), w.person("bob")
-	c := w.channel(chat.Public, ann, bob)
+	w, ann, bob, c := newPair(t)
 	one, _ := w.gateway(limited)
 	two, _ := w.gateway(limited)
 	a1, _ := w.connect(one, ann)

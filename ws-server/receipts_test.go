@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"parley.chat/internal/devkit/testkit"
-	"parley.chat/internal/devkit/testkit/redistest"
 	"parley.chat/internal/devkit/testkit/wstest"
 	"parley.chat/internal/eventlog/receiptlog"
 	"parley.chat/shared-contracts/chat"
@@ -95,9 +94,7 @@ func speak(t *testing.T, conn *wstest.Conn, c chat.ChannelID, n int) {
 
 func TestReceipts_reachMembersOnEveryGateway(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ann, bob := w.person("ann"), w.person("bob")
-	c := w.channel(chat.Public, ann, bob)
+	w, ann, bob, c := newPair(t)
 	one, _ := w.gateway()
 	two, _ := w.gateway()
 	a, _ := w.connect(one, ann)
@@ -151,9 +148,7 @@ func TestReceipts_reachMembersOnEveryGateway(t *testing.T) {
 
 func TestReceipts_aBurstMakesTwoMoves(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ann, bob := w.person("ann"), w.person("bob")
-	c := w.channel(chat.Public, ann, bob)
+	w, ann, bob, c := newPair(t)
 	url, _ := w.gateway()
 	a, _ := w.connect(url, ann)
 	b, _ := w.connect(url, bob)
@@ -434,9 +429,7 @@ func TestReceipts_helloHasTheGreaterCursor(t *testing.T) {
 // A stored receipt may have expired in Redis. A lower move must not move it back.
 func TestReceipts_neverMoveBelowStoredCursors(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ann, bob := w.person("ann"), w.person("bob")
-	c := w.channel(chat.Public, ann, bob)
+	w, ann, bob, c := newPair(t)
 	url, _ := w.gateway()
 	a, _ := w.connect(url, ann)
 	b, _ := w.connect(url, bob)
@@ -455,9 +448,7 @@ func TestReceipts_neverMoveBelowStoredCursors(t *testing.T) {
 // was less than a second ago.
 func TestReceipts_areMovedBeforeTheGatewayStops(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ann, bob := w.person("ann"), w.person("bob")
-	c := w.channel(chat.Public, ann, bob)
+	w, ann, bob, c := newPair(t)
 	one, stop := w.gateway()
 	two, _ := w.gateway()
 	a, _ := w.connect(two, ann)
@@ -479,9 +470,7 @@ func TestReceipts_areMovedBeforeTheGatewayStops(t *testing.T) {
 // A move that Redis does not accept is retried until Redis accepts it.
 func TestReceipts_surviveAnOutageOfRedis(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ann, bob := w.person("ann"), w.person("bob")
-	c := w.channel(chat.Public, ann, bob)
+	w, ann, bob, c := newPair(t)
 	url, _ := w.gateway()
 	a, _ := w.connect(url, ann)
 	b, _ := w.connect(url, bob)
@@ -518,9 +507,7 @@ func TestReceipts_recreateAMissingCounter(t *testing.T) {
 func TestReceipts_workWithoutPostgreSQL(t *testing.T) {
 	t.Parallel()
 	pg := schematest.NewServer(t)
-	w := &world{t: t, db: &pg.DB, redis: redistest.NewServer(t)}
-	w.pool, w.rdb, w.url = w.db.Pool(t), w.redis.Client(t), w.redis.URL()
-	w.finish()
+	w := newWorldOn(t, &pg.DB)
 	ann, bob := w.person("ann"), w.person("bob")
 	c := w.channel(chat.Public, ann, bob)
 	url, _ := w.gateway()

@@ -32,9 +32,7 @@ func TestRevokedSession_cannotReconnect(t *testing.T) {
 // in which order notices and events arrive.
 func TestLeaveAndRejoin_staysSubscribed(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ann, bob := w.person("ann"), w.person("bob")
-	c := w.channel(chat.Public, ann, bob)
+	w, ann, bob, c := newPair(t)
 	url, _ := w.gateway()
 	a, _ := w.connect(url, ann)
 	b, _ := w.connect(url, bob)

@@ -15,9 +15,7 @@ import (
 // text.
 func TestText_unpairedSurrogatesAreRefused(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ann := w.person("ann")
-	c := w.channel(chat.Public, ann)
+	w, ann, c := newSolo(t)
 	url, _ := w.gateway()
 	a, _ := w.connect(url, ann)
 	m := say(t, a, c, "hello")
@@ -45,9 +43,7 @@ func TestText_unpairedSurrogatesAreRefused(t *testing.T) {
 
 func TestText_lineEndsAreNormalized(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ann := w.person("ann")
-	c := w.channel(chat.Public, ann)
+	w, ann, c := newSolo(t)
 	url, _ := w.gateway()
 	a, _ := w.connect(url, ann)
 	id := chat.NewClientID()
@@ -105,9 +101,7 @@ func TestReply_mustBeToAMessageOfTheChannel(t *testing.T) {
 
 func TestReact_normalizesEmojiAndHasLimits(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ann, bob := w.person("ann"), w.person("bob")
-	c := w.channel(chat.Public, ann, bob)
+	w, ann, bob, c := newPair(t)
 	url, _ := w.gateway()
 	a, _ := w.connect(url, ann)
 	m := say(t, a, c, "hello")

@@ -55,8 +55,14 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	w := &world{t: t, db: schematest.Open(t), redis: redistest.NewServer(t)}
-	w.pool, w.rdb, w.url = w.db.Pool(t), w.redis.Client(t), w.redis.URL()
+	return newWorldOn(t, schematest.Open(t))
+}
+
+// newWorldOn returns a world on a PostgreSQL, with a Redis of its own.
+func newWorldOn(t testing.TB, db *pgtest.DB) *world {
+	t.Helper()
+	r := redistest.NewServer(t)
+	w := &world{t: t, db: db, redis: r, rdb: r.Client(t), url: r.URL()}
 	w.finish()
 	return w
 }
@@ -67,9 +73,26 @@ func (w *world) finish() {
 	if w.key, err = token.NewSigningKey(); err != nil {
 		w.t.Fatal(err)
 	}
+	w.pool = w.db.Pool(w.t)
 	w.issuer = token.NewIssuer(w.key, 15*time.Minute)
 	w.keys = token.StaticKeys{w.key.ID: w.key.Public()}
 	w.log, w.receipts = eventlog.New(w.rdb, 16), receiptlog.New(w.rdb, 16)
+}
+
+// newSolo returns a world with the only member of a public channel.
+func newSolo(t testing.TB) (w *world, ann person, c chat.ChannelID) {
+	t.Helper()
+	w = newWorld(t)
+	ann = w.person("ann")
+	return w, ann, w.channel(chat.Public, ann)
+}
+
+// newPair returns a world with two members of a public channel.
+func newPair(t testing.TB) (w *world, ann, bob person, c chat.ChannelID) {
+	t.Helper()
+	w = newWorld(t)
+	ann, bob = w.person("ann"), w.person("bob")
+	return w, ann, bob, w.channel(chat.Public, ann, bob)
 }
 
 // gateway starts an instance. It returns the address (ws://host:port) and a function that stops the
