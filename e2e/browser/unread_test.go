@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/chromedp/cdproto/page"
+
 	"parley.chat/internal/devkit/testkit"
 )
 
@@ -77,6 +79,25 @@ func TestUnread(t *testing.T) {
 		p.inView(find("new-line"))
 		p.reads("after bob joined 0")
 		p.until(`/^[1-9][0-9]? new since/.test(document.querySelector('[data-testid="new-bar"]')?.textContent ?? "")`)
+	})
+
+	t.Run("details that arrive late", func(t *testing.T) {
+		tea := w.filledChannel(ann, 500)
+		w.join(bob, tea)
+		w.say(ann, tea, "after bob joined")
+		late := w.person("bob")
+		// The WebSocket reports the channel first, without the seq at which bob joined.
+		command(late, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: `
+			const request = fetch;
+			fetch = async (url, options) => {
+				while (String(url).includes("/v1/channels?") && document.querySelector('[data-state="up-to-date"]') === null) {
+					await new Promise(done => setTimeout(done, 10));
+				}
+				return request(url, options);
+			}`})
+		late.logIn("/c/" + tea)
+		late.inView(find("new-line"))
+		late.reads("after bob joined")
 	})
 
 	t.Run("link to a message", func(t *testing.T) {

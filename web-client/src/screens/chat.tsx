@@ -55,10 +55,11 @@ function Main(): JSX.Element {
     return <Welcome />;
   }
   const state = openState.value;
-  if (state !== undefined) {
+  // Over the WebSocket, a channel may arrive before its details, which say where unread messages begin.
+  if (state?.details.value !== undefined) {
     return <ChannelScreen key={state.id} state={state} seq={at.seq} />;
   }
-  return channelsLoaded.value ? <JoinScreen key={at.channelID} channelID={at.channelID} /> : <Nothing title={t().common.loading} text="" />;
+  return channelsLoaded.value && state === undefined ? <JoinScreen key={at.channelID} channelID={at.channelID} /> : <Nothing title={t().common.loading} text="" />;
 }
 
 function Nothing({ title, text }: { readonly title: string; readonly text: string }): JSX.Element {

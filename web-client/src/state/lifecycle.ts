@@ -229,6 +229,7 @@ async function settled(): Promise<void> {
     if (!channelsLoaded.peek()) {
       await loadChannels();
     }
+    await Promise.all([...channels.peek().values()].filter((c) => c.details.peek() === undefined).map(refreshDetails));
     const direct = [...channels.peek().values()].filter((c) => c.kind === "direct");
     await Promise.all(direct.slice(0, MAX_DIRECT_PRESENCE).map(showPresence));
   } catch (error) {
