@@ -100,6 +100,10 @@ export const testids = {
   // Dialogs
   dialog: "dialog",
   dialogClose: "dialog-close",
+  confirm: "confirm",
+  confirmName: "confirm-name",
+  alternative: "alternative",
+  undo: "undo",
   channelName: "channel-name",
   channelTopic: "channel-topic",
   channelKind: "channel-kind",
@@ -112,6 +116,7 @@ export const testids = {
   leaveChannel: "leave-channel",
   deleteChannel: "delete-channel",
   displayName: "display-name",
+  block: "block",
   sessionRow: "session",
   revokeSession: "revoke-session",
   revokeOtherSessions: "revoke-other-sessions",

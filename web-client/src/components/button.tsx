@@ -16,11 +16,21 @@ interface ButtonProps extends Common {
   readonly submit?: boolean;
   /** The accessible name, if the text alone does not say what the button is about. */
   readonly label?: string | undefined;
+  /** Whether the button has the focus when its dialog opens. */
+  readonly autofocus?: boolean;
 }
 
-export function Button({ children, onClick, testid, disabled, tone = "plain", submit = false, label }: ButtonProps): JSX.Element {
+export function Button({ children, onClick, testid, disabled, tone = "plain", submit = false, label, autofocus = false }: ButtonProps): JSX.Element {
   return (
-    <button type={submit ? "submit" : "button"} class={`button button-${tone}`} aria-label={label} onClick={onClick} disabled={disabled} data-testid={testid}>
+    <button
+      type={submit ? "submit" : "button"}
+      class={`button button-${tone}`}
+      aria-label={label}
+      onClick={onClick}
+      disabled={disabled}
+      data-autofocus={autofocus ? "" : undefined}
+      data-testid={testid}
+    >
       {children}
     </button>
   );

@@ -5,7 +5,7 @@
 
 import type { JSX } from "preact";
 
-import { dialog } from "../state/dialog";
+import { dialog, question } from "../state/dialog";
 import { lazy } from "./lazy";
 
 const CreateChannel = lazy(() => import("../dialogs/create-channel"));
@@ -24,8 +24,19 @@ const PersonDialog = lazy(() => import("../dialogs/person"));
 const React = lazy(() => import("../dialogs/react"));
 const ReceiptsDialog = lazy(() => import("../dialogs/receipts"));
 const DeleteMessage = lazy(() => import("../dialogs/delete-message"));
+const QuestionDialog = lazy(() => import("../dialogs/question"));
 
-export function DialogHost(): JSX.Element | null {
+export function DialogHost(): JSX.Element {
+  const about = question.value;
+  return (
+    <>
+      <OpenDialog />
+      {about !== undefined && <QuestionDialog about={about} />}
+    </>
+  );
+}
+
+function OpenDialog(): JSX.Element | null {
   const request = dialog.value;
   switch (request?.name) {
     case undefined:

@@ -8,17 +8,20 @@ import type { ComponentChildren, JSX } from "preact";
 import { useId, useLayoutEffect, useRef } from "preact/hooks";
 
 import { t } from "../i18n";
+import { composing } from "../lib/composing";
 import { closeDialog } from "../state/dialog";
 import { testids } from "../testids";
 import { IconButton } from "./button";
+import { useKeptFocus } from "./kept-focus";
 
 interface DialogProps {
   readonly title: string;
   readonly children: ComponentChildren;
   readonly size?: "small" | "normal" | "wide";
+  readonly onClose?: () => void;
 }
 
-export function Dialog({ title, children, size = "normal" }: DialogProps): JSX.Element {
+export function Dialog({ title, children, size = "normal", onClose = closeDialog }: DialogProps): JSX.Element {
   const element = useRef<HTMLDialogElement>(null);
   const heading = useId();
   useLayoutEffect(() => {
@@ -28,6 +31,7 @@ export function Dialog({ title, children, size = "normal" }: DialogProps): JSX.E
     shown?.querySelector<HTMLElement>("[data-autofocus]")?.focus();
     return () => shown?.close();
   }, []);
+  useKeptFocus(element);
   return (
     <dialog
       ref={element}
@@ -36,20 +40,28 @@ export function Dialog({ title, children, size = "normal" }: DialogProps): JSX.E
       data-testid={testids.dialog}
       onCancel={(event) => {
         event.preventDefault();
-        closeDialog();
+        onClose();
+      }}
+      onKeyDown={(event) => {
+        // Browsers would first clear a search field, and close the dialog only on the second press.
+        if (event.key === "Escape" && !composing(event) && !event.defaultPrevented) {
+          event.preventDefault();
+          event.stopPropagation();
+          onClose();
+        }
       }}
       onMouseDown={(event) => {
         // The target of a click on the backdrop is the dialog itself; the target of a click inside
         // is a child element.
         if (event.target === element.current) {
-          closeDialog();
+          onClose();
         }
       }}
     >
       <div class="dialog-frame">
         <header class="dialog-head">
           <h2 id={heading}>{title}</h2>
-          <IconButton icon="close" label={t().common.close} onClick={closeDialog} testid={testids.dialogClose} />
+          <IconButton icon="close" label={t().common.close} onClick={onClose} testid={testids.dialogClose} />
         </header>
         <div class="dialog-body">{children}</div>
       </div>

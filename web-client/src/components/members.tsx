@@ -2,7 +2,7 @@
 
 import type { Member, Role } from "@parley/client";
 import type { JSX } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 
 import { t } from "../i18n";
 import { type ChannelState, MAX_MEMBERS } from "../state/channel-state";
@@ -16,6 +16,7 @@ import { attempt, showError } from "../state/toasts";
 import { testids } from "../testids";
 import { Avatar } from "./avatar";
 import { Button, IconButton } from "./button";
+import { useKeptFocus } from "./kept-focus";
 
 const rank: Record<Role, number> = { owner: 0, admin: 1, member: 2 };
 /** PAGE_SIZE is how many members are shown initially, and how many "Show more" adds. */
@@ -30,8 +31,10 @@ export function Members({ state }: { readonly state: ChannelState }): JSX.Elemen
   const members = state.members.value;
   const online = state.online.value.users;
   const found = sorted(members ?? [], online).filter((m) => filter === "" || `${m.username} ${m.display_name}`.toLowerCase().includes(filter.toLowerCase()));
+  const area = useRef<HTMLElement>(null);
+  useKeptFocus(area);
   return (
-    <aside class="members" aria-label={t().members.title} data-testid={testids.members}>
+    <aside ref={area} class="members" aria-label={t().members.title} data-testid={testids.members}>
       <header class="members-head">
         <h2>{t().members.title}</h2>
         {state.manages && <IconButton icon="plus" label={t().common.addPeople} onClick={() => openDialog({ name: "add-member", channelID: state.id })} testid={testids.addMember} />}

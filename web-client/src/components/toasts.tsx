@@ -5,16 +5,45 @@ import type { JSX } from "preact";
 import { t } from "../i18n";
 import { announcements } from "../state/announcements";
 import { connection, connectionText } from "../state/connection";
-import { dismiss, toasts } from "../state/toasts";
+import { dismiss, type Toast, type ToastAction, toasts, toastsHeld } from "../state/toasts";
 import { testids } from "../testids";
-import { IconButton } from "./button";
+import { Button, IconButton } from "./button";
+
+const hold = (): void => {
+  toastsHeld.value = true;
+};
+const letGo = (): void => {
+  toastsHeld.value = false;
+};
+
+function UndoButton({ toast, action }: { readonly toast: Toast; readonly action: ToastAction }): JSX.Element {
+  const undo = (): void => {
+    dismiss(toast.id);
+    letGo();
+    action.run();
+  };
+  return (
+    <Button tone="quiet" onClick={undo} testid={testids.undo}>
+      {action.label}
+    </Button>
+  );
+}
 
 export function Toasts(): JSX.Element {
   return (
-    <div class="toasts" role="status" aria-live="polite">
+    <div
+      class="toasts"
+      role="status"
+      aria-live="polite"
+      onMouseEnter={hold}
+      onMouseLeave={letGo}
+      onFocusIn={hold}
+      onFocusOut={letGo}
+    >
       {toasts.value.map((toast) => (
         <div key={toast.id} class={`toast toast-${toast.kind}`} data-testid={testids.toast}>
           <span>{toast.text}</span>
+          {toast.action !== undefined && <UndoButton toast={toast} action={toast.action} />}
           <IconButton icon="close" label={t().app.dismiss} onClick={() => dismiss(toast.id)} size={14} />
         </div>
       ))}

@@ -15,11 +15,10 @@ import { dateLabel } from "../lib/dates";
 import type { ChannelState } from "../state/channel-state";
 import { channels, refreshDetails } from "../state/channels";
 import { sdk } from "../state/client";
-import { closeDialog } from "../state/dialog";
-import { quit } from "../state/lifecycle";
-import { linkTo, navigate } from "../state/route";
+import { askToDelete, leaveChannel } from "../state/leave";
+import { linkTo } from "../state/route";
 import { copyLink } from "../state/share";
-import { attempt, toast } from "../state/toasts";
+import { toast } from "../state/toasts";
 import { testids } from "../testids";
 
 export default function ChannelDialog({ channelID }: { readonly channelID: string }): JSX.Element {
@@ -82,32 +81,16 @@ function ChangeForm({ state }: { readonly state: ChannelState }): JSX.Element {
 }
 
 function LeaveActions({ state }: { readonly state: ChannelState }): JSX.Element {
-  const [confirming, setConfirming] = useState(false);
-  const go = async (work: () => Promise<unknown>): Promise<void> => {
-    const done = await attempt(async () => {
-      await quit(state.id, work);
-      return true;
-    });
-    if (done === true) {
-      closeDialog();
-      navigate({ name: "home" });
-    }
-  };
   return (
     <section>
       <h3>{t().channelDialog.leaveOrDelete}</h3>
       <Actions>
-        {state.role === "owner" &&
-          (confirming ? (
-            <Button tone="danger" onClick={() => void go(() => sdk().rest.deleteChannel(state.id))} testid={testids.confirmDelete}>
-              {t().channelDialog.deleteForEveryone}
-            </Button>
-          ) : (
-            <Button tone="quiet" onClick={() => setConfirming(true)} testid={testids.deleteChannel}>
-              {t().channelDialog.delete}
-            </Button>
-          ))}
-        <Button onClick={() => void go(() => sdk().rest.leaveChannel(state.id))} testid={testids.leaveChannel}>
+        {state.role === "owner" && (
+          <Button tone="quiet" onClick={() => askToDelete(state)} testid={testids.deleteChannel}>
+            {t().channelDialog.delete}
+          </Button>
+        )}
+        <Button onClick={() => leaveChannel(state)} testid={testids.leaveChannel}>
           {t().channelDialog.leave}
         </Button>
       </Actions>

@@ -9,6 +9,7 @@ import { Dialog } from "../components/dialog";
 import { PersonLine, UserSearch } from "../components/user-search";
 import { t } from "../i18n";
 import { sdk } from "../state/client";
+import { ask } from "../state/dialog";
 import { openDirect } from "../state/direct";
 import { learnMember } from "../state/people";
 import { myID } from "../state/me";
@@ -77,6 +78,16 @@ interface ContactActionsProps {
 }
 
 function ContactActions({ contact: { user_id, username, state }, change }: ContactActionsProps): JSX.Element {
+  const remove = (): void =>
+    ask({
+      title: t().person.removeTitle(username),
+      text: t().person.removeText(username),
+      action: t().person.removeContact,
+      work: async () => {
+        await sdk().rest.removeContact(user_id);
+        change(() => Promise.resolve());
+      },
+    });
   switch (state) {
     case "received":
       return (
@@ -92,7 +103,7 @@ function ContactActions({ contact: { user_id, username, state }, change }: Conta
     case "accepted":
       return (
         <>
-          <Button tone="quiet" onClick={() => change(() => sdk().rest.removeContact(user_id))} label={t().common.removePerson(username)}>
+          <Button tone="quiet" onClick={remove} label={t().common.removePerson(username)}>
             {t().common.remove}
           </Button>
           <Button onClick={() => void openDirect(user_id)} label={t().common.messagePerson(username)}>

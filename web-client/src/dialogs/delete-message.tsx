@@ -2,9 +2,7 @@
 
 import type { JSX } from "preact";
 
-import { Button } from "../components/button";
-import { Dialog } from "../components/dialog";
-import { Actions } from "../components/form";
+import { Confirmation } from "../components/confirmation";
 import { t } from "../i18n";
 import type { LoggedMessage } from "../lib/log";
 import { plainText } from "../state/bodies";
@@ -14,20 +12,14 @@ import { showError } from "../state/toasts";
 import { testids } from "../testids";
 
 export default function DeleteMessage({ message }: { readonly message: LoggedMessage }): JSX.Element {
-  const remove = (): void => {
-    closeDialog();
+  // The deletion is queued while the connection is lost, so the dialog does not wait for it.
+  const remove = async (): Promise<void> => {
     channelOf(message)?.handle.delete(message.id).catch(showError);
   };
   return (
-    <Dialog title={t().deleteMessage.title} size="small">
+    <Confirmation title={t().deleteMessage.title} action={t().common.delete} testid={testids.confirmDelete} onClose={closeDialog} work={remove}>
       <blockquote class="preview">{plainText(message.body, 200)}</blockquote>
       <p>{t().deleteMessage.text}</p>
-      <Actions>
-        <Button onClick={closeDialog}>{t().common.cancel}</Button>
-        <button type="button" class="button button-danger" onClick={remove} data-autofocus="" data-testid={testids.confirmDelete}>
-          {t().common.delete}
-        </button>
-      </Actions>
-    </Dialog>
+    </Confirmation>
   );
 }

@@ -9,7 +9,7 @@ import { PersonLine, UserSearch } from "../components/user-search";
 import { t } from "../i18n";
 import { addChannel, channels, groupsVersion } from "../state/channels";
 import { sdk } from "../state/client";
-import { closeDialog, openDialog } from "../state/dialog";
+import { ask, closeDialog, openDialog } from "../state/dialog";
 import { learnMember } from "../state/people";
 import { openChannel } from "../state/route";
 import { myID } from "../state/me";
@@ -39,15 +39,16 @@ export function GroupView({ group, onBack }: GroupViewProps): JSX.Element {
     });
   };
   const manages = group.role !== "member";
-  const leave = async (): Promise<void> => {
-    const left = await attempt(async () => {
-      await sdk().rest.removeGroupMember(group.id, myID());
-      return true;
+  const leave = (): void =>
+    ask({
+      title: t().groups.leaveTitle(group.name),
+      text: members.length > 1 ? t().groups.leaveText : t().groups.leaveLastText,
+      action: t().groups.leave,
+      work: async () => {
+        await sdk().rest.removeGroupMember(group.id, myID());
+        onBack();
+      },
     });
-    if (left === true) {
-      onBack();
-    }
-  };
   const known = new Set(members.map((m) => m.user_id));
   return (
     <>
@@ -74,7 +75,7 @@ export function GroupView({ group, onBack }: GroupViewProps): JSX.Element {
       )}
       <div class="actions">
         <Button onClick={onBack}>{t().groups.all}</Button>
-        <Button tone="quiet" onClick={() => void leave()}>
+        <Button tone="quiet" onClick={leave}>
           {t().groups.leave}
         </Button>
         {manages && !adding && <Button onClick={() => setAdding(true)}>{t().common.addPeople}</Button>}
@@ -128,6 +129,16 @@ interface GroupMemberProps {
 
 function GroupMember({ group, member, change }: GroupMemberProps): JSX.Element {
   const own = member.user_id === myID();
+  const remove = (): void =>
+    ask({
+      title: t().groups.removeTitle(member.username, group.name),
+      text: t().groups.removeText,
+      action: t().common.remove,
+      work: async () => {
+        await sdk().rest.removeGroupMember(group.id, member.user_id);
+        change(() => Promise.resolve());
+      },
+    });
   return (
     <li class="result">
       <PersonLine userID={member.user_id} username={member.username} />
@@ -150,7 +161,7 @@ function GroupMember({ group, member, change }: GroupMemberProps): JSX.Element {
           <span class="role">{t().common.roles[member.role]}</span>
         )}
         {!own && (group.role === "owner" || (group.role === "admin" && member.role === "member")) && (
-          <IconButton icon="close" label={t().common.removePerson(member.username)} onClick={() => change(() => sdk().rest.removeGroupMember(group.id, member.user_id))} size={16} />
+          <IconButton icon="close" label={t().common.removePerson(member.username)} onClick={remove} size={16} />
         )}
       </span>
     </li>

@@ -12,10 +12,11 @@ import { t } from "../i18n";
 import { dateLabel } from "../lib/dates";
 import { sdk } from "../state/client";
 import { openDirect } from "../state/direct";
-import { openDialog } from "../state/dialog";
+import { ask, openDialog } from "../state/dialog";
 import { learnUser, nameOf, person } from "../state/people";
 import { myID } from "../state/me";
 import { attempt, showError } from "../state/toasts";
+import { testids } from "../testids";
 
 export default function PersonDialog({ userID }: { readonly userID: string }): JSX.Element {
   const [user, setUser] = useState<User | undefined>(undefined);
@@ -41,6 +42,20 @@ export default function PersonDialog({ userID }: { readonly userID: string }): J
   };
   const name = nameOf(person(userID).value);
   const state = contact?.state;
+  const block = (): void =>
+    ask({
+      title: t().person.blockTitle(name),
+      text: t().person.blockText(name),
+      action: t().person.block,
+      work: () => sdk().rest.blockUser(userID).then(readContact),
+    });
+  const removeContact = (): void =>
+    ask({
+      title: t().person.removeTitle(name),
+      text: t().person.removeText(name),
+      action: t().person.removeContact,
+      work: () => sdk().rest.removeContact(userID).then(readContact),
+    });
   return (
     <Dialog title={name} size="small">
       <div class="profile">
@@ -68,11 +83,11 @@ export default function PersonDialog({ userID }: { readonly userID: string }): J
                 <Button onClick={() => void change(() => sdk().rest.unblockUser(userID))}>{t().person.unblock}</Button>
               ) : (
                 <>
-                  <Button tone="quiet" onClick={() => void change(() => sdk().rest.blockUser(userID))}>
+                  <Button tone="quiet" onClick={block} testid={testids.block}>
                     {t().person.block}
                   </Button>
                   {state === "accepted" || state === "requested" ? (
-                    <Button onClick={() => void change(() => sdk().rest.removeContact(userID))}>{state === "accepted" ? t().person.removeContact : t().person.cancelRequest}</Button>
+                    <Button onClick={() => (state === "accepted" ? removeContact() : void change(() => sdk().rest.removeContact(userID)))}>{state === "accepted" ? t().person.removeContact : t().person.cancelRequest}</Button>
                   ) : (
                     <Button onClick={() => void change(() => sdk().rest.requestContact({ user_id: userID }))}>{state === "received" ? t().person.acceptRequest : t().person.addContact}</Button>
                   )}

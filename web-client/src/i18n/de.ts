@@ -30,6 +30,7 @@ const de: Catalogue = {
     signOut: "Abmelden",
     topic: "Thema",
     tryAgain: "Erneut versuchen",
+    undo: "Rückgängig",
     you: "Du",
     acceptInvitation: (name) => `Annehmen: Einladung zu ${name}`,
     acceptRequest: (name) => `Annehmen: ${name}`,
@@ -293,6 +294,14 @@ const de: Catalogue = {
     group: "Gruppe (optional)",
     noGroup: "Keine",
   },
+  deleteChannel: {
+    title: (name) => `#${name} löschen?`,
+    text: (members) =>
+      count(members, {
+        one: "Der Kanal und alle seine Nachrichten werden gelöscht. Das lässt sich nicht rückgängig machen.",
+        other: "Der Kanal und alle seine Nachrichten werden für alle # Mitglieder gelöscht. Das lässt sich nicht rückgängig machen.",
+      }),
+  },
   deleteMessage: {
     title: "Diese Nachricht löschen?",
     text: "Sie wird für alle gelöscht. Das lässt sich nicht rückgängig machen.",
@@ -309,12 +318,24 @@ const de: Catalogue = {
     channels: "Kanäle",
     noChannels: "Noch keine Kanäle.",
     createChannel: "Kanal in dieser Gruppe erstellen",
+    leaveTitle: (group) => `${group} verlassen?`,
+    leaveText: "Du verlässt auch ihre Kanäle. Zurück kommst du nur, wenn dich jemand aus der Gruppe hinzufügt.",
+    leaveLastText: "Du bist das letzte Mitglied. Danach kann niemand mehr die Gruppe oder ihre Kanäle öffnen.",
+    removeTitle: (name, group) => `@${name} aus ${group} entfernen?`,
+    removeText: "Die Person verlässt auch die Kanäle der Gruppe.",
   },
   joinDialog: {
     title: "Einem Kanal beitreten",
     field: "Link oder ID des Kanals",
     wrong: "Das ist weder der Link noch die ID eines Kanals.",
     continue: "Weiter",
+  },
+  leave: {
+    title: (channel) => `#${channel} verlassen?`,
+    last: (channel) => `Du bist das letzte Mitglied von #${channel}. Danach kann niemand den Kanal finden, lesen oder ihm beitreten.`,
+    private: (channel) => `#${channel} ist privat. Zurück kommst du nur, wenn dich jemand aus dem Kanal hinzufügt.`,
+    role: (channel, role) => `Du kannst #${channel} wieder beitreten, verlierst aber deine Rolle (${role}).`,
+    left: (channel) => `Du hast #${channel} verlassen.`,
   },
   newDirect: {
     title: "Neue Nachricht",
@@ -329,12 +350,20 @@ const de: Catalogue = {
     cancelRequest: "Anfrage zurückziehen",
     acceptRequest: "Anfrage annehmen",
     addContact: "Kontakt hinzufügen",
+    blockTitle: (name) => `${name} blockieren?`,
+    blockText: (name) =>
+      `${name} kann dir nicht mehr schreiben, dich nicht zu Kanälen hinzufügen, keine Kontaktanfragen senden und wird aus deinen Kontakten entfernt. Die Person erfährt davon nichts.`,
+    removeTitle: (name) => `${name} aus deinen Kontakten entfernen?`,
+    removeText: (name) => `Du wirst auch aus den Kontakten von ${name} entfernt. Um das rückgängig zu machen, sende eine neue Anfrage.`,
     status: {
       accepted: "In deinen Kontakten.",
       requested: "Kontaktanfrage gesendet.",
       received: "Möchte dich als Kontakt hinzufügen.",
       blocked: "Du hast diese Person blockiert. Sie kann dir nicht schreiben.",
     },
+  },
+  question: {
+    type: (name) => `Gib zum Bestätigen „${name}“ ein`,
   },
   react: {
     emoji: "Emoji",
@@ -348,6 +377,7 @@ const de: Catalogue = {
   },
   removeMember: {
     title: (name) => `@${name} entfernen?`,
+    text: (channel) => `Die Person verlässt #${channel} und sieht die Nachrichten nicht mehr.`,
     ban: "Auch sperren. Die Person kann erst wieder beitreten, wenn ein Admin die Sperre aufhebt.",
   },
   search: {

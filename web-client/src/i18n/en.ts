@@ -39,6 +39,7 @@ export const en = {
     signOut: "Sign out",
     topic: "Topic",
     tryAgain: "Try again",
+    undo: "Undo",
     you: "You",
     /** Labels of buttons that are repeated for each person or channel in a list. */
     acceptInvitation: (name: string) => `Accept the invitation to ${name}`,
@@ -304,6 +305,14 @@ export const en = {
     group: "Group (optional)",
     noGroup: "None",
   },
+  deleteChannel: {
+    title: (name: string) => `Delete #${name}?`,
+    text: (members: number) =>
+      count(members, {
+        one: "The channel and all its messages will be deleted. This can't be undone.",
+        other: "The channel and all its messages will be deleted for all # members. This can't be undone.",
+      }),
+  },
   deleteMessage: {
     title: "Delete this message?",
     text: "It will be deleted for everyone. This can't be undone.",
@@ -320,12 +329,24 @@ export const en = {
     channels: "Channels",
     noChannels: "No channels yet.",
     createChannel: "Create a channel in this group",
+    leaveTitle: (group: string) => `Leave ${group}?`,
+    leaveText: "You also leave its channels. To come back, someone in the group must add you.",
+    leaveLastText: "You are the last member. Nobody will be able to open the group or its channels any more.",
+    removeTitle: (name: string, group: string) => `Remove @${name} from ${group}?`,
+    removeText: "They also leave the group's channels.",
   },
   joinDialog: {
     title: "Join a channel",
     field: "Channel link or ID",
     wrong: "This isn't a channel link or ID.",
     continue: "Continue",
+  },
+  leave: {
+    title: (channel: string) => `Leave #${channel}?`,
+    last: (channel: string) => `You are the last member of #${channel}. When you leave, nobody can find, read or join it any more.`,
+    private: (channel: string) => `#${channel} is private. To come back, someone in the channel must add you.`,
+    role: (channel: string, role: string) => `You can join #${channel} again, but you lose your role (${role}).`,
+    left: (channel: string) => `You left #${channel}.`,
   },
   newDirect: {
     title: "New message",
@@ -340,12 +361,20 @@ export const en = {
     cancelRequest: "Cancel request",
     acceptRequest: "Accept request",
     addContact: "Add contact",
+    blockTitle: (name: string) => `Block ${name}?`,
+    blockText: (name: string) =>
+      `${name} won't be able to message you, add you to channels, or send you contact requests, and is removed from your contacts. They are not told.`,
+    removeTitle: (name: string) => `Remove ${name} from your contacts?`,
+    removeText: (name: string) => `You are removed from ${name}'s contacts too. To undo this, send a new request.`,
     status: {
       accepted: "In your contacts.",
       requested: "Contact request sent.",
       received: "Wants to add you as a contact.",
       blocked: "You blocked this person. They can't message you.",
     },
+  },
+  question: {
+    type: (name: string) => `Type “${name}” to confirm`,
   },
   react: {
     emoji: "Emoji",
@@ -359,6 +388,7 @@ export const en = {
   },
   removeMember: {
     title: (name: string) => `Remove @${name}?`,
+    text: (channel: string) => `They leave #${channel} and no longer see its messages.`,
     ban: "Also ban them. They can't rejoin until an admin lifts the ban.",
   },
   search: {

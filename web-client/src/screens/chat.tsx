@@ -3,7 +3,7 @@
  */
 
 import type { JSX } from "preact";
-import { useEffect } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 
 import { ConnectionStatus } from "../components/connection-status";
 import { DialogHost } from "../components/dialog-host";
@@ -12,7 +12,7 @@ import { useTabMark } from "../components/tab-mark";
 import { Button } from "../components/button";
 import { t } from "../i18n";
 import { channels, channelsLoaded, openState } from "../state/channels";
-import { openDialog } from "../state/dialog";
+import { dialog, openDialog, question } from "../state/dialog";
 import { navigate, route } from "../state/route";
 import { handleShortcut } from "../state/shortcuts";
 import { narrow } from "../state/viewport";
@@ -26,6 +26,7 @@ export function Chat(): JSX.Element {
     return () => removeEventListener("keydown", handleShortcut);
   }, []);
   useTabMark();
+  useFoundFocus();
   const inside = route.value.name !== "home";
   const shown = inside || !narrow.value;
   return (
@@ -108,4 +109,28 @@ function Welcome(): JSX.Element {
       </div>
     </main>
   );
+}
+
+/**
+ * useFoundFocus moves the focus to the dialog below or to the main content if the focused control
+ * has disappeared with a question, a dialog or a channel.
+ */
+function useFoundFocus(): void {
+  const open = dialog.value;
+  const asked = question.value;
+  const at = route.value;
+  const first = useRef(true);
+  useEffect(() => {
+    if (first.current) {
+      first.current = false;
+      return undefined;
+    }
+    // The new screen has its own effects, which may move the focus to the composer.
+    const timer = setTimeout(() => {
+      if (document.activeElement === null || document.activeElement === document.body) {
+        document.querySelector<HTMLElement>(`#main, [data-testid="${testids.channelLink}"]`)?.focus();
+      }
+    }, 0);
+    return () => clearTimeout(timer);
+  }, [open, asked, at]);
 }

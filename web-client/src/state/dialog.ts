@@ -1,4 +1,4 @@
-/** The open dialog; there is at most one. */
+/** The open dialog, of which there is at most one, and a question on top of it. */
 
 import { signal } from "@preact/signals";
 
@@ -16,11 +16,49 @@ export type DialogRequest =
   | { readonly name: "receipts"; readonly message: LoggedMessage }
   | { readonly name: "delete-message"; readonly message: LoggedMessage };
 
+/** Question asks the user to confirm an action that cannot simply be undone. */
+export interface Question {
+  readonly title: string;
+  /** What happens, and to whom. */
+  readonly text: string;
+  /** The label of the button that performs the action. */
+  readonly action: string;
+  /** A name that the user must type first, for an action that is final for others too. */
+  readonly typed?: string;
+  readonly work: () => Promise<unknown>;
+  /** Another action that the user may want instead. */
+  readonly alternative?: { readonly action: string; readonly choose: () => void };
+}
+
 export const dialog = signal<DialogRequest | undefined>(undefined);
+export const question = signal<Question | undefined>(undefined);
 
 export const openDialog = (request: DialogRequest): void => {
   dialog.value = request;
 };
+
+/** ask shows a question on top of the open dialog, if any, to which the user returns. */
+export const ask = (about: Question): void => {
+  question.value = about;
+};
+
+export const closeQuestion = (): void => {
+  question.value = undefined;
+};
+
+/** closeDialog closes the dialog and any question on top of it. */
 export const closeDialog = (): void => {
+  question.value = undefined;
   dialog.value = undefined;
 };
+
+/** closeTopmost closes the question or the dialog. It returns false if neither is open. */
+export function closeTopmost(): boolean {
+  const open = question.peek() ?? dialog.peek();
+  if (question.peek() !== undefined) {
+    closeQuestion();
+  } else {
+    closeDialog();
+  }
+  return open !== undefined;
+}

@@ -3,13 +3,20 @@
 import { signal } from "@preact/signals";
 
 import { parseRoute, pathOf, type Route } from "../lib/routes";
+import { closeTopmost } from "./dialog";
 
 const here = (): Route => parseRoute(location.pathname + location.search);
 
 export const route = signal<Route>(here());
 
 addEventListener("popstate", () => {
-  route.value = here();
+  if (closeTopmost()) {
+    // Back closes a dialog instead of changing the channel below it, so return to this entry. If the
+    // dialog was opened on the first entry of the page, Back leaves the page, as it would without it.
+    history.forward();
+  } else {
+    route.value = here();
+  }
 });
 
 export function navigate(to: Route, how: "push" | "replace" = "push"): void {

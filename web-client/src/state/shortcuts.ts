@@ -3,11 +3,11 @@
 import { composing } from "../lib/composing";
 import { directChannels, namedChannels, openState } from "./channels";
 import type { ChannelState } from "./channel-state";
-import { dialog, openDialog } from "./dialog";
+import { dialog, openDialog, question } from "./dialog";
 import { openChannel } from "./route";
 
 export function handleShortcut(event: KeyboardEvent): void {
-  if (dialog.value !== undefined || composing(event)) {
+  if (dialog.value !== undefined || question.value !== undefined || composing(event)) {
     return;
   }
   const command = event.ctrlKey || event.metaKey;

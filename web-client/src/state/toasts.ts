@@ -10,18 +10,35 @@ export interface Toast {
   readonly id: number;
   readonly text: string;
   readonly kind: "info" | "error";
+  readonly action?: ToastAction;
+}
+
+/** ToastAction undoes what the toast reports. */
+export interface ToastAction {
+  readonly label: string;
+  readonly run: () => void;
 }
 
 const SHOWN_MS = { info: 4000, error: 9000 } as const;
+/** UNDO_MS is how long a toast with an action is shown. */
+const UNDO_MS = 6000;
+/** HELD_MS is how long a toast stays after the pointer or the focus has left the toasts. */
+const HELD_MS = 1000;
 
 export const toasts = signal<readonly Toast[]>([]);
+/** Whether the pointer or the focus is in the toasts, so that none of them may disappear. */
+export const toastsHeld = signal(false);
 let lastID = 0;
 
-export function toast(text: string, kind: Toast["kind"] = "info"): void {
+export function toast(text: string, kind: Toast["kind"] = "info", action?: ToastAction): void {
   const id = ++lastID;
   // A text is shown only once, and at most four toasts are shown at a time.
-  toasts.value = [...toasts.value.filter((t) => t.text !== text), { id, text, kind }].slice(-4);
-  setTimeout(() => dismiss(id), SHOWN_MS[kind]);
+  toasts.value = [...toasts.value.filter((t) => t.text !== text), { id, text, kind, ...(action === undefined ? {} : { action }) }].slice(-4);
+  expire(id, action === undefined ? SHOWN_MS[kind] : UNDO_MS);
+}
+
+function expire(id: number, ms: number): void {
+  setTimeout(() => (toastsHeld.peek() ? expire(id, HELD_MS) : dismiss(id)), ms);
 }
 
 export function dismiss(id: number): void {

@@ -1,0 +1,69 @@
+/**
+ * useKeptFocus moves the focus to the next sensible control when the focused one disappears, such
+ * as a button whose row is removed by its action. Browsers would move it to the document's body,
+ * from where keyboards and screen readers start over.
+ */
+
+import type { RefObject } from "preact";
+import { useEffect } from "preact/hooks";
+
+const CONTROLS = 'button:not(:disabled):not([tabindex="-1"]), input:not(:disabled), select, textarea, a[href]';
+
+export function useKeptFocus(area: RefObject<HTMLElement | null>): void {
+  useEffect(() => {
+    const root = area.current;
+    if (root === null) {
+      return undefined;
+    }
+    let focused: HTMLElement | undefined;
+    let place: readonly HTMLElement[] = [];
+    const onFocus = (event: FocusEvent): void => {
+      focused = event.target instanceof HTMLElement ? event.target : undefined;
+      place = placeOf(focused, root);
+    };
+    const observer = new MutationObserver(() => {
+      const active = document.activeElement;
+      const lost = active === null || active === document.body || (active === root && focused !== root);
+      if (!lost || focused === undefined) {
+        return;
+      }
+      if (!focused.isConnected) {
+        successor(root, place)?.focus();
+      } else if (!focused.matches(":disabled")) {
+        focused.focus(); // it was disabled while its form was being submitted
+      }
+    });
+    root.addEventListener("focusin", onFocus);
+    observer.observe(root, { childList: true, subtree: true, attributes: true, attributeFilter: ["disabled"] });
+    return () => {
+      root.removeEventListener("focusin", onFocus);
+      observer.disconnect();
+    };
+  }, []);
+}
+
+/**
+ * placeOf returns where to look for a successor of an element: its list item, the items after it,
+ * and those before it, nearest first.
+ */
+function placeOf(element: HTMLElement | undefined, root: HTMLElement): readonly HTMLElement[] {
+  const item = element?.closest("li");
+  if (item === null || item === undefined || !root.contains(item)) {
+    return [];
+  }
+  const all = [...(item.parentElement?.querySelectorAll<HTMLElement>(":scope > li") ?? [])];
+  const at = all.indexOf(item);
+  return [...all.slice(at), ...all.slice(0, at).reverse()];
+}
+
+/** successor returns the first control in the place, or else the area's first one. */
+function successor(root: HTMLElement, place: readonly HTMLElement[]): HTMLElement | null {
+  for (const item of place) {
+    const control = item.isConnected ? item.querySelector<HTMLElement>(CONTROLS) : null;
+    if (control !== null) {
+      return control;
+    }
+  }
+  const body = root.querySelector<HTMLElement>(".dialog-body") ?? root;
+  return body.querySelector<HTMLElement>("[data-autofocus]") ?? body.querySelector<HTMLElement>(CONTROLS);
+}

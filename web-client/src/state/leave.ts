@@ -1,0 +1,77 @@
+/** Leaving and deleting channels. */
+
+import { t } from "../i18n";
+import type { ChannelState } from "./channel-state";
+import { addChannel } from "./channels";
+import { sdk } from "./client";
+import { ask, closeDialog, type Question } from "./dialog";
+import { quit } from "./lifecycle";
+import { navigate, openChannel, route } from "./route";
+import { attempt, toast } from "./toasts";
+
+/**
+ * leaveChannel leaves a channel. It asks first if the user could not simply join again: as the last
+ * member, in a private channel, or with a role. Otherwise it offers to undo.
+ */
+export function leaveChannel(state: ChannelState): void {
+  const texts = t().leave;
+  const name = state.title.peek();
+  const alone = (state.details.peek()?.member_count ?? 0) <= 1;
+  if (alone) {
+    const alternative = state.role === "owner" ? { alternative: { action: t().channelDialog.delete, choose: () => askToDelete(state) } } : {};
+    ask({ ...questionAbout(state), text: texts.last(name), ...alternative });
+  } else if (state.kind === "private") {
+    ask({ ...questionAbout(state), text: texts.private(name) });
+  } else if (state.role !== "member") {
+    ask({ ...questionAbout(state), text: texts.role(name, t().common.roles[state.role]) });
+  } else {
+    void leaveWithUndo(state);
+  }
+}
+
+const questionAbout = (state: ChannelState): Omit<Question, "text"> => ({
+  title: t().leave.title(state.title.peek()),
+  action: t().channelDialog.leave,
+  work: () => quitAndClose(state, () => sdk().rest.leaveChannel(state.id)),
+});
+
+async function leaveWithUndo(state: ChannelState): Promise<void> {
+  const name = state.title.peek();
+  const left = await attempt(async () => {
+    await quitAndClose(state, () => sdk().rest.leaveChannel(state.id));
+    return true;
+  });
+  if (left === true) {
+    toast(t().leave.left(name), "info", { label: t().common.undo, run: () => void rejoin(state.id) });
+  }
+}
+
+async function rejoin(channelID: string): Promise<void> {
+  const details = await attempt(() => sdk().rest.joinChannel(channelID));
+  if (details !== undefined) {
+    addChannel(details);
+    openChannel(channelID);
+  }
+}
+
+/** askToDelete asks for the channel's name before it deletes the channel for everyone. */
+export function askToDelete(state: ChannelState): void {
+  const name = state.title.peek();
+  ask({
+    title: t().deleteChannel.title(name),
+    text: t().deleteChannel.text(state.details.peek()?.member_count ?? 1),
+    action: t().channelDialog.deleteForEveryone,
+    typed: name,
+    work: () => quitAndClose(state, () => sdk().rest.deleteChannel(state.id)),
+  });
+}
+
+/** quitAndClose leaves or deletes a channel and, if it is open, goes to the channel list. */
+async function quitAndClose(state: ChannelState, work: () => Promise<unknown>): Promise<void> {
+  await quit(state.id, work);
+  closeDialog();
+  const at = route.peek();
+  if (at.name === "channel" && at.channelID === state.id) {
+    navigate({ name: "home" });
+  }
+}
