@@ -29,6 +29,7 @@ func (s *Service) serveFiles(doc *openapi3.T) error {
 		return err
 	}
 	web.Register(s.api.Public)
+	s.api.Unknown(web.ServeUnknown)
 	s.api.Public(http.MethodGet, httpapi.KeySetPath, func(c echo.Context) error {
 		return sendFile(c, "application/jwk-set+json", token.EncodeJWKS(s.keys.Public()))
 	})

@@ -124,3 +124,92 @@ func TestDialogsClose(t *testing.T) {
 	made := p.create("new", "public")
 	p.until(fmt.Sprintf(`location.pathname === %s && %s`, quote("/c/"+made), focused(find("composer"))))
 }
+
+// TestBlocked checks that the message field says that the user has blocked the other, and unblocks.
+func TestBlocked(t *testing.T) {
+	w := newWorld(t)
+	ann, bob := w.account("ann"), w.account("bob")
+	var dm struct{ ID string }
+	w.call("POST", "/v1/dms", ann.Token, map[string]any{"user_id": bob.ID}, &dm)
+	w.say(ann, dm.ID, "before")
+	w.call("PUT", "/v1/contacts/"+bob.ID+"/block", ann.Token, nil, nil)
+	p := w.person("ann")
+	p.logIn("/c/" + dm.ID)
+	p.reads("before")
+	p.await(find("composer-blocked"))
+	p.gone(find("composer"))
+	p.until(`document.querySelector('[data-testid="composer-blocked"]').textContent.includes("bob")`)
+	p.accessible("a conversation with a blocked user")
+	p.click(find("unblock"))
+	p.await(find("composer"))
+	p.gone(find("composer-blocked"))
+	p.say("after")
+	p.reads("after")
+}
+
+// TestEditButtons checks that the buttons below a message that is being edited are in view.
+func TestEditButtons(t *testing.T) {
+	w := newWorld(t)
+	ann := w.account("ann")
+	tea := w.channel(ann, "tea", "public")
+	for i := range 40 {
+		w.say(ann, tea, fmt.Sprintf("message %d", i))
+	}
+	p := w.person("ann")
+	p.logIn("/c/" + tea)
+	p.reads("message 39")
+	p.until(focused(find("composer")))
+	p.press(kb.ArrowUp)
+	p.await(find("edit-save"))
+	const inView = `(() => {
+		const button = document.querySelector('[data-testid="edit-save"]').getBoundingClientRect();
+		const list = document.querySelector('[data-testid="message-list"]').getBoundingClientRect();
+		return button.top >= list.top && button.bottom <= list.bottom })()`
+	p.until(inView)
+	for range 6 {
+		p.press(kb.Enter, shift)
+		p.press("more")
+	}
+	p.until(inView)
+}
+
+// TestSmallThings checks what a careful product does without being asked.
+func TestSmallThings(t *testing.T) {
+	w := newWorld(t)
+	ann := w.account("ann")
+	tea := w.channel(ann, "tea", "public")
+	p := w.person("ann")
+	p.expectFailures(true) // the page of an unknown address has status 404
+	p.open("/nothing/here")
+	p.await(find("login"))
+	p.expectFailures(false)
+	for _, path := range []string{"/favicon.ico", "/manifest.webmanifest", "/icon-192.png", "/icon-512.png", "/icon-maskable-512.png"} {
+		if status := value[int](p, fmt.Sprintf(`fetch(%s).then(r => r.status)`, quote(path))); status != 200 {
+			t.Errorf("GET %s = %d", path, status)
+		}
+	}
+	p.logIn("/c/" + tea)
+
+	// Dropping a file says something, and the toast does not cover the send button.
+	value[any](p, `(() => {
+		const files = new DataTransfer();
+		files.items.add(new File(["x"], "x.png", { type: "image/png" }));
+		const drop = new DragEvent("drop", { dataTransfer: files, bubbles: true, cancelable: true });
+		document.querySelector('[data-testid="message-list"]').dispatchEvent(drop);
+		if (!drop.defaultPrevented) throw new Error("the browser would open the file");
+		return null })()`)
+	p.await(find("toast"))
+	p.fill(find("composer"), "x")
+	p.until(`(() => {
+		const r = document.querySelector('[data-testid="send"]').getBoundingClientRect();
+		return document.elementFromPoint(r.x + r.width / 2, r.y + r.height / 2)?.closest('[data-testid="send"]') !== null })()`)
+
+	// After signing out inside a channel, nobody is told that they were invited or signed out elsewhere.
+	p.click(find("open-settings"))
+	p.click(`#tab-sessions`)
+	p.await(find("session", `[data-current]`))
+	p.expectFailures(true)
+	p.click(find("log-out"))
+	p.await(find("login"))
+	p.until(`location.pathname === "/" && document.querySelector(".notice") === null`)
+}

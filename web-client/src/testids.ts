@@ -82,6 +82,8 @@ export const testids = {
   messagesMissing: "messages-missing",
   typing: "typing",
   composer: "composer",
+  composerBlocked: "composer-blocked",
+  unblock: "unblock",
   send: "send",
   liveLog: "live-log",
   toast: "toast",

@@ -56,6 +56,8 @@ type API struct {
 	guard   *browser.Guard
 	clock   *outage.Log // reports tokens that are not valid yet, which means that a clock is wrong
 	metrics metrics
+	// serveUnknown responds to requests for unknown paths; nil if only problem documents do.
+	serveUnknown func(echo.Context) bool
 }
 
 // New validates cfg and returns an API without endpoints.
@@ -100,6 +102,10 @@ func (a *API) Public(method, path string, h echo.HandlerFunc) {
 	}
 	a.echo.Add(method, path, h)
 }
+
+// Unknown sets the handler for paths that do not exist. It returns whether it has responded; if it
+// has not, the response is a problem document.
+func (a *API) Unknown(serve func(echo.Context) bool) { a.serveUnknown = serve }
 
 // Routes returns the registered routes, as "METHOD path".
 func (a *API) Routes() []string {

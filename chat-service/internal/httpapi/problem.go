@@ -32,6 +32,9 @@ func (a *API) writeError(err error, c echo.Context) {
 		c.Response().WriteHeader(statusGone) // the client has disconnected, so this only sets the status for the log
 		return
 	}
+	if errors.Is(err, echo.ErrNotFound) && a.serveUnknown != nil && a.serveUnknown(c) {
+		return
+	}
 	e := problemOf(err)
 	status := e.Code.HTTPStatus()
 	h := c.Response().Header()

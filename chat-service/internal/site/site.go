@@ -95,6 +95,15 @@ func (s *Site) Register(add func(method, path string, h echo.HandlerFunc)) {
 	})
 }
 
+// ServeUnknown responds to a browser that opens a path that does not exist: with status 404 and the
+// web client, which says so. It returns false, without a response, if the request is one for the API
+// or is not sent by a browser to show a page.
+func (s *Site) ServeUnknown(c echo.Context) bool {
+	r := c.Request()
+	isPage := r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html") && !strings.HasPrefix(r.URL.Path, "/v1/")
+	return isPage && s.files["index.html"].serveWith(c, http.StatusNotFound) == nil
+}
+
 // encodings lists the supported compressions, best first.
 var encodings = []struct{ name, suffix string }{{"br", ".br"}, {"gzip", ".gz"}}
 
@@ -181,7 +190,10 @@ func (f *file) servePage(c echo.Context) error {
 }
 
 // serve sends the file in the best encoding that the request accepts.
-func (f *file) serve(c echo.Context) error {
+func (f *file) serve(c echo.Context) error { return f.serveWith(c, http.StatusOK) }
+
+// serveWith is like serve, with the given status.
+func (f *file) serveWith(c echo.Context, status int) error {
 	r, h := c.Request(), c.Response().Header()
 	encoding := ""
 	for _, e := range encodings {
@@ -200,7 +212,7 @@ func (f *file) serve(c echo.Context) error {
 	if f.isPage {
 		h.Set("Content-Security-Policy", policy)
 	}
-	if matches(r.Header.Get("If-None-Match"), v.etag) {
+	if status == http.StatusOK && matches(r.Header.Get("If-None-Match"), v.etag) {
 		h.Del("Content-Type")
 		return c.NoContent(http.StatusNotModified)
 	}
@@ -208,7 +220,7 @@ func (f *file) serve(c echo.Context) error {
 		h.Set("Content-Encoding", encoding)
 	}
 	h.Set("Content-Length", strconv.Itoa(len(v.content)))
-	c.Response().WriteHeader(http.StatusOK)
+	c.Response().WriteHeader(status)
 	if r.Method == http.MethodHead {
 		return nil
 	}

@@ -69,6 +69,39 @@ func TestSite_paths(t *testing.T) {
 	}
 }
 
+// TestSite_unknown checks that a browser that opens an unknown path gets the web client, with status
+// 404, and that everything else gets the API's error.
+func TestSite_unknown(t *testing.T) {
+	t.Parallel()
+	s, err := site.New(built)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const html = "text/html,application/xhtml+xml,*/*;q=0.8"
+	for _, c := range []struct {
+		method, path, accept string
+		page                 bool
+	}{
+		{"GET", "/nothing", html, true},
+		{"GET", "/c/x/y", html, true},
+		{"GET", "/nothing", "*/*", false},
+		{"GET", "/nothing", "application/json", false},
+		{"POST", "/nothing", html, false},
+		{"GET", "/v1/nothing", html, false},
+	} {
+		r := httptest.NewRequest(c.method, c.path, http.NoBody)
+		r.Header.Set("Accept", c.accept)
+		w := httptest.NewRecorder()
+		served := s.ServeUnknown(echo.New().NewContext(r, w))
+		if served != c.page {
+			t.Errorf("%s %s (%s) served the page: %v, want %v", c.method, c.path, c.accept, served, c.page)
+		}
+		if served && (w.Code != 404 || !strings.Contains(w.Body.String(), "<title>app") || w.Header().Get("Content-Security-Policy") == "") {
+			t.Errorf("%s %s = %d %v %s, want the page with status 404", c.method, c.path, w.Code, w.Header(), w.Body)
+		}
+	}
+}
+
 func TestSite_encodings(t *testing.T) {
 	t.Parallel()
 	e := serve(t, built)

@@ -6,6 +6,7 @@ import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { t } from "../i18n";
 import { composing } from "../lib/composing";
 import { candidates, complete, mentionAt, type MentionQuery } from "../lib/mention-query";
+import { blocked, unblock } from "../state/blocks";
 import { plainText } from "../state/bodies";
 import type { ChannelState } from "../state/channel-state";
 import { loadMembers } from "../state/channels";
@@ -15,9 +16,9 @@ import { draftOf, keepDraft } from "../state/drafts";
 import { openNewest } from "../state/history";
 import { nameOf, person } from "../state/people";
 import { myID } from "../state/me";
-import { toast } from "../state/toasts";
+import { attempt, toast } from "../state/toasts";
 import { testids } from "../testids";
-import { IconButton } from "./button";
+import { Button, IconButton } from "./button";
 import { fitHeight } from "./fit-height";
 import { MentionList, type Suggestion } from "./mention-list";
 
@@ -25,6 +26,24 @@ const MAX_SUGGESTIONS = 6;
 const encoder = new TextEncoder();
 
 export function Composer({ state }: { readonly state: ChannelState }): JSX.Element {
+  const peer = state.details.value?.peer;
+  return peer !== undefined && blocked.value.has(peer.user_id) ? <Blocked userID={peer.user_id} username={peer.username} /> : <MessageField state={state} />;
+}
+
+/** Blocked takes the place of the message field if this user has blocked the other. */
+function Blocked({ userID, username }: { readonly userID: string; readonly username: string }): JSX.Element {
+  const name = nameOf(person(userID).value, username);
+  return (
+    <div class="composer composer-blocked" data-testid={testids.composerBlocked}>
+      <p>{t().composer.blocked(name)}</p>
+      <Button onClick={() => void attempt(() => unblock(userID))} label={t().contacts.unblockPerson(name)} testid={testids.unblock}>
+        {t().contacts.unblock}
+      </Button>
+    </div>
+  );
+}
+
+function MessageField({ state }: { readonly state: ChannelState }): JSX.Element {
   const [body, setBody] = useState(() => draftOf(myID(), state.id));
   const [query, setQuery] = useState<MentionQuery | undefined>(undefined);
   const [chosen, setChosen] = useState(0);

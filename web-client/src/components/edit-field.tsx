@@ -1,13 +1,13 @@
 /** Edits a message in place. */
 
 import type { JSX } from "preact";
-import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 
 import { t } from "../i18n";
 import { composing } from "../lib/composing";
 import type { LoggedMessage } from "../lib/log";
 import type { ChannelState } from "../state/channel-state";
-import { editing, focusComposer } from "../state/compose";
+import { editing, focusComposer, revealRow } from "../state/compose";
 import { attempt } from "../state/toasts";
 import { testids } from "../testids";
 import { fitHeight } from "./fit-height";
@@ -16,6 +16,17 @@ import { Button } from "./button";
 interface EditFieldProps {
   readonly state: ChannelState;
   readonly message: LoggedMessage;
+}
+
+/**
+ * revealAfterLayout scrolls the whole row into view, with the buttons below the field, once the list
+ * has measured its new height. It returns a function that cancels this.
+ */
+function revealAfterLayout(message: LoggedMessage): () => void {
+  let frame = requestAnimationFrame(() => {
+    frame = requestAnimationFrame(() => revealRow(message));
+  });
+  return () => cancelAnimationFrame(frame);
 }
 
 export function EditField({ state, message }: EditFieldProps): JSX.Element {
@@ -28,6 +39,7 @@ export function EditField({ state, message }: EditFieldProps): JSX.Element {
     element?.setSelectionRange(element.value.length, element.value.length);
   }, []);
   useLayoutEffect(() => fitHeight(field.current), [body]);
+  useEffect(() => revealAfterLayout(message), [body]);
   const close = (): void => {
     editing.value = undefined;
     focusComposer();

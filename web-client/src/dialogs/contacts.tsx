@@ -8,6 +8,7 @@ import { Button } from "../components/button";
 import { Dialog } from "../components/dialog";
 import { PersonLine, UserSearch } from "../components/user-search";
 import { t } from "../i18n";
+import { unblock } from "../state/blocks";
 import { sdk } from "../state/client";
 import { ask } from "../state/dialog";
 import { openDirect } from "../state/direct";
@@ -119,7 +120,7 @@ function ContactActions({ contact: { user_id, username, state }, change }: Conta
       );
     case "blocked":
       return (
-        <Button onClick={() => change(() => sdk().rest.unblockUser(user_id))} label={t().contacts.unblockPerson(username)}>
+        <Button onClick={() => change(() => unblock(user_id))} label={t().contacts.unblockPerson(username)}>
           {t().contacts.unblock}
         </Button>
       );

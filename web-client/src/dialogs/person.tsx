@@ -10,6 +10,7 @@ import { Dialog } from "../components/dialog";
 import { Actions } from "../components/form";
 import { t } from "../i18n";
 import { dateLabel } from "../lib/dates";
+import { block as blockUser, unblock } from "../state/blocks";
 import { sdk } from "../state/client";
 import { openDirect } from "../state/direct";
 import { ask, openDialog } from "../state/dialog";
@@ -47,7 +48,7 @@ export default function PersonDialog({ userID }: { readonly userID: string }): J
       title: t().person.blockTitle(name),
       text: t().person.blockText(name),
       action: t().person.block,
-      work: () => sdk().rest.blockUser(userID).then(readContact),
+      work: () => blockUser(userID).then(readContact),
     });
   const removeContact = (): void =>
     ask({
@@ -80,7 +81,7 @@ export default function PersonDialog({ userID }: { readonly userID: string }): J
             <p class="hint">{state === undefined ? "" : t().person.status[state]}</p>
             <Actions>
               {state === "blocked" ? (
-                <Button onClick={() => void change(() => sdk().rest.unblockUser(userID))}>{t().person.unblock}</Button>
+                <Button onClick={() => void change(() => unblock(userID))}>{t().person.unblock}</Button>
               ) : (
                 <>
                   <Button tone="quiet" onClick={block} testid={testids.block}>

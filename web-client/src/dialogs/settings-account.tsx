@@ -8,7 +8,7 @@ import { Actions, Field, FormError, type ProblemTexts, useSubmission } from "../
 import { t } from "../i18n";
 import { sdk } from "../state/client";
 import { me } from "../state/me";
-import { leave } from "../state/session";
+import { deleteAccount } from "../state/session";
 import { toast } from "../state/toasts";
 
 const wrongPassword = (): ProblemTexts => ({ invalid_credentials: t().account.wrongPassword });
@@ -65,10 +65,7 @@ function PasswordForm(): JSX.Element {
 
 function DeleteForm(): JSX.Element {
   const [password, setPassword] = useState("");
-  const form = useSubmission(async () => {
-    await sdk().rest.deleteMe({ password });
-    leave(t().ended.deleted);
-  }, wrongPassword());
+  const form = useSubmission(() => deleteAccount(password), wrongPassword());
   return (
     <form class="form" onSubmit={form.submit}>
       <h3>{t().account.delete}</h3>

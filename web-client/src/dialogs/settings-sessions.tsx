@@ -40,7 +40,7 @@ export function SessionSettings(): JSX.Element {
             <span class="member-names">
               <span class="member-name">{deviceOf(s.user_agent)}</span>
               <span class="member-username">
-                {s.address} · {t().sessions.active(agoLabel(Date.parse(s.last_used_at), Date.now()))}
+                {s.address} · {s.current ? t().sessions.activeNow : t().sessions.active(agoLabel(Date.parse(s.last_used_at), Date.now()))}
               </span>
             </span>
             <span class="result-actions">

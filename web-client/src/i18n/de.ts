@@ -232,6 +232,8 @@ const de: Catalogue = {
     names: "Namen",
     replyingTo: (author, text) => ["Antwort an ", author, `: ${text}`],
     cancelReply: "Antwort abbrechen",
+    blocked: (name) => `Du hast ${name} blockiert. Gib die Person frei, um ihr zu schreiben.`,
+    noFiles: "Parley kann keine Dateien senden. Lade die Datei anderswo hoch und teile ihren Link.",
   },
   typing: {
     one: (name) => `${name} schreibt …`,
@@ -421,6 +423,7 @@ const de: Catalogue = {
   sessions: {
     about: "Geräte, auf denen du angemeldet bist. Melde alle ab, die du nicht kennst; sie werden innerhalb einer Sekunde getrennt.",
     active: (ago) => `aktiv ${ago}`,
+    activeNow: "gerade aktiv",
     thisDevice: "Dieses Gerät",
     signOutOf: (device) => `Abmelden: ${device}`,
     signOutOthers: "Alle anderen Geräte abmelden",

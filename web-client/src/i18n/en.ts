@@ -243,6 +243,8 @@ export const en = {
     names: "Names",
     replyingTo: <N>(author: N, text: string): Rich<N> => ["Replying to ", author, `: ${text}`],
     cancelReply: "Cancel reply",
+    blocked: (name: string) => `You have blocked ${name}. Unblock to write.`,
+    noFiles: "Parley can't send files. Upload the file elsewhere and share its link.",
   },
   typing: {
     one: (name: string) => `${name} is typing…`,
@@ -432,6 +434,7 @@ export const en = {
   sessions: {
     about: "Devices where you are signed in. Sign out any you don't recognize; they are disconnected within a second.",
     active: (ago: string) => `active ${ago}`,
+    activeNow: "active now",
     thisDevice: "This device",
     signOutOf: (device: string) => `Sign out ${device}`,
     signOutOthers: "Sign out all other devices",

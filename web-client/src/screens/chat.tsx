@@ -13,6 +13,7 @@ import { Button } from "../components/button";
 import { t } from "../i18n";
 import { channels, channelsLoaded, openState } from "../state/channels";
 import { dialog, openDialog, question } from "../state/dialog";
+import { watchFiles } from "../state/files";
 import { navigate, route } from "../state/route";
 import { handleShortcut } from "../state/shortcuts";
 import { narrow } from "../state/viewport";
@@ -25,6 +26,7 @@ export function Chat(): JSX.Element {
     addEventListener("keydown", handleShortcut);
     return () => removeEventListener("keydown", handleShortcut);
   }, []);
+  useEffect(watchFiles, []);
   useTabMark();
   useFoundFocus();
   const inside = route.value.name !== "home";

@@ -87,6 +87,11 @@ export function reply(state: ChannelState, message: LoggedMessage): void {
 /** edit starts editing a message in place, with the focus in its field. */
 export function edit(message: LoggedMessage): void {
   editing.value = message.id;
+  revealRow(message);
+}
+
+/** revealRow scrolls a message's row into view by the smallest distance. */
+export function revealRow(message: LoggedMessage): void {
   target.value = { key: keyOf(message, myID()), flash: false, focus: false };
 }
 

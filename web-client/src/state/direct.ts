@@ -1,13 +1,21 @@
 /** Opening direct channels. */
 
+import { blocked } from "./blocks";
 import { addChannel } from "./channels";
 import { sdk } from "./client";
-import { closeDialog } from "./dialog";
+import { closeDialog, openDialog } from "./dialog";
 import { openChannel } from "./route";
 import { attempt } from "./toasts";
 
-/** openDirect opens the direct channel with a user; the server creates it if there is none. */
+/**
+ * openDirect opens the direct channel with a user; the server creates it if there is none. If this
+ * user has blocked the other, it shows the profile, which says so and offers to unblock.
+ */
 export async function openDirect(userID: string): Promise<void> {
+  if (blocked.peek().has(userID)) {
+    openDialog({ name: "person", userID });
+    return;
+  }
   const details = await attempt(() => sdk().rest.openDirectChannel({ user_id: userID }));
   if (details !== undefined) {
     addChannel(details);

@@ -6,6 +6,7 @@ import { batch } from "@preact/signals";
 import { t } from "../i18n";
 import { withCounts, withoutMember, withPosition } from "../lib/readers";
 import { announce } from "./announcements";
+import { forgetBlocks, loadBlocks } from "./blocks";
 import type { ChannelState } from "./channel-state";
 import { channels, channelsLoaded, ensureChannel, forgetChannels, groupsVersion, loadChannels, loadMembers, openState, refreshDetails, removeChannel } from "./channels";
 import { dropClient, sdk } from "./client";
@@ -117,6 +118,7 @@ export function begin(userID: string, onEnd: (reason: EndReason) => void): void 
   client.connect();
   loadChannels().catch(showError);
   loadInvitations().catch(showError);
+  loadBlocks().catch(showError);
 }
 
 export function end(): void {
@@ -126,6 +128,7 @@ export function end(): void {
   dropClient();
   forgetChannels();
   invitations.value = [];
+  forgetBlocks();
   forgetPeople();
 }
 

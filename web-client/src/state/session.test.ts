@@ -5,12 +5,14 @@ import { beforeEach, describe, expect, it, vi } from "vitest";
 import { draftOf, keepDraft } from "./drafts";
 import { editing } from "./compose";
 import { recentEmoji } from "./preferences";
+import { t } from "../i18n";
 import { session } from "./me";
+import { navigate, route } from "./route";
 import { logIn, logOut, resumeSession } from "./session";
 
-const asked = vi.hoisted(() => ({ me: vi.fn(), end: undefined as ((reason: EndReason) => void) | undefined }));
+const asked = vi.hoisted(() => ({ me: vi.fn(), logOut: vi.fn(), end: undefined as ((reason: EndReason) => void) | undefined }));
 vi.mock("./client", () => ({
-  sdk: () => ({ hasSession: true, rest: { getMe: asked.me, logIn: async () => ({ user: await asked.me() }), logOut: () => Promise.resolve() } }),
+  sdk: () => ({ hasSession: true, rest: { getMe: asked.me, logIn: async () => ({ user: await asked.me() }), logOut: asked.logOut } }),
 }));
 vi.mock("./lifecycle", () => ({
   begin: (_: string, onEnd: (reason: EndReason) => void) => {
@@ -26,7 +28,10 @@ async function signIn(id: string): Promise<void> {
   await logIn({ login: id, password: "x" });
 }
 
-beforeEach(() => localStorage.clear());
+beforeEach(() => {
+  localStorage.clear();
+  asked.logOut.mockResolvedValue(undefined);
+});
 
 describe("the end of a session", () => {
   const ends: readonly (readonly [string, () => void | Promise<void>])[] = [
@@ -51,6 +56,18 @@ describe("the end of a session", () => {
     localStorage.setItem("parley.draft.bob.c", JSON.stringify("bob's"));
     asked.end?.("other-user");
     expect([draftOf("bob", "c"), draftOf("ann", "c")]).toEqual(["bob's", ""]);
+  });
+
+  it("by the user has no reason and forgets the open channel, even if the gateway reports it first", async () => {
+    await signIn("ann");
+    navigate({ name: "channel", channelID: "0b9d3f52-6a07-4a39-a6f5-0d9e3cbb6b0a" });
+    asked.logOut.mockImplementation(async () => asked.end?.("session-revoked"));
+    await logOut();
+    expect(session.value).toEqual({ name: "signed-out" });
+    expect(route.value).toEqual({ name: "home" });
+    await signIn("ann");
+    asked.end?.("session-revoked");
+    expect(session.value).toEqual({ name: "signed-out", notice: t().ended.revoked });
   });
 
   it("while no page was open removes drafts at the next start", async () => {

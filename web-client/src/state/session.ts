@@ -10,6 +10,7 @@ import { begin, end } from "./lifecycle";
 import { me, session } from "./me";
 import { learnMe } from "./people";
 import { recentEmoji } from "./preferences";
+import { navigate } from "./route";
 
 /** resumeSession continues the session that this browser has, if any. */
 export async function resumeSession(): Promise<void> {
@@ -41,7 +42,11 @@ export async function logIn(body: LogIn): Promise<void> {
   enter(user ?? (await sdk().rest.getMe()));
 }
 
+/** Whether this page is ending the session itself, so that the end needs no explanation. */
+let leaving = false;
+
 export async function logOut(): Promise<void> {
+  leaving = true;
   try {
     await sdk().rest.logOut();
   } catch (error) {
@@ -50,8 +55,30 @@ export async function logOut(): Promise<void> {
     if (!(error instanceof ApiError && error.status === 401)) {
       throw error;
     }
+  } finally {
+    leaving = false;
   }
-  leave();
+  leaveForGood();
+}
+
+/** deleteAccount deletes the user's account. */
+export async function deleteAccount(password: string): Promise<void> {
+  leaving = true;
+  try {
+    await sdk().rest.deleteMe({ password });
+  } finally {
+    leaving = false;
+  }
+  leaveForGood(t().ended.deleted);
+}
+
+/**
+ * leaveForGood ends the session and forgets the open channel. Otherwise the sign-in screen would
+ * take its address for an invitation.
+ */
+function leaveForGood(notice?: string): void {
+  leave(notice);
+  navigate({ name: "home" }, "replace");
 }
 
 export function setMe(me: Me): void {
@@ -62,7 +89,7 @@ export function setMe(me: Me): void {
 }
 
 /** leave ends the session and shows the sign-in screen, with an optional notice. */
-export function leave(notice?: string): void {
+function leave(notice?: string): void {
   // Private data is removed no matter how the session ended. Another user may already be signed in,
   // in another tab.
   forgetDrafts(me()?.id);
@@ -76,7 +103,11 @@ function enter(me: Me): void {
   forgetDraftsOfOthers(me.id);
   session.value = { name: "signed-in", me };
   setMe(me);
-  begin(me.id, (reason) => leave(noticeOf(reason)));
+  begin(me.id, (reason) => {
+    if (!leaving) {
+      leave(noticeOf(reason));
+    }
+  });
 }
 
 function noticeOf(reason: EndReason): string | undefined {

@@ -53,6 +53,10 @@ export function errorText(error: unknown): string {
   if (error instanceof ApiError && error.errors.length > 0) {
     return error.errors.map(fieldError).join(" ");
   }
+  const named = error instanceof ClientError ? /^The field (\S+) (.*)\.$/.exec(error.message) : null;
+  if (named !== null) {
+    return fieldError({ field: named[1] ?? "", message: named[2] ?? "" }); // over the WebSocket
+  }
   if (error instanceof ClientError) {
     const { problems } = t();
     // The server may be newer than the page and have other codes.
