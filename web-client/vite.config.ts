@@ -25,7 +25,19 @@ export default defineConfig({
     // asset is a separate file.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
-    rollupOptions: { input: { main: here("index.html"), ops: here("ops.html") } },
+    rollupOptions: {
+      input: { main: here("index.html"), ops: here("ops.html") },
+      output: {
+        // Without these groups, the modules that the dialogs share with the first load are spread
+        // over ten small files, each with its own headers. `base` is the part that /ops uses too.
+        codeSplitting: {
+          groups: [
+            { name: "base", tags: ["$initial"], test: /\/(src\/(i18n|lib|components\/message-text)|sdk\/src|node_modules)\b/, priority: 2 },
+            { name: "page", tags: ["$initial"], test: /\/src\/(components|screens|state)\//, priority: 1 },
+          ],
+        },
+      },
+    },
   },
   server: { proxy: { "/v1": proxied, "/docs": proxied, "/openapi.yaml": proxied, "/ws": { ...proxied, ws: true } } },
   // The timeouts only detect hangs: tests must pass on a busy machine.
