@@ -26,9 +26,7 @@ func TestLanguage(t *testing.T) {
 	if n := value[int](p, loaded); n != 0 {
 		t.Errorf("%d German catalogues are loaded for an English page", n)
 	}
-	p.showList()
-	p.click(find("open-settings"))
-	p.click("#tab-appearance")
+	p.openSettings("appearance")
 	p.click(find("language") + ` input[value="de"]`)
 	p.until(`document.documentElement.lang === "de"`)
 	p.accessible("settings in German")

@@ -106,8 +106,7 @@ func TestDialogsClose(t *testing.T) {
 	tea, work := w.channel(ann, "tea", "public"), w.channel(ann, "work", "public")
 	p := w.person("ann")
 	p.logIn("/c/" + tea)
-	p.click(find("channel-link", fmt.Sprintf(`[data-channel-id="%s"]`, work)))
-	p.until(fmt.Sprintf(`location.pathname === %s`, quote("/c/"+work)))
+	p.openChannel(work)
 	p.click(find("channel-settings"))
 	p.await(find("dialog"))
 	value[any](p, `(history.back(), null)`)
@@ -115,6 +114,7 @@ func TestDialogsClose(t *testing.T) {
 	p.until(fmt.Sprintf(`location.pathname === %s`, quote("/c/"+work)))
 	p.until(fmt.Sprintf(`document.querySelector('[data-testid="channel-title"]').textContent === "work" && %s`, focused(find("channel-settings"))))
 
+	p.showList()
 	p.click(find("new-direct"))
 	p.fill(find("user-search"), "bob")
 	p.await(find("user-result"))
@@ -132,7 +132,7 @@ func TestBlocked(t *testing.T) {
 	var dm struct{ ID string }
 	w.call("POST", "/v1/dms", ann.Token, map[string]any{"user_id": bob.ID}, &dm)
 	w.say(ann, dm.ID, "before")
-	w.call("PUT", "/v1/contacts/"+bob.ID+"/block", ann.Token, nil, nil)
+	w.call("POST", "/v1/contacts/"+bob.ID+"/block", ann.Token, nil, nil)
 	p := w.person("ann")
 	p.logIn("/c/" + dm.ID)
 	p.reads("before")
@@ -204,9 +204,8 @@ func TestSmallThings(t *testing.T) {
 		const r = document.querySelector('[data-testid="send"]').getBoundingClientRect();
 		return document.elementFromPoint(r.x + r.width / 2, r.y + r.height / 2)?.closest('[data-testid="send"]') !== null })()`)
 
-	// After signing out inside a channel, nobody is told that they were invited or signed out elsewhere.
-	p.click(find("open-settings"))
-	p.click(`#tab-sessions`)
+	// Signing out inside a channel must not claim an invitation, or a sign-out on another device.
+	p.openSettings("sessions")
 	p.await(find("session", `[data-current]`))
 	p.expectFailures(true)
 	p.click(find("log-out"))

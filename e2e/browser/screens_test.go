@@ -3,8 +3,6 @@ package browser_test
 import (
 	"fmt"
 	"testing"
-
-	"github.com/chromedp/chromedp/kb"
 )
 
 // maxBytes limits what the first page load may transfer.
@@ -55,7 +53,17 @@ var screens = []screen{
 	{"switcher", false, opens("open-switcher", "switcher-field")},
 	{"contacts", false, opens("open-contacts", "dialog")},
 	{"groups", false, opens("open-groups", "dialog")},
-	{"settings", false, opens("open-settings", "display-name")},
+	{"account-menu", false, opens("account-menu", "open-settings")},
+	{"settings", false, func(p *person) { p.openSettings("profile"); p.await(find("display-name")) }},
+	{"device-settings", false, func(p *person) { p.openSettings("appearance"); p.await(find("language")) }},
+	{"sessions", false, func(p *person) { p.openSettings("sessions"); p.await(find("session")) }},
+	{"account", false, func(p *person) { p.openSettings("account") }},
+	{"shortcuts", false, func(p *person) { p.press("/", ctrl); p.await(find("dialog")) }},
+	{"question", true, func(p *person) {
+		p.click(find("channel-settings"))
+		p.click(find("delete-channel"))
+		p.await(find("confirm-name"))
+	}},
 }
 
 // TestScreens checks that every screen is accessible in light and dark, and fits narrow and wide
@@ -80,7 +88,7 @@ func TestScreens(t *testing.T) {
 			s.show(p)
 			p.checkScreen(s.name, width)
 			if value[bool](p, `document.querySelector('[data-testid="dialog"]') !== null`) {
-				p.press(kb.Escape)
+				value[any](p, `(document.querySelectorAll('[data-testid="dialog-close"]').forEach(b => b.click()), null)`)
 				p.gone(find("dialog"))
 			}
 			if s.name == "members" {

@@ -46,6 +46,7 @@ func (p *person) connected() {
 // create creates a channel and returns its id.
 func (p *person) create(name, kind string) string {
 	p.t.Helper()
+	p.showList()
 	p.click(find("create-channel"))
 	p.fill(find("channel-name"), name)
 	p.click(find("channel-kind") + fmt.Sprintf(` input[value="%s"]`, kind))
@@ -104,4 +105,14 @@ func (p *person) reads(text string) {
 func (p *person) bodies() []string {
 	p.t.Helper()
 	return value[[]string](p, `[...document.querySelectorAll('[data-testid="message-body"]')].map(e => e.textContent.trim())`)
+}
+
+// openSettings opens a tab of the settings.
+func (p *person) openSettings(tab string) {
+	p.t.Helper()
+	p.showList()
+	p.click(find("account-menu"))
+	p.click(find("open-settings"))
+	p.click("#tab-" + tab)
+	p.await(fmt.Sprintf(`#tab-%s[aria-selected="true"]`, tab))
 }

@@ -69,8 +69,8 @@ func TestSite_paths(t *testing.T) {
 	}
 }
 
-// TestSite_unknown checks that a browser that opens an unknown path gets the web client, with status
-// 404, and that everything else gets the API's error.
+// TestSite_unknown checks that a browser that opens an unknown path gets the web client with status
+// 404, and that other requests are left to the API.
 func TestSite_unknown(t *testing.T) {
 	t.Parallel()
 	s, err := site.New(built)

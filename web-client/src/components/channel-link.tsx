@@ -9,9 +9,11 @@ import { useComputed } from "@preact/signals";
 
 import { t } from "../i18n";
 import { pathOf } from "../lib/routes";
+import { preferencesOf } from "../state/channel-preferences";
 import type { ChannelState } from "../state/channel-state";
 import { openState } from "../state/channels";
 import { follow } from "../state/route";
+import { openSection } from "../state/sections";
 import { testids } from "../testids";
 import { Avatar } from "./avatar";
 import { Icon, type IconName } from "./icon";
@@ -20,13 +22,17 @@ const icons: Record<string, IconName> = { public: "hash", unlisted: "link", priv
 
 interface ChannelLinkProps {
   readonly state: ChannelState;
+  /** Whether it is the first of its section. */
   readonly first: boolean;
+  /** The name of its section. */
+  readonly section: string;
 }
 
-export function ChannelLink({ state, first }: ChannelLinkProps): JSX.Element {
+export function ChannelLink({ state, first, section }: ChannelLinkProps): JSX.Element {
   // When the open channel changes, only the two affected rows re-render.
   const current = useComputed(() => openState.value === state).value;
-  const elsewhere = useComputed(() => (openState.value?.kind === "direct") !== (state.kind === "direct") || openState.value === undefined).value;
+  const elsewhere = useComputed(() => openSection.value !== section).value;
+  const muted = useComputed(() => preferencesOf(state.id).muted === true).value;
   const unread = state.unread.value;
   const highlights = state.kind === "direct" ? unread : state.mentions.value;
   const link = useRef<HTMLAnchorElement>(null);
@@ -44,7 +50,7 @@ export function ChannelLink({ state, first }: ChannelLinkProps): JSX.Element {
       <a
         ref={link}
         href={pathOf(to)}
-        class={`channel-link${unread > 0 ? " channel-unread" : ""}`}
+        class={`channel-link${unread > 0 && !muted ? " channel-unread" : ""}`}
         aria-current={current ? "page" : undefined}
         tabIndex={stop ? 0 : -1}
         onClick={(event) => follow(event, to)}
@@ -54,14 +60,23 @@ export function ChannelLink({ state, first }: ChannelLinkProps): JSX.Element {
         data-mentions={state.mentions.value > 0 ? state.mentions.value : undefined}
       >
         <ChannelMark state={state} />
-        <span class="channel-title" dir="auto">{state.title.value}</span>
-        {highlights > 0 ? (
+        <span class="channel-title" dir="auto">
+          {state.title.value}
+        </span>
+        {muted && (
+          <>
+            <Icon name="mute" size={14} />
+            <span class="visually-hidden">{t().sidebar.muted}</span>
+          </>
+        )}
+        {highlights > 0 && !(muted && state.kind === "direct") ? (
           <span class="badge" data-testid={state.kind === "direct" ? testids.unreadBadge : testids.mentionBadge}>
             {count(highlights)}
             <span class="visually-hidden"> {state.kind === "direct" ? t().sidebar.unread : t().sidebar.mentions}</span>
           </span>
         ) : (
-          unread > 0 && (
+          unread > 0 &&
+          !muted && (
             <span class="count" data-testid={testids.unreadBadge}>
               {count(unread)}
               <span class="visually-hidden"> {t().sidebar.unread}</span>

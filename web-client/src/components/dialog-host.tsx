@@ -42,7 +42,7 @@ function OpenDialog(): JSX.Element | null {
     case undefined:
       return null;
     case "create-channel":
-      return <CreateChannel groupID={request.groupID} />;
+      return <CreateChannel groupID={request.groupID} channelName={request.channelName} />;
     case "browse":
       return <Browse />;
     case "join":
@@ -52,7 +52,7 @@ function OpenDialog(): JSX.Element | null {
     case "contacts":
       return <Contacts />;
     case "groups":
-      return <Groups />;
+      return <Groups groupID={request.groupID} />;
     case "switcher":
       return <Switcher />;
     case "shortcuts":

@@ -56,6 +56,9 @@ function placeOf(element: HTMLElement | undefined, root: HTMLElement): readonly 
   return [...all.slice(at), ...all.slice(0, at).reverse()];
 }
 
+/** focusFirst moves the focus to the first sensible control of a dialog. */
+export const focusFirst = (dialog: HTMLElement): void => successor(dialog, [])?.focus();
+
 /** successor returns the first control in the place, or else the area's first one. */
 function successor(root: HTMLElement, place: readonly HTMLElement[]): HTMLElement | null {
   for (const item of place) {

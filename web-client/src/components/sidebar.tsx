@@ -1,20 +1,19 @@
-/** The sidebar: invitations, channels, direct messages and the user's account. */
+/** The sidebar: contacts, groups, invitations, the sections of channels, and the user's account. */
 
-import type { JSX } from "preact";
+import type { ComponentChildren, JSX } from "preact";
 import { useRef } from "preact/hooks";
 import { useComputed } from "@preact/signals";
 
 import { t } from "../i18n";
 import type { ChannelState } from "../state/channel-state";
-import { channelsLoaded, directChannels, namedChannels, openState } from "../state/channels";
+import { channelsLoaded, openState } from "../state/channels";
 import { openDialog } from "../state/dialog";
-import { nameOf, person } from "../state/people";
 import { collapsedSections } from "../state/preferences";
 import { route } from "../state/route";
-import { myID } from "../state/me";
+import { type Section as ListSection, sections } from "../state/sections";
 import { narrow } from "../state/viewport";
 import { testids } from "../testids";
-import { Avatar } from "./avatar";
+import { AccountMenu } from "./account-menu";
 import { IconButton } from "./button";
 import { ChannelLink } from "./channel-link";
 import { ConnectionStatus } from "./connection-status";
@@ -33,19 +32,56 @@ export function Sidebar(): JSX.Element {
         {narrow.value && route.value.name === "home" && <ConnectionStatus />}
       </div>
       <div class="sidebar-lists">
+        <div class="sidebar-places">
+          <button type="button" class="sidebar-place" onClick={() => openDialog({ name: "contacts" })} data-testid={testids.openContacts}>
+            <Icon name="book" size={16} />
+            {t().sidebar.contacts}
+          </button>
+          <button type="button" class="sidebar-place" onClick={() => openDialog({ name: "groups" })} data-testid={testids.openGroups}>
+            <Icon name="people" size={16} />
+            {t().sidebar.groups}
+          </button>
+        </div>
         <Invitations />
-        <Section name="channels" title={t().sidebar.channels} channels={namedChannels.value} empty={t().sidebar.noChannels}>
+        {sections.value.map((section) => (
+          <SectionOf key={section.name} section={section} />
+        ))}
+      </div>
+      <AccountMenu />
+    </nav>
+  );
+}
+
+function SectionOf({ section }: { readonly section: ListSection }): JSX.Element | null {
+  const { name, group, channels } = section;
+  if (group !== undefined) {
+    return (
+      <Section name={name} title={group.name} channels={channels} empty={t().sidebar.noGroupChannels}>
+        <IconButton icon="people" label={t().sidebar.openGroup(group.name)} onClick={() => openDialog({ name: "groups", groupID: group.id })} testid={testids.openGroup} size={16} />
+        {group.role !== "member" && (
+          <IconButton icon="plus" label={t().sidebar.createIn(group.name)} onClick={() => openDialog({ name: "create-channel", groupID: group.id })} size={16} />
+        )}
+      </Section>
+    );
+  }
+  switch (name) {
+    case "starred":
+      return channels.length === 0 ? null : <Section name={name} title={t().sidebar.starred} channels={channels} empty="" />;
+    case "channels":
+      return (
+        <Section name={name} title={t().sidebar.channels} channels={channels} empty={t().sidebar.noChannels}>
           <IconButton icon="search" label={t().sidebar.browse} onClick={() => openDialog({ name: "browse" })} testid={testids.browseChannels} size={16} />
           <IconButton icon="link" label={t().sidebar.joinByLink} onClick={() => openDialog({ name: "join" })} testid={testids.joinChannel} size={16} />
           <IconButton icon="plus" label={t().chat.createChannel} onClick={() => openDialog({ name: "create-channel" })} testid={testids.createChannel} size={16} />
         </Section>
-        <Section name="direct" title={t().sidebar.directMessages} channels={directChannels.value} empty={t().sidebar.noDirect}>
+      );
+    default:
+      return (
+        <Section name={name} title={t().sidebar.directMessages} channels={channels} empty={t().sidebar.noDirect}>
           <IconButton icon="plus" label={t().chat.newMessage} onClick={() => openDialog({ name: "new-direct" })} testid={testids.newDirect} size={16} />
         </Section>
-      </div>
-      <Account />
-    </nav>
-  );
+      );
+  }
 }
 
 interface SectionProps {
@@ -54,7 +90,7 @@ interface SectionProps {
   readonly title: string;
   readonly channels: readonly ChannelState[];
   readonly empty: string;
-  readonly children: JSX.Element | readonly JSX.Element[];
+  readonly children?: ComponentChildren;
 }
 
 function Section({ name, title, channels, empty, children }: SectionProps): JSX.Element {
@@ -77,7 +113,7 @@ function Section({ name, title, channels, empty, children }: SectionProps): JSX.
             data-testid={testids.foldSection}
           >
             <Icon name="fold" size={14} />
-            {title}
+            <span dir="auto">{title}</span>
           </button>
         </h2>
         <div class="section-actions">{children}</div>
@@ -89,7 +125,7 @@ function Section({ name, title, channels, empty, children }: SectionProps): JSX.
       ) : (
         <ul ref={list} class="channel-list" onKeyDown={(event) => moveFocus(event, list.current)}>
           {shown.map((state, i) => (
-            <ChannelLink key={state.id} state={state} first={i === 0} />
+            <ChannelLink key={state.id} state={state} first={i === 0} section={name} />
           ))}
         </ul>
       )}
@@ -112,19 +148,4 @@ function moveFocus(event: KeyboardEvent, list: HTMLUListElement | null): void {
   const at = links.findIndex((l) => l === document.activeElement);
   const next = event.key === "Home" ? 0 : event.key === "End" ? links.length - 1 : Math.max(0, Math.min(links.length - 1, at + step));
   links[next]?.focus();
-}
-
-function Account(): JSX.Element {
-  const me = person(myID()).value;
-  return (
-    <div class="account">
-      <button type="button" class="account-button" aria-label={t().sidebar.account(nameOf(me))} onClick={() => openDialog({ name: "settings" })} data-testid={testids.openSettings}>
-        <Avatar userID={myID()} size="small" />
-        <span class="account-name" dir="auto">{nameOf(me)}</span>
-      </button>
-      <IconButton icon="book" label={t().sidebar.contacts} onClick={() => openDialog({ name: "contacts" })} testid={testids.openContacts} />
-      <IconButton icon="people" label={t().sidebar.groups} onClick={() => openDialog({ name: "groups" })} testid={testids.openGroups} />
-      <IconButton icon="gear" label={t().sidebar.settings} onClick={() => openDialog({ name: "settings", tab: "appearance" })} />
-    </div>
-  );
 }

@@ -67,7 +67,9 @@ export function PersonLine({ userID, username }: { readonly userID: string; read
     <span class="person-line">
       <Avatar userID={userID} name={username} size="small" />
       <span class="member-names">
-        <span class="member-name">{nameOf(person(userID).value, username)}</span>
+        <span class="member-name" dir="auto">
+          {nameOf(person(userID).value, username)}
+        </span>
         <span class="member-username">@{username}</span>
       </span>
     </span>

@@ -8,6 +8,7 @@ import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 
 import { Button } from "../components/button";
+import { ChannelPreferencesForm } from "../components/channel-preferences";
 import { Dialog } from "../components/dialog";
 import { Actions, Field, FormError, useSubmission } from "../components/form";
 import { t } from "../i18n";
@@ -43,6 +44,7 @@ export default function ChannelDialog({ channelID }: { readonly channelID: strin
           </div>
           {!state.manages && details.mention_all === "admins" && <p class="hint">{t().channelDialog.mentionAllAdmins}</p>}
           {state.manages && <ChangeForm key={`${details.name}/${details.description}/${details.mention_all}`} state={state} />}
+          <ChannelPreferencesForm channelID={channelID} />
           <LeaveActions state={state} />
         </>
       )}

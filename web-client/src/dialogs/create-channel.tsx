@@ -26,8 +26,15 @@ const kinds = (): readonly { readonly value: NewChannelKind; readonly label: str
   ];
 };
 
-export default function CreateChannel({ groupID }: { readonly groupID: string | undefined }): JSX.Element {
-  const [name, setName] = useState("");
+interface CreateChannelProps {
+  /** The preselected group. */
+  readonly groupID: string | undefined;
+  /** The suggested name. */
+  readonly channelName: string | undefined;
+}
+
+export default function CreateChannel({ groupID, channelName = "" }: CreateChannelProps): JSX.Element {
+  const [name, setName] = useState(channelName);
   const [topic, setTopic] = useState("");
   const [kind, setKind] = useState<NewChannelKind>("public");
   const [group, setGroup] = useState(groupID ?? "");

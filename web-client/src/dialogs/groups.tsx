@@ -1,6 +1,6 @@
 /** The user's groups. A group has members and channels of its own. */
 
-import { allPages, type Group } from "@parley/client";
+import type { Group } from "@parley/client";
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 
@@ -8,18 +8,16 @@ import { Button } from "../components/button";
 import { Dialog } from "../components/dialog";
 import { Actions, Field, FormError, useSubmission } from "../components/form";
 import { t } from "../i18n";
-import { groupsVersion } from "../state/channels";
 import { sdk } from "../state/client";
+import { groups, loadGroups } from "../state/groups";
 import { showError } from "../state/toasts";
 import { GroupView } from "./group-view";
 
-export default function Groups(): JSX.Element {
-  const [groups, setGroups] = useState<readonly Group[] | undefined>(undefined);
-  const [open, setOpen] = useState<string | undefined>(undefined);
-  const version = groupsVersion.value;
-  const read = (): Promise<void> => allPages((at) => sdk().rest.listGroups({ limit: 200, ...at })).then(setGroups, showError);
-  useEffect(() => void read(), [version]);
-  const group = groups?.find((g) => g.id === open);
+export default function Groups({ groupID }: { readonly groupID: string | undefined }): JSX.Element {
+  const [open, setOpen] = useState(groupID);
+  const read = (): Promise<void> => loadGroups().catch(showError);
+  useEffect(() => void read(), []);
+  const group = groups.value?.find((g) => g.id === open);
   if (group !== undefined) {
     return (
       <Dialog title={group.name}>
@@ -37,9 +35,9 @@ export default function Groups(): JSX.Element {
   return (
     <Dialog title={t().groups.title}>
       <p class="hint">{t().groups.about}</p>
-      {groups?.length === 0 && <p class="section-empty">{t().groups.none}</p>}
+      {groups.value?.length === 0 && <p class="section-empty">{t().groups.none}</p>}
       <ul class="results">
-        {groups?.map((g) => (
+        {groups.value?.map((g) => (
           <li key={g.id} class="result">
             <span class="member-names">
               <span class="member-name">{g.name}</span>
@@ -57,7 +55,7 @@ export default function Groups(): JSX.Element {
       </ul>
       <NewGroup
         onMade={(made) => {
-          setGroups([...(groups ?? []), made]);
+          groups.value = [...(groups.value ?? []), made];
           setOpen(made.id);
         }}
       />

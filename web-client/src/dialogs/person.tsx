@@ -6,11 +6,13 @@ import { useEffect, useState } from "preact/hooks";
 
 import { Avatar } from "../components/avatar";
 import { Button } from "../components/button";
+import { ChannelPreferencesForm } from "../components/channel-preferences";
 import { Dialog } from "../components/dialog";
 import { Actions } from "../components/form";
 import { t } from "../i18n";
 import { dateLabel } from "../lib/dates";
 import { block as blockUser, unblock } from "../state/blocks";
+import { directChannels } from "../state/channels";
 import { sdk } from "../state/client";
 import { openDirect } from "../state/direct";
 import { ask, openDialog } from "../state/dialog";
@@ -43,6 +45,7 @@ export default function PersonDialog({ userID }: { readonly userID: string }): J
   };
   const name = nameOf(person(userID).value);
   const state = contact?.state;
+  const direct = directChannels.value.find((c) => c.details.value?.peer?.user_id === userID);
   const block = (): void =>
     ask({
       title: t().person.blockTitle(name),
@@ -101,6 +104,7 @@ export default function PersonDialog({ userID }: { readonly userID: string }): J
           </>
         )
       )}
+      {direct !== undefined && <ChannelPreferencesForm channelID={direct.id} />}
     </Dialog>
   );
 }

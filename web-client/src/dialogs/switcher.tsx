@@ -1,46 +1,57 @@
-/** Opens a channel by a few letters of its name. */
+/**
+ * Opens a channel or a conversation by a few letters of its name: the user's own channels, people,
+ * public channels to join, or a channel to create.
+ */
 
+import type { ChannelDetails, User } from "@parley/client";
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 
+import { Avatar } from "../components/avatar";
 import { ChannelMark } from "../components/channel-link";
 import { Dialog } from "../components/dialog";
+import { Icon } from "../components/icon";
 import { t } from "../i18n";
 import { composing } from "../lib/composing";
 import { rankTitles } from "../lib/rank";
-import { directChannels, namedChannels } from "../state/channels";
-import { closeDialog } from "../state/dialog";
+import type { ChannelState } from "../state/channel-state";
+import { addChannel, directChannels, namedChannels } from "../state/channels";
+import { sdk } from "../state/client";
+import { closeDialog, openDialog } from "../state/dialog";
+import { openDirect } from "../state/direct";
+import { nameOf, person } from "../state/people";
 import { openChannel } from "../state/route";
+import { attempt } from "../state/toasts";
 import { testids } from "../testids";
+import { useSearch } from "./switcher-search";
 
-const MAX_RESULTS = 12;
+const MAX_OWN = 12;
+
+interface Result {
+  readonly key: string;
+  readonly mark: JSX.Element;
+  readonly title: string;
+  /** A short description; empty for the user's own channels. */
+  readonly note: string;
+  readonly unread: number;
+  readonly choose: () => void;
+}
 
 export default function Switcher(): JSX.Element {
   const [query, setQuery] = useState("");
   const [chosen, setChosen] = useState(0);
-  const all = [...namedChannels.value, ...directChannels.value];
-  const found =
-    query.trim() === ""
-      ? [...all].sort((a, b) => b.unread.value - a.unread.value || b.activeAt.value - a.activeAt.value).slice(0, MAX_RESULTS)
-      : rankTitles(all, (c) => c.title.value, query, MAX_RESULTS);
-  const go = (index: number): void => {
-    const state = found[index];
-    if (state !== undefined) {
-      closeDialog();
-      openChannel(state.id);
-    }
-  };
+  const results = useResults(query);
   const onKeyDown = (event: KeyboardEvent): void => {
     if (composing(event)) {
       return;
     }
     const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
-    if (step !== 0 && found.length > 0) {
+    if (step !== 0 && results.length > 0) {
       event.preventDefault();
-      setChosen((chosen + step + found.length) % found.length);
+      setChosen((chosen + step + results.length) % results.length);
     } else if (event.key === "Enter") {
       event.preventDefault();
-      go(chosen);
+      results[chosen]?.choose();
     }
   };
   return (
@@ -50,9 +61,9 @@ export default function Switcher(): JSX.Element {
         type="text"
         role="combobox"
         aria-label={t().switcher.field}
-        aria-expanded={found.length > 0}
+        aria-expanded={results.length > 0}
         aria-controls="switcher-list"
-        aria-activedescendant={found.length > 0 ? `switcher-${chosen}` : undefined}
+        aria-activedescendant={results.length > 0 ? `switcher-${chosen}` : undefined}
         placeholder={t().switcher.field}
         autocomplete="off"
         data-autofocus=""
@@ -65,24 +76,98 @@ export default function Switcher(): JSX.Element {
         data-testid={testids.switcherField}
       />
       <ul id="switcher-list" class="switcher-list" role="listbox" aria-label={t().switcher.list}>
-        {found.map((state, i) => (
+        {results.map((result, i) => (
           <li
-            key={state.id}
+            key={result.key}
             id={`switcher-${i}`}
             role="option"
             aria-selected={i === chosen}
             class="switcher-result"
-            onClick={() => go(i)}
+            onClick={result.choose}
             onMouseMove={() => setChosen(i)}
             data-testid={testids.switcherResult}
           >
-            <ChannelMark state={state} />
-            <span class="channel-title">{state.title.value}</span>
-            {state.unread.value > 0 && <span class="count">{state.unread.value}</span>}
+            {result.mark}
+            <span class="channel-title" dir="auto">
+              {result.title}
+            </span>
+            {result.note !== "" && <span class="role">{result.note}</span>}
+            {result.unread > 0 && <span class="count">{result.unread}</span>}
           </li>
         ))}
       </ul>
-      {found.length === 0 && <p class="section-empty">{t().switcher.none}</p>}
+      {results.length === 0 && <p class="section-empty">{t().switcher.none}</p>}
     </Dialog>
   );
+}
+
+/**
+ * useResults returns the results for a query. The user's own channels come first, at once; those of
+ * the server are added below them, so that what is chosen does not move.
+ */
+function useResults(query: string): readonly Result[] {
+  const found = useSearch(query);
+  const all = [...namedChannels.value, ...directChannels.value];
+  const wanted = query.trim();
+  if (wanted === "") {
+    const recent = [...all].sort((a, b) => b.unread.value - a.unread.value || b.activeAt.value - a.activeAt.value);
+    return recent.slice(0, MAX_OWN).map(own);
+  }
+  const peers = new Set(all.map((c) => c.details.value?.peer?.user_id));
+  const name = wanted.replace(/^#/, "");
+  const taken = all.some((c) => c.kind !== "direct" && c.title.value.toLowerCase() === name.toLowerCase());
+  return [
+    ...rankTitles(all, (c) => c.title.value, wanted.replace(/^[@#]/, ""), MAX_OWN).map(own),
+    ...found.users.filter((user) => !peers.has(user.id)).map(someone),
+    ...found.channels.map(publicChannel),
+    ...(found.query === wanted && !taken && name !== "" && !name.startsWith("@") ? [creation(name)] : []),
+  ];
+}
+
+const own = (state: ChannelState): Result => ({
+  key: state.id,
+  mark: <ChannelMark state={state} />,
+  title: state.title.value,
+  note: "",
+  unread: state.unread.value,
+  choose: () => {
+    closeDialog();
+    openChannel(state.id);
+  },
+});
+
+const someone = (user: User): Result => ({
+  key: user.id,
+  mark: <Avatar userID={user.id} name={user.username} size="small" />,
+  title: nameOf(person(user.id).value, user.username),
+  note: `@${user.username}`,
+  unread: 0,
+  choose: () => void openDirect(user.id),
+});
+
+const publicChannel = (channel: ChannelDetails): Result => ({
+  key: channel.id,
+  mark: <Icon name="hash" size={16} />,
+  title: channel.name,
+  note: t().switcher.join,
+  unread: 0,
+  choose: () => void join(channel.id),
+});
+
+const creation = (name: string): Result => ({
+  key: "create",
+  mark: <Icon name="plus" size={16} />,
+  title: t().switcher.create(name),
+  note: "",
+  unread: 0,
+  choose: () => openDialog({ name: "create-channel", channelName: name }),
+});
+
+async function join(channelID: string): Promise<void> {
+  const details = await attempt(() => sdk().rest.joinChannel(channelID));
+  if (details !== undefined) {
+    addChannel(details);
+    closeDialog();
+    openChannel(channelID);
+  }
 }

@@ -152,10 +152,13 @@ const de: Catalogue = {
     noUnread: "Keine ungelesenen Nachrichten.",
     showAll: "Alle anzeigen",
     showUnread: "Nur ungelesene anzeigen",
-    account: (name) => `${name}: Profil und Einstellungen`,
     contacts: "Kontakte",
     groups: "Gruppen",
-    settings: "Einstellungen",
+    starred: "Favoriten",
+    muted: "stumm",
+    noGroupChannels: "Du bist in keinem ihrer Kanäle.",
+    openGroup: (group) => `Gruppe ${group} öffnen`,
+    createIn: (group) => `Kanal in ${group} erstellen`,
     unread: "ungelesen",
     mentions: "Erwähnungen",
     invitations: "Einladungen",
@@ -243,6 +246,13 @@ const de: Catalogue = {
   notification: {
     inChannel: (author, channel) => `${author} in #${channel}`,
   },
+  accountMenu: {
+    label: "Konto",
+    open: (name) => `${name}: Konto`,
+    settings: "Profil und Einstellungen",
+    device: "Einstellungen für dieses Gerät",
+    shortcuts: "Tastenkürzel",
+  },
   addMember: {
     title: (channel) => `Personen zu #${channel} hinzufügen`,
     search: "Name oder Benutzername",
@@ -270,6 +280,14 @@ const de: Catalogue = {
     deleteForEveryone: "Für alle löschen",
     delete: "Kanal löschen …",
     leave: "Kanal verlassen",
+  },
+  channelPreferences: {
+    title: "Deine Einstellungen",
+    star: "Favorit: oben in der Liste behalten",
+    mute: "Stumm: ungelesene Nachrichten nicht hervorheben",
+    notify: "Benachrichtigen bei",
+    default: (level) => `Standard (${level})`,
+    device: "Gilt auf diesem Gerät.",
   },
   contacts: {
     title: "Kontakte",
@@ -444,7 +462,7 @@ const de: Catalogue = {
   shortcuts: {
     title: "Tastenkürzel",
     list: [
-      { keys: "Strg K", does: "Zu einem Kanal springen" },
+      { keys: "Strg K", does: "Zu einem Kanal oder einer Person springen" },
       { keys: "Alt ↑ / Alt ↓", does: "Voriger oder nächster Kanal" },
       { keys: "Alt Umschalt ↑ / ↓", does: "Voriger oder nächster ungelesener Kanal" },
       { keys: "Eingabe", does: "Nachricht senden" },
@@ -460,8 +478,10 @@ const de: Catalogue = {
   switcher: {
     title: "Springen zu …",
     field: "Kanal oder Person",
-    list: "Kanäle",
+    list: "Kanäle und Personen",
     none: "Keine Ergebnisse",
+    join: "Beitreten",
+    create: (name) => `#${name} erstellen`,
   },
   problems: {
     bad_frame: (detail) => `Der Server hat das nicht verstanden. (${detail})`,

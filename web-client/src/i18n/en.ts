@@ -163,10 +163,13 @@ export const en = {
     noUnread: "No unread messages.",
     showAll: "Show all",
     showUnread: "Show only unread",
-    account: (name: string) => `${name}: profile and settings`,
     contacts: "Contacts",
     groups: "Groups",
-    settings: "Settings",
+    starred: "Starred",
+    muted: "muted",
+    noGroupChannels: "You haven't joined its channels.",
+    openGroup: (group: string) => `Open the group ${group}`,
+    createIn: (group: string) => `Create a channel in ${group}`,
     unread: "unread",
     mentions: "mentions",
     invitations: "Invitations",
@@ -254,6 +257,13 @@ export const en = {
   notification: {
     inChannel: (author: string, channel: string) => `${author} in #${channel}`,
   },
+  accountMenu: {
+    label: "Account",
+    open: (name: string) => `${name}: account`,
+    settings: "Profile and settings",
+    device: "Settings for this device",
+    shortcuts: "Keyboard shortcuts",
+  },
   addMember: {
     title: (channel: string) => `Add people to #${channel}`,
     search: "Name or username",
@@ -281,6 +291,14 @@ export const en = {
     deleteForEveryone: "Delete for everyone",
     delete: "Delete channel…",
     leave: "Leave channel",
+  },
+  channelPreferences: {
+    title: "Your preferences",
+    star: "Star: keep it at the top of the list",
+    mute: "Mute: don't highlight unread messages",
+    notify: "Notify me about",
+    default: (level: string) => `Default (${level})`,
+    device: "Kept on this device.",
   },
   contacts: {
     title: "Contacts",
@@ -455,7 +473,7 @@ export const en = {
   shortcuts: {
     title: "Keyboard shortcuts",
     list: [
-      { keys: "Ctrl K", does: "Jump to a channel" },
+      { keys: "Ctrl K", does: "Jump to a channel or person" },
       { keys: "Alt ↑ / Alt ↓", does: "Previous or next channel" },
       { keys: "Alt Shift ↑ / ↓", does: "Previous or next unread channel" },
       { keys: "Enter", does: "Send the message" },
@@ -471,8 +489,10 @@ export const en = {
   switcher: {
     title: "Jump to…",
     field: "Channel or person",
-    list: "Channels",
+    list: "Channels and people",
     none: "No results",
+    join: "Join",
+    create: (name: string) => `Create #${name}`,
   },
   /**
    * The texts for the error codes of the server and the SDK. Some codes have only one meaning. For

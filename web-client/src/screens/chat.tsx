@@ -7,6 +7,7 @@ import { useEffect, useRef } from "preact/hooks";
 
 import { ConnectionStatus } from "../components/connection-status";
 import { DialogHost } from "../components/dialog-host";
+import { focusFirst } from "../components/kept-focus";
 import { Sidebar } from "../components/sidebar";
 import { useTabMark } from "../components/tab-mark";
 import { Button } from "../components/button";
@@ -130,7 +131,12 @@ function useFoundFocus(): void {
     // The new screen has its own effects, which may move the focus to the composer.
     const timer = setTimeout(() => {
       if (document.activeElement === null || document.activeElement === document.body) {
-        document.querySelector<HTMLElement>(`#main, [data-testid="${testids.channelLink}"]`)?.focus();
+        const below = document.querySelector<HTMLElement>("dialog[open]"); // below a question
+        if (below !== null) {
+          focusFirst(below);
+        } else {
+          document.querySelector<HTMLElement>(`#main, [data-testid="${testids.channelLink}"]`)?.focus();
+        }
       }
     }, 0);
     return () => clearTimeout(timer);

@@ -3,6 +3,7 @@
 import { allPages, ApiError, type ChannelDetails } from "@parley/client";
 import { computed, signal } from "@preact/signals";
 
+import { preferencesOf } from "./channel-preferences";
 import { ChannelState, MAX_MEMBERS } from "./channel-state";
 import { sdk } from "./client";
 import { learnMember } from "./people";
@@ -37,8 +38,10 @@ export const directChannels = computed(() =>
     .filter((c) => c.kind === "direct")
     .sort((a, b) => b.activeAt.value - a.activeAt.value || compareTitles(a, b)),
 );
-/** The number of unread messages in all channels. */
-export const totalUnread = computed(() => [...channels.value.values()].reduce((sum, c) => sum + c.unread.value, 0));
+/** The number of unread messages in channels that are not muted. */
+export const totalUnread = computed(() =>
+  [...channels.value.values()].reduce((sum, c) => sum + (preferencesOf(c.id).muted === true ? 0 : c.unread.value), 0),
+);
 
 function stateOf(id: string): ChannelState {
   const state = new ChannelState(sdk().channel(id));

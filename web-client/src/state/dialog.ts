@@ -5,8 +5,9 @@ import { signal } from "@preact/signals";
 import type { LoggedMessage } from "../lib/log";
 
 export type DialogRequest =
-  | { readonly name: "create-channel"; readonly groupID?: string }
-  | { readonly name: "browse" | "join" | "new-direct" | "contacts" | "groups" | "switcher" | "shortcuts" }
+  | { readonly name: "create-channel"; readonly groupID?: string; readonly channelName?: string }
+  | { readonly name: "browse" | "join" | "new-direct" | "contacts" | "switcher" | "shortcuts" }
+  | { readonly name: "groups"; readonly groupID?: string }
   | { readonly name: "settings"; readonly tab?: "profile" | "sessions" | "appearance" | "account" }
   | { readonly name: "channel"; readonly channelID: string }
   | { readonly name: "add-member"; readonly channelID: string }

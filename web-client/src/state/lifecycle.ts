@@ -12,6 +12,7 @@ import { channels, channelsLoaded, ensureChannel, forgetChannels, groupsVersion,
 import { dropClient, sdk } from "./client";
 import { connection } from "./connection";
 import { closeDialog } from "./dialog";
+import { forgetGroups, loadGroups } from "./groups";
 import { fold, followedFrom, reloadAfter } from "./history";
 import { invitations, loadInvitations } from "./invitations";
 import { notifyOfMessage } from "./notifications";
@@ -109,6 +110,7 @@ export function begin(userID: string, onEnd: (reason: EndReason) => void): void 
     }),
     client.on("group", () => {
       groupsVersion.value++;
+      loadGroups().catch(showError);
     }),
     client.on("invitation", () => {
       loadInvitations().catch(showError);
@@ -119,6 +121,7 @@ export function begin(userID: string, onEnd: (reason: EndReason) => void): void 
   loadChannels().catch(showError);
   loadInvitations().catch(showError);
   loadBlocks().catch(showError);
+  loadGroups().catch(showError);
 }
 
 export function end(): void {
@@ -129,6 +132,7 @@ export function end(): void {
   forgetChannels();
   invitations.value = [];
   forgetBlocks();
+  forgetGroups();
   forgetPeople();
 }
 

@@ -5,9 +5,9 @@ import { signal } from "@preact/signals";
 
 import { t } from "../i18n";
 import { plainText } from "./bodies";
+import { levelOf } from "./channel-preferences";
 import type { ChannelState } from "./channel-state";
 import { nameOf, person } from "./people";
-import { notificationLevel } from "./preferences";
 import { openChannel } from "./route";
 import { myID } from "./me";
 
@@ -36,7 +36,8 @@ export function notifyOfMessage(state: ChannelState, event: ChannelEvent & { rea
     return;
   }
   const mentionsUser = state.kind === "direct" || event.mentions.includes(myID()) || event.mentions.includes(state.id);
-  if (notificationLevel.value === "none" || (notificationLevel.value === "mentions" && !mentionsUser)) {
+  const level = levelOf(state);
+  if (level === "none" || (level === "mentions" && !mentionsUser)) {
     return;
   }
   const author = nameOf(person(event.sender_id).peek(), event.sender_name);

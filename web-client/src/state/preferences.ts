@@ -9,7 +9,8 @@ export type Theme = "system" | "light" | "dark";
 /** Which messages cause a notification while the page is hidden. */
 export type NotificationLevel = "all" | "mentions" | "none";
 
-function storedSignal<T>(key: string, fallback: T, valid: (value: unknown) => value is T): Signal<T> {
+/** storedSignal returns a signal whose value is stored in the browser. */
+export function storedSignal<T>(key: string, fallback: T, valid: (value: unknown) => value is T): Signal<T> {
   const value = signal(stored(key, fallback, valid));
   effect(() => store(key, value.value));
   return value;
@@ -24,7 +25,15 @@ const isStrings = (value: unknown): value is readonly string[] => Array.isArray(
 
 export const language = storedSignal<LanguageChoice>("language", "browser", oneOf("browser", "en", "de"));
 export const theme = storedSignal<Theme>("theme", "system", oneOf("system", "light", "dark"));
-export const notificationLevel = storedSignal<NotificationLevel>("notify", "all", oneOf("all", "mentions", "none"));
+/**
+ * Earlier releases stored their default, "all", under "notify" as if it had been chosen, so only the
+ * other levels are taken over.
+ */
+export const notificationLevel = storedSignal<NotificationLevel>(
+  "notifications",
+  stored<NotificationLevel>("notify", "mentions", oneOf("mentions", "none")),
+  oneOf("all", "mentions", "none"),
+);
 /** Whether the members are shown beside the messages, where there is room for them. */
 export const membersBeside = storedSignal("members", false, isBoolean);
 /**

@@ -1,10 +1,11 @@
 /** Keyboard shortcuts that work everywhere in the chat. */
 
 import { composing } from "../lib/composing";
-import { directChannels, namedChannels, openState } from "./channels";
+import { openState } from "./channels";
 import type { ChannelState } from "./channel-state";
 import { dialog, openDialog, question } from "./dialog";
 import { openChannel } from "./route";
+import { sections } from "./sections";
 
 export function handleShortcut(event: KeyboardEvent): void {
   if (dialog.value !== undefined || question.value !== undefined || composing(event)) {
@@ -31,7 +32,7 @@ export function handleShortcut(event: KeyboardEvent): void {
  * ends.
  */
 function neighbour(step: number, unread: boolean): ChannelState | undefined {
-  const all = [...namedChannels.value, ...directChannels.value];
+  const all = sections.value.flatMap((section) => section.channels);
   const at = all.findIndex((c) => c === openState.value);
   for (let i = 1; i <= all.length; i++) {
     const begin = at < 0 && step < 0 ? 0 : at;

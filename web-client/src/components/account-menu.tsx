@@ -1,0 +1,92 @@
+/** The user's avatar and name, with a menu: settings, keyboard shortcuts, signing out. */
+
+import type { JSX } from "preact";
+import { useRef, useState } from "preact/hooks";
+
+import { t } from "../i18n";
+import { openDialog } from "../state/dialog";
+import { myID } from "../state/me";
+import { nameOf, person } from "../state/people";
+import { logOut } from "../state/session";
+import { attempt } from "../state/toasts";
+import { testids } from "../testids";
+import { Avatar } from "./avatar";
+import { Icon } from "./icon";
+
+export function AccountMenu(): JSX.Element {
+  const me = person(myID()).value;
+  const menu = useRef<HTMLDivElement>(null);
+  const [open, setOpen] = useState(false);
+  const items = [
+    { name: t().accountMenu.settings, testid: testids.openSettings, run: () => openDialog({ name: "settings" }) },
+    { name: t().accountMenu.device, testid: testids.openDeviceSettings, run: () => openDialog({ name: "settings", tab: "appearance" }) },
+    { name: t().accountMenu.shortcuts, testid: testids.openShortcuts, run: () => openDialog({ name: "shortcuts" }) },
+    { name: t().common.signOut, testid: testids.signOut, run: () => void attempt(logOut) },
+  ];
+  return (
+    <div class="account">
+      <button
+        type="button"
+        class="account-button"
+        popovertarget="account-menu"
+        aria-haspopup="menu"
+        aria-expanded={open}
+        aria-label={t().accountMenu.open(nameOf(me))}
+        data-testid={testids.accountMenu}
+      >
+        <Avatar userID={myID()} size="small" />
+        <span class="account-name" dir="auto">{nameOf(me)}</span>
+        <Icon name="fold" size={14} />
+      </button>
+      <div
+        ref={menu}
+        id="account-menu"
+        class="menu"
+        popover="auto"
+        onToggle={(event) => {
+          const opened = event.newState === "open";
+          setOpen(opened);
+          if (opened) {
+            itemsOf(menu.current)[0]?.focus();
+          }
+        }}
+        onKeyDown={(event) => moveFocus(event, itemsOf(menu.current))}
+      >
+        <p class="menu-head">
+          <strong>{nameOf(me)}</strong> <span class="member-username">@{me.username}</span>
+        </p>
+        <div role="menu" aria-label={t().accountMenu.label}>
+          {items.map(({ name, testid, run }) => (
+            <button
+              key={testid}
+              type="button"
+              role="menuitem"
+              class="menu-item"
+              tabIndex={-1}
+              onClick={() => {
+                menu.current?.hidePopover(); // returns the focus to the button, to which a dialog returns it
+                run();
+              }}
+              data-testid={testid}
+            >
+              {name}
+            </button>
+          ))}
+        </div>
+      </div>
+    </div>
+  );
+}
+
+const itemsOf = (menu: HTMLElement | null): readonly HTMLElement[] => [...(menu?.querySelectorAll<HTMLElement>('[role="menuitem"]') ?? [])];
+
+/** moveFocus moves the focus among the items with the arrow keys, Home and End. */
+function moveFocus(event: KeyboardEvent, items: readonly HTMLElement[]): void {
+  const at = items.findIndex((item) => item === document.activeElement);
+  const targets: Readonly<Record<string, number>> = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: -1 };
+  const target = targets[event.key];
+  if (target !== undefined) {
+    event.preventDefault();
+    items.at(target % items.length)?.focus();
+  }
+}
