@@ -84,6 +84,11 @@ func (s *Service) moderate(ctx context.Context, channel chat.ChannelID, by token
 	})
 }
 
+// banPosition is the last user of a page of bans; the next page begins after it.
+type banPosition struct {
+	ID chat.UserID `json:"i"`
+}
+
 // ListBans handles GET /v1/channels/{id}/bans.
 func (s *Service) ListBans(ctx context.Context, in api.ListBansRequestObject) (api.ListBansResponseObject, error) {
 	access, err := Admit(ctx, s.cfg.DB, in.ID, httpapi.UserOf(ctx).UserID)
@@ -93,7 +98,7 @@ func (s *Service) ListBans(ctx context.Context, in api.ListBansRequestObject) (a
 	if err != nil {
 		return nil, err
 	}
-	var after memberPosition
+	var after banPosition
 	if _, err := httpapi.DecodeCursor(listBans, in.Params.Cursor, &after); err != nil {
 		return nil, err
 	}
@@ -117,7 +122,7 @@ func (s *Service) ListBans(ctx context.Context, in api.ListBansRequestObject) (a
 		page.Items[i] = api.Ban{UserID: r.UserID, Username: r.Username, DisplayName: r.DisplayName, BannedBy: r.BannedBy, BannedAt: chat.At(r.CreatedAt)}
 	}
 	if len(rows) > limit {
-		page.NextCursor = httpapi.Cursor(listBans, memberPosition{rows[limit-1].UserID})
+		page.NextCursor = httpapi.Cursor(listBans, banPosition{rows[limit-1].UserID})
 	}
 	return api.ListBans200JSONResponse(page), nil
 }

@@ -2,7 +2,6 @@ package channel
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 
@@ -14,6 +13,7 @@ import (
 
 	"parley.chat/chat-service/internal/api"
 	"parley.chat/chat-service/internal/outbox"
+	"parley.chat/chat-service/internal/roster"
 )
 
 // leave ends a user's membership. If the user is not a member, nothing changes and nobody is
@@ -42,7 +42,7 @@ func (s *Service) remove(ctx context.Context, channel chat.ChannelID, by token.C
 	}
 	return s.change(ctx, channel, func(ctx context.Context, tx bun.Tx) error {
 		role, username, err := s.authorize(ctx, tx, channel, by, other, chat.RemoveMembers)
-		if ban && errors.Is(err, errNoMember) { // users can be banned before they join
+		if ban && errors.Is(err, roster.ErrNone) { // users can be banned before they join
 			return insertBan(ctx, tx, channel, by.UserID, other)
 		}
 		if err != nil {
@@ -88,7 +88,7 @@ func (s *Service) setRole(ctx context.Context, channel chat.ChannelID, by token.
 	if err != nil {
 		return api.Member{}, err
 	}
-	return memberOf(ctx, s.cfg.DB, channel, other)
+	return roster.OfChannel(channel).Get(ctx, s.cfg.DB, other)
 }
 
 // change runs a transaction that holds the lock on the channel.
@@ -119,15 +119,8 @@ func (s *Service) authorize(ctx context.Context, tx bun.Tx, channel chat.Channel
 	if err := access.Allow(act); err != nil {
 		return roles{}, "", err
 	}
-	var r memberRow
-	err = tx.NewRaw(selectMembers+" and m.user_id = ?", channel, other).Scan(ctx, &r)
-	if errors.Is(err, sql.ErrNoRows) {
-		return roles{}, "", errNoMember
-	}
-	if err != nil {
-		return roles{}, "", fmt.Errorf("load member: %w", err)
-	}
-	return roles{access.Role, r.Role}, r.Username, nil
+	m, err := roster.OfChannel(channel).Get(ctx, tx, other)
+	return roles{access.Role, m.Role}, m.Username, err
 }
 
 // removeMember ends a user's membership in a locked channel, if the user is a member, and adds the

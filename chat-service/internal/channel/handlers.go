@@ -7,6 +7,7 @@ import (
 
 	"parley.chat/chat-service/internal/api"
 	"parley.chat/chat-service/internal/httpapi"
+	"parley.chat/chat-service/internal/roster"
 )
 
 // CreateChannel handles POST /v1/channels.
@@ -29,7 +30,6 @@ func Made(c api.Channel) api.ChannelMadeAnswerJSONResponse {
 const (
 	listChannels      = "listChannels"
 	listGroupChannels = "listGroupChannels"
-	listMembers       = "listMembers"
 )
 
 // ListChannels handles GET /v1/channels.
@@ -124,27 +124,14 @@ func (s *Service) DeleteChannel(ctx context.Context, in api.DeleteChannelRequest
 	return api.DeleteChannel204Response{}, nil
 }
 
-// memberPosition is the last member of a page; the next page begins after it.
-type memberPosition struct {
-	ID chat.UserID `json:"i"`
-}
-
 // ListMembers handles GET /v1/channels/{id}/members.
 func (s *Service) ListMembers(ctx context.Context, in api.ListMembersRequestObject) (api.ListMembersResponseObject, error) {
 	if _, err := Admit(ctx, s.cfg.DB, in.ID, httpapi.UserOf(ctx).UserID); err != nil {
 		return nil, err
 	}
-	var after memberPosition
-	if _, err := httpapi.DecodeCursor(listMembers, in.Params.Cursor, &after); err != nil {
-		return nil, err
-	}
-	members, next, err := s.members(ctx, in.ID, after.ID, httpapi.Limit(in.Params.Limit))
+	page, err := roster.OfChannel(in.ID).Page(ctx, s.cfg.DB, in.Params.Cursor, httpapi.Limit(in.Params.Limit))
 	if err != nil {
 		return nil, err
-	}
-	page := api.MemberPage{Items: members}
-	if next != nil {
-		page.NextCursor = httpapi.Cursor(listMembers, memberPosition{*next})
 	}
 	return api.ListMembers200JSONResponse(page), nil
 }

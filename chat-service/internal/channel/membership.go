@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/uptrace/bun"
 
@@ -19,6 +18,7 @@ import (
 	"parley.chat/chat-service/internal/contact"
 	"parley.chat/chat-service/internal/invitation"
 	"parley.chat/chat-service/internal/outbox"
+	"parley.chat/chat-service/internal/roster"
 )
 
 // Lock order: the user, the group, the user's membership in the group, the channel. Every change to
@@ -59,7 +59,7 @@ func (s *Service) add(ctx context.Context, channel chat.ChannelID, by token.Clai
 	if err != nil {
 		return api.Member{}, nil, err
 	}
-	if m, err := memberOf(ctx, s.cfg.DB, channel, other); err == nil {
+	if m, err := roster.OfChannel(channel).Get(ctx, s.cfg.DB, other); err == nil {
 		return m, nil, nil // already a member
 	}
 	e := entry{by.UserID, other, role}
@@ -77,7 +77,7 @@ func (s *Service) add(ctx context.Context, channel chat.ChannelID, by token.Clai
 	if err != nil {
 		return api.Member{}, nil, err
 	}
-	m, err := memberOf(ctx, s.cfg.DB, channel, other)
+	m, err := roster.OfChannel(channel).Get(ctx, s.cfg.DB, other)
 	return m, nil, err
 }
 
@@ -302,54 +302,4 @@ func lock(ctx context.Context, tx bun.Tx, channel chat.ChannelID) error {
 		return fmt.Errorf("lock channel: %w", err)
 	}
 	return nil
-}
-
-// memberRow is a member with their name.
-type memberRow struct {
-	UserID      chat.UserID `bun:"user_id,type:uuid"`
-	Username    string      `bun:"username"`
-	DisplayName string      `bun:"display_name"`
-	Role        chat.Role   `bun:"role"`
-	JoinedAt    time.Time   `bun:"joined_at"`
-}
-
-func (r *memberRow) member() api.Member {
-	return api.Member{UserID: r.UserID, Username: r.Username, DisplayName: r.DisplayName, Role: r.Role, JoinedAt: chat.At(r.JoinedAt)}
-}
-
-const selectMembers = `select m.user_id, u.username, u.display_name, m.role, m.joined_at
-	from channel_members m join users u on u.id = m.user_id where m.channel_id = ?`
-
-var errNoMember = apierr.New(apierr.NotFound, "This member does not exist.")
-
-func memberOf(ctx context.Context, db bun.IDB, channel chat.ChannelID, user chat.UserID) (api.Member, error) {
-	var r memberRow
-	err := db.NewRaw(selectMembers+" and m.user_id = ?", channel, user).Scan(ctx, &r)
-	if errors.Is(err, sql.ErrNoRows) {
-		return api.Member{}, errNoMember
-	}
-	if err != nil {
-		return api.Member{}, fmt.Errorf("load member: %w", err)
-	}
-	return r.member(), nil
-}
-
-// members returns a page of a channel's members. It reads one range of the primary key, regardless
-// of the number of members.
-func (s *Service) members(ctx context.Context, channel chat.ChannelID, after chat.UserID, limit int) ([]api.Member, *chat.UserID, error) {
-	var rows []memberRow
-	err := s.cfg.DB.NewRaw(selectMembers+" and m.user_id > ? order by m.user_id limit ?", channel, after, limit+1).Scan(ctx, &rows)
-	if err != nil {
-		return nil, nil, fmt.Errorf("list members: %w", err)
-	}
-	var next *chat.UserID
-	if len(rows) > limit {
-		rows = rows[:limit]
-		next = &rows[limit-1].UserID
-	}
-	members := make([]api.Member, len(rows))
-	for i := range rows {
-		members[i] = rows[i].member()
-	}
-	return members, next, nil
 }

@@ -7,13 +7,11 @@ import (
 
 	"parley.chat/chat-service/internal/api"
 	"parley.chat/chat-service/internal/httpapi"
+	"parley.chat/chat-service/internal/roster"
 )
 
-// Names of the list operations. A cursor is valid only for the operation that issued it.
-const (
-	listGroups  = "listGroups"
-	listMembers = "listGroupMembers"
-)
+// listGroups is the name of the list operation, the only one for which its cursors are valid.
+const listGroups = "listGroups"
 
 // ListGroups handles GET /v1/groups.
 func (s *Service) ListGroups(ctx context.Context, in api.ListGroupsRequestObject) (api.ListGroupsResponseObject, error) {
@@ -77,27 +75,14 @@ func (s *Service) DeleteGroup(ctx context.Context, in api.DeleteGroupRequestObje
 	return api.DeleteGroup204Response{}, s.remove(ctx, in.ID, httpapi.UserOf(ctx))
 }
 
-// memberPosition is the last member of a page; the next page begins after it.
-type memberPosition struct {
-	ID chat.UserID `json:"i"`
-}
-
 // ListGroupMembers handles GET /v1/groups/{id}/members.
 func (s *Service) ListGroupMembers(ctx context.Context, in api.ListGroupMembersRequestObject) (api.ListGroupMembersResponseObject, error) {
 	if _, err := s.get(ctx, in.ID, httpapi.UserOf(ctx).UserID); err != nil {
 		return nil, err
 	}
-	var after memberPosition
-	if _, err := httpapi.DecodeCursor(listMembers, in.Params.Cursor, &after); err != nil {
-		return nil, err
-	}
-	members, next, err := s.members(ctx, in.ID, after.ID, httpapi.Limit(in.Params.Limit))
+	page, err := roster.OfGroup(in.ID).Page(ctx, s.db, in.Params.Cursor, httpapi.Limit(in.Params.Limit))
 	if err != nil {
 		return nil, err
-	}
-	page := api.MemberPage{Items: members}
-	if next != nil {
-		page.NextCursor = httpapi.Cursor(listMembers, memberPosition{*next})
 	}
 	return api.ListGroupMembers200JSONResponse(page), nil
 }

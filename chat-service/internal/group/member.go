@@ -2,10 +2,7 @@ package group
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"fmt"
-	"time"
 
 	"github.com/uptrace/bun"
 
@@ -17,55 +14,8 @@ import (
 	"parley.chat/chat-service/internal/channel"
 	"parley.chat/chat-service/internal/invitation"
 	"parley.chat/chat-service/internal/outbox"
+	"parley.chat/chat-service/internal/roster"
 )
-
-// memberRow is a member with their name.
-type memberRow struct {
-	UserID      chat.UserID `bun:"user_id,type:uuid"`
-	Username    string      `bun:"username"`
-	DisplayName string      `bun:"display_name"`
-	Role        chat.Role   `bun:"role"`
-	JoinedAt    time.Time   `bun:"joined_at"`
-}
-
-func (r *memberRow) member() api.Member {
-	return api.Member{UserID: r.UserID, Username: r.Username, DisplayName: r.DisplayName, Role: r.Role, JoinedAt: chat.At(r.JoinedAt)}
-}
-
-const selectMembers = `select m.user_id, u.username, u.display_name, m.role, m.joined_at
-	from group_members m join users u on u.id = m.user_id where m.group_id = ?`
-
-// member returns a member of a group.
-func member(ctx context.Context, db bun.IDB, group chat.GroupID, user chat.UserID) (memberRow, error) {
-	var r memberRow
-	err := db.NewRaw(selectMembers+" and m.user_id = ?", group, user).Scan(ctx, &r)
-	if errors.Is(err, sql.ErrNoRows) {
-		return r, apierr.New(apierr.NotFound, "This member does not exist.")
-	}
-	if err != nil {
-		return r, fmt.Errorf("load member of group: %w", err)
-	}
-	return r, nil
-}
-
-// members returns a page of a group's members, and the id of the last one if there are more.
-func (s *Service) members(ctx context.Context, group chat.GroupID, after chat.UserID, limit int) ([]api.Member, *chat.UserID, error) {
-	var rows []memberRow
-	err := s.db.NewRaw(selectMembers+" and m.user_id > ? order by m.user_id limit ?", group, after, limit+1).Scan(ctx, &rows)
-	if err != nil {
-		return nil, nil, fmt.Errorf("list members of group: %w", err)
-	}
-	var next *chat.UserID
-	if len(rows) > limit {
-		rows = rows[:limit]
-		next = &rows[limit-1].UserID
-	}
-	members := make([]api.Member, len(rows))
-	for i := range rows {
-		members[i] = rows[i].member()
-	}
-	return members, next, nil
-}
 
 // add makes a user a member with a role. An existing member keeps their role. If the two users do
 // not know each other, the user is invited instead, and add returns the invitation.
@@ -109,8 +59,8 @@ func (s *Service) add(ctx context.Context, group chat.GroupID, by token.Claims, 
 	if err != nil || invited != nil {
 		return api.Member{}, invited, err
 	}
-	r, err := member(ctx, s.db, group, other)
-	return r.member(), nil, err
+	m, err := roster.OfGroup(group).Get(ctx, s.db, other)
+	return m, nil, err
 }
 
 // mayAdd returns an error unless a member whose role is mine may add another user with the given
@@ -166,9 +116,9 @@ func (s *Service) Accept(ctx context.Context, inv invitation.Invitation) error {
 
 // setRole changes the role of a member.
 func (s *Service) setRole(ctx context.Context, group chat.GroupID, by token.Claims, other chat.UserID, to chat.Role) (api.Member, error) {
-	var is memberRow
+	var is api.Member
 	err := s.change(ctx, group, by, chat.ChangeRoles, func(ctx context.Context, tx bun.Tx, mine chat.Role) (err error) {
-		if is, err = member(ctx, tx, group, other); err != nil {
+		if is, err = roster.OfGroup(group).Get(ctx, tx, other); err != nil {
 			return err
 		}
 		if !mine.MayGrant(is.Role, to) {
@@ -190,7 +140,7 @@ func (s *Service) setRole(ctx context.Context, group chat.GroupID, by token.Clai
 		}
 		return outbox.Add(ctx, tx, outbox.GroupChange(group, by.UserID, updated, other))
 	})
-	return is.member(), err
+	return is, err
 }
 
 // expel removes a member from a group and its channels. Removing oneself is the same as leaving.
@@ -200,7 +150,7 @@ func (s *Service) expel(ctx context.Context, group chat.GroupID, by token.Claims
 		act = chat.Leave
 	}
 	return s.change(ctx, group, by, act, func(ctx context.Context, tx bun.Tx, mine chat.Role) error {
-		is, err := member(ctx, tx, group, other)
+		is, err := roster.OfGroup(group).Get(ctx, tx, other)
 		if err != nil {
 			return err
 		}
