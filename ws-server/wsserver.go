@@ -84,7 +84,8 @@ type Config struct {
 	// is 0 if the process runs nothing but this service.
 	OtherDescriptors int
 
-	// The following are for tests. 0 means the default of the package concerned.
+	// The following fields are for tests. Zero means the default of the package that uses the
+	// field.
 	//
 	// PresenceLease is how long a gateway's users count as online after it last renewed its lease.
 	PresenceLease time.Duration
@@ -302,8 +303,8 @@ const redisPool = 32
 // heap, which is too much memory; 15% saves over 4 KiB per connection. With few but busy
 // connections the live heap is small, and 15% of a few MiB would trigger twenty collections a
 // second. That costs a fifth of the CPU and is visible in the 99th percentile of the ack latency.
-// So nothing is collected while less than Room bytes are in use, which is less than 10,000 idle
-// connections need.
+// So nothing is collected while fewer than Room bytes are in use; 10,000 idle connections need more
+// than that.
 var collector = gctune.Policy{Percent: 15, Room: 96 << 20}
 
 // Run runs the service as a separate process until ctx is done.

@@ -18,9 +18,9 @@
 // enforced: the notice has invalidated the membership here, and every append checks the mark in
 // Redis.
 //
-// Run starts two goroutines: one verifies, one reads blocks after notices. There is no timer per
-// connection. Memory is bounded by the number of connections: at most one User each, with the
-// memberships that connections hold and at most maxUnheld others.
+// Run starts two goroutines: one verifies cached data, the other reads blocks after notices. There
+// is no timer per connection. Memory is bounded by the number of connections: at most one User
+// each, with the memberships that connections hold and at most maxUnheld others.
 package authority
 
 import (
@@ -62,7 +62,7 @@ type Sessions interface {
 }
 
 // Config configures an Authority. Every field except VerifyEvery, Logger and Blocked is required.
-// The functions must not block; they are called without locks.
+// The functions must not block; they are called with no lock held.
 type Config struct {
 	Store       Store
 	Sessions    Sessions
@@ -95,7 +95,7 @@ type Authority struct {
 	dirty      struct { // users whose blocks must be read again
 		mu    sync.Mutex
 		users map[*User]struct{}
-		wake  chan struct{} // holds at most one token, which means that users is not empty
+		wake  chan struct{} // capacity 1; a token means that users is not empty
 	}
 }
 
@@ -164,8 +164,8 @@ func (a *Authority) user(id chat.UserID) *User {
 	return a.users[id]
 }
 
-// InvalidateMembership invalidates the cached membership of a user who has joined a channel or was
-// removed from it.
+// InvalidateMembership invalidates the cached membership of a user who has joined a channel or has
+// been removed from it.
 func (a *Authority) InvalidateMembership(user chat.UserID, channel chat.ChannelID) {
 	if u := a.user(user); u != nil {
 		u.invalidate(channel)

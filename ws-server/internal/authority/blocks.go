@@ -216,7 +216,7 @@ func (a *Authority) readBlocksOf(ctx context.Context, users map[*User]struct{}) 
 }
 
 // BlockedWith returns the users connected to this gateway who have blocked the given user or are
-// blocked by that user. They must not learn what that user does. The result is nil for most users.
+// blocked by that user. They must not see what that user does. The result is nil for most users.
 // The caller must not change the set.
 func (a *Authority) BlockedWith(user chat.UserID) map[chat.UserID]struct{} {
 	return a.blockIndex.with(user)

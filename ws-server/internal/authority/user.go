@@ -55,8 +55,8 @@ func (e entry) usable(n need) bool {
 	return e.known && (n != role || e.roleKnown) && (n != announced || e.Announced)
 }
 
-// Generation returns the current generation. A caller that reads memberships itself must get it
-// before the read and pass it to Learn.
+// Generation returns the current generation. A caller that reads memberships itself must call
+// Generation before the read and pass the result to Learn.
 func (u *User) Generation() uint64 {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -168,8 +168,8 @@ func (u *User) Admit(id chat.ChannelID) error {
 	return err
 }
 
-// Confirm is like Admit, for a channel that the user was admitted to a moment ago. It reads only if
-// a notice has invalidated the membership since then.
+// Confirm is like Admit, for a channel that the user has just been admitted to. It reads PostgreSQL
+// only if a notice has invalidated the membership since then.
 func (u *User) Confirm(id chat.ChannelID) error {
 	u.mu.Lock()
 	e, _ := u.channels.Get(id)
@@ -186,7 +186,7 @@ func (u *User) Role(id chat.ChannelID) (chat.Role, error) {
 	return st.Role, err
 }
 
-// JoinedSeq returns the channel's last seq at the time when the user joined. It returns an error if
+// JoinedSeq returns the last seq that the channel had when the user joined. It returns an error if
 // the user is not a member.
 func (u *User) JoinedSeq(id chat.ChannelID) (int64, error) {
 	st, err := u.access(id, membership)

@@ -10,8 +10,8 @@ import (
 )
 
 // Limits on the reactions to one message. Reactions that are being appended at the same time are
-// not counted. A user who sends several at once may therefore exceed a limit slightly, by at most
-// what the rate limit admits.
+// not counted. A user who sends several at once may therefore exceed a limit slightly, by no more
+// than the rate limit allows.
 const (
 	maxEmojisPerMessage = 50 // maximum number of different emojis currently on a message
 	maxEmojisPerUser    = 20 // maximum number of different emojis that a user has ever put on a message; this also limits the number of rows
@@ -26,7 +26,8 @@ func (r *Rules) checkReactionLimits(ctx context.Context, e *frame.Event) error {
 	}
 	// The rows are read after the tail, because events are stored before they are cut from the
 	// tail. While PostgreSQL is down, only the tail is counted, so that members can still react.
-	// The limits may then be exceeded, but reading a page of history limits what is shown.
+	// The limits may then be exceeded, but a page of history still limits how many reactions it
+	// shows.
 	stored, err := r.Store.Reactions(ctx, e.ChannelID, *e.MessageID, e.SenderID)
 	if err != nil && apierr.CodeOf(err) != apierr.Unavailable {
 		return err

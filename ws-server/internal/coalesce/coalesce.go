@@ -20,7 +20,7 @@ type Config struct {
 	// MaxReads is the maximum number of reads that run at the same time; default 2.
 	MaxReads int
 	// MaxBatch is the maximum number of questions per read; default 500. It is exceeded only if a
-	// single caller asks more questions.
+	// single caller asks more questions than that.
 	MaxBatch int
 	// Timeout limits one read; default 5s.
 	Timeout time.Duration
@@ -54,7 +54,8 @@ type call[Q comparable, A any] struct {
 	done      chan struct{}
 }
 
-// New returns a Group. read must answer distinct questions, in the given order.
+// New returns a Group. read receives distinct questions and must return their answers in the same
+// order.
 func New[Q comparable, A any](read func(context.Context, []Q) ([]A, error), cfg Config) *Group[Q, A] {
 	if cfg.MaxReads == 0 {
 		cfg.MaxReads = 2

@@ -36,7 +36,7 @@ type Conn struct {
 	// share a cache line of 64 bytes, because a fan-out to thousands of connections finds none of
 	// their memory in the CPU cache.
 
-	// out writes to net. It is used only while mu is held and closed is false. net, too, is closed
+	// out writes to net. It is used only while mu is held and closed is false. net is also closed
 	// only while mu is held.
 	out      socket.Sender
 	mu       sync.Mutex
@@ -65,7 +65,7 @@ type chunk struct {
 
 // Begin makes c the sending side of a socket. From then on, only c may close the socket. writers
 // counts the writer goroutines of c, so that their owner can wait for them. The goroutine that
-// reads the socket learns from a failed read that the socket was closed.
+// reads the socket notices that it was closed when a read fails.
 func (c *Conn) Begin(conn net.Conn, writers *sync.WaitGroup) {
 	c.net, c.out, c.writers = conn, socket.NewSender(conn), writers
 	c.Touch(time.Now())
@@ -81,9 +81,9 @@ func (c *Conn) Prefetch() { c.lastRead.Load() }
 // SilentSince returns when the client last sent something, with a precision of one second.
 func (c *Conn) SilentSince() time.Time { return time.Unix(c.lastRead.Load(), 0) }
 
-// Send queues a frame that carries the given number of events (1 for any other frame that must
-// arrive). The caller must not change the frame afterward. A connection that exceeds its limits is
-// closed as a slow consumer.
+// Send queues a frame that carries the given number of events (1 for a frame that carries no event
+// but must arrive). The caller must not change the frame afterward. A connection that exceeds its
+// limits is closed as a slow consumer.
 func (c *Conn) Send(frame []byte, events int) {
 	c.mu.Lock()
 	full := c.bytes > 0 && int(c.bytes)+len(frame) > MaxQueuedBytes || c.events > 0 && int(c.events)+events > MaxQueuedFrames
@@ -108,7 +108,7 @@ func (c *Conn) Hold(frame []byte) (held bool) {
 		c.put(frame, 1)
 		return false
 	}
-	held = !c.holding // if frames were already held, an earlier caller is going to call Flush
+	held = !c.holding // if frames were already held, an earlier caller will call Flush
 	c.holding = true
 	c.held = append(c.held, frame...)
 	return held
@@ -265,7 +265,7 @@ func (c *Conn) writeAll(batch []chunk, last bool) error {
 		if c.closing && c.until.Before(until) {
 			until = c.until
 		}
-		// The first chunk may be the rest of a frame that is partly written.
+		// The first chunk may be the rest of a partly written frame.
 		if c.slow && !last && i > 0 {
 			for _, rest := range batch[i:] {
 				c.bytes -= int32(len(rest.b))

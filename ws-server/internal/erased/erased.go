@@ -22,8 +22,8 @@ import (
 
 const (
 	// horizon is how far back the first read goes. It is at least the retention of the streams,
-	// after which Redis holds no older names. Older deletions whose names are still in rows are
-	// read as well.
+	// after which Redis holds no older names. The first read also returns users who were deleted
+	// earlier if their names are still in rows.
 	horizon = 30 * 24 * time.Hour
 	// overlap is how far before the newest known deletion every later read starts. It must exceed
 	// the duration of the transaction that deletes an account.
@@ -36,8 +36,8 @@ const (
 	interval = 2 * time.Millisecond
 )
 
-// Read returns the users whose accounts were deleted after since, and those whose names are still
-// in rows. It also returns the time of the newest of these deletions.
+// Read returns the users whose accounts were deleted after since, and the deleted users whose names
+// are still in rows. It also returns the time of the newest of these deletions.
 type Read func(ctx context.Context, since time.Time) (users []chat.UserID, newest time.Time, err error)
 
 // Users is a cache of the users whose accounts were deleted. It is safe for concurrent use.

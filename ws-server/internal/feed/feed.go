@@ -1,7 +1,7 @@
-// Package feed receives what Redis publishes. It passes the events of the channels in which this
-// gateway is live to the hub, and the notices for its users to the gateway. Pub/sub may lose
-// messages, and the feed recovers lost events. It fills a gap from the tail or from PostgreSQL, and
-// detects a lost last event by reading the channel's counter.
+// Package feed receives what Redis publishes. It passes events to the hub, for the channels in
+// which this gateway is live. It passes notices for this gateway's users to the gateway. Pub/sub
+// may lose messages, so the feed recovers lost events. It fills a gap from the tail or from
+// PostgreSQL, and detects a lost last event by reading the channel's counter.
 //
 // The package does not deal with sockets.
 package feed
@@ -67,7 +67,7 @@ type Feed struct {
 	// reads coalesces concurrent reads of the same range (singleflight).
 	reads singleflight.Group
 
-	wakeCheck chan struct{} // holds at most one token, which means that toCheck may contain channels
+	wakeCheck chan struct{} // capacity 1; a token means that toCheck may contain channels
 	mu        sync.Mutex
 	// toCheck holds channels whose counter must be read, because their subscription was confirmed.
 	toCheck map[chat.ChannelID]struct{}
@@ -275,8 +275,7 @@ func (s *sink) Confirmed(topic string) {
 	}
 }
 
-// channelOf returns the channel that a topic belongs to, and whether it belongs to a channel at
-// all.
+// channelOf returns the channel that a topic belongs to, and reports whether there is one.
 func channelOf(topic string) (chat.ChannelID, bool) {
 	const id = 36
 	if len(topic) < id || !strings.Contains(topic, "}:topic:") {

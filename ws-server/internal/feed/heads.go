@@ -207,7 +207,7 @@ func (f *Feed) seed(ch *hub.Channel) {
 	})
 }
 
-// trySeed reports whether the channel has a counter now, or is no longer open. After a failure it
+// trySeed returns true if the channel now has a counter or is no longer open. After a failure it
 // waits one second before it returns.
 func (f *Feed) trySeed(ch *hub.Channel) bool {
 	ctx, cancel := context.WithTimeout(f.ctx, 5*time.Second)

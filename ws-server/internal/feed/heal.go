@@ -17,7 +17,7 @@ import (
 const (
 	healTimeout   = 20 * time.Second // after this time, the feed stops trying to fill a gap, and clients resume
 	maxReadEvents = 256              // maximum number of events per read from the stores
-	// warmEvents is how many of the newest events one read of the tail adds to the ring.
+	// warmEvents is the number of newest events that one read of the tail adds to the ring.
 	warmEvents = 500
 )
 

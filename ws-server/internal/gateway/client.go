@@ -60,7 +60,7 @@ type client struct {
 
 	mu             sync.Mutex
 	left           bool // cleaned up: accepts no more subscriptions
-	watching       bool // the feed follows the user's topic for this connection
+	watching       bool // the feed watches the user's topic for this connection
 	subs           smallmap.Map[chat.ChannelID, *hub.Subscription]
 	replays        []*hub.Subscription            // subscriptions that are missing events
 	replaying      bool                           // the replay goroutine is running

@@ -114,7 +114,7 @@ func (c *client) sendHello(ctx context.Context) error {
 	for i, ch := range live {
 		err := c.subscribeLocked(ctx, ch, heads[i].Seq, func(int64, event.Epoch) bool { return false })
 		if code := apierr.CodeOf(err); c.onlyChannel == nil && (code == apierr.NotFound || code == apierr.Forbidden) {
-			continue // removed since the channels were read; a notice informs the client
+			continue // the user was removed after the channels were read; a notice informs the client
 		}
 		if err != nil {
 			return err

@@ -171,7 +171,7 @@ func (c *client) allowControlFrame() bool {
 // chargeSubscriptions charges the connection for a subscribe frame with n channels. Each channel
 // beyond the first counts as one more frame, because it costs about as much. The charge delays the
 // frames that follow, not this one. A connection with ?subscribe=none gets a one-time free
-// allowance: as many channels as hello subscribes other connections to.
+// allowance: the number of channels to which hello subscribes other connections.
 func (c *client) chargeSubscriptions(n int) {
 	rate := c.g.cfg.Bounds.Frames
 	if rate.Count == 0 {

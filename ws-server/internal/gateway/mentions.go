@@ -17,7 +17,7 @@ import (
 
 const (
 	// mentionTimeout limits how long a message waits for its mentions to be looked up. The
-	// connection's next frames wait with it.
+	// connection's next frames wait for it.
 	mentionTimeout = time.Second
 	// mentionRetryInterval is how long mentions are not looked up after a failed lookup.
 	mentionRetryInterval = 2 * time.Second
@@ -67,7 +67,7 @@ func (m *mentions) find(ctx context.Context, e *frame.Event, access *authority.U
 	return slices.DeleteFunc(found, access.HasBlock)
 }
 
-// errStoreDown means that PostgreSQL was not queried because it failed a moment ago.
+// errStoreDown means that PostgreSQL was not queried because a recent query failed.
 var errStoreDown = errors.New("PostgreSQL is not queried because it failed a moment ago")
 
 func (m *mentions) lookUp(ctx context.Context, names []mention.Name) ([]chat.UserID, error) {

@@ -101,8 +101,8 @@ func (ch *Channel) Publish(events []Event) {
 	}
 }
 
-// Add is like Publish, without the fan-out. It reports whether the caller must run the channel's
-// fan-out; see Hub.FanOut.
+// Add is like Publish, but does not run the fan-out. It reports whether the caller must run the
+// channel's fan-out; see Hub.FanOut.
 func (ch *Channel) Add(events []Event) (owed bool) {
 	ch.mu.Lock()
 	for _, e := range events {
@@ -124,7 +124,7 @@ func (ch *Channel) addLocked(e Event) {
 	case !ch.begun:
 		ch.stash(e)
 	case e.Epoch != ch.epoch && ch.epoch.NewerThan(e.Epoch):
-		// Discard the event: it belongs to a numbering that Redis has lost.
+		// Discard the event: it belongs to an epoch that Redis has lost.
 	case e.Epoch != ch.epoch:
 		ch.startEpoch(e.Epoch, e.Seq)
 		ch.push(e)

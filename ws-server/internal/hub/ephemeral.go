@@ -26,8 +26,8 @@ func (p *ephemeralFrame) excludes(user chat.UserID) bool {
 
 // ephemeralQueue holds a channel's ephemeral frames. Sending one by itself costs as much per
 // subscription as sending an event, and there are more of them than events. So a channel with many
-// subscriptions sends them together: with the next event, or when its pace allows. If nothing was
-// sent recently, it sends them immediately.
+// subscriptions sends them together: with the next event, or as soon as its pacing allows. If
+// nothing was sent recently, it sends them immediately.
 type ephemeralQueue struct {
 	waiting  []ephemeralFrame
 	bytes    int           // total size of waiting, in bytes

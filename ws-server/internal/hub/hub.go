@@ -23,7 +23,7 @@ import (
 	"parley.chat/shared-contracts/event"
 )
 
-// Connection has the methods of a connection that the hub needs. Its methods must not block.
+// Connection is the part of a connection that the hub needs. Its methods must not block.
 type Connection interface {
 	User() chat.UserID
 	// Prefetch loads the memory that Deliver and DeliverEphemeral access first into the CPU cache.

@@ -29,8 +29,8 @@ type Subscription struct {
 func (s *Subscription) Channel() *Channel { return s.channel }
 
 // Subscribe adds a subscription for conn. after is the last seq that the client has seen; a
-// negative value means that it wants no past events. Subscribe calls answer with the channel's head
-// before anything is delivered. If answer returns skip, the subscription starts after the head.
+// negative value means that it wants no past events. Before anything is delivered, Subscribe calls
+// answer with the channel's head. If answer returns skip, the subscription starts after the head.
 // answer must not block. Subscribe returns nil if the channel was removed from the hub in the
 // meantime; the caller must open it again.
 func (ch *Channel) Subscribe(conn Connection, after int64, answer func(head int64, epoch event.Epoch) (skip bool)) *Subscription {
@@ -104,8 +104,8 @@ func (s *Subscription) Position() (next int64, done bool) {
 	return s.next, s.state != replaying
 }
 
-// FromRing returns events from the ring, starting at seq, up to maxBytes but at least one. ok is
-// false if the ring does not reach back to seq.
+// FromRing returns events from the ring, starting at seq: at most maxBytes in total, but at least
+// one event. ok is false if the ring does not reach back to seq.
 func (ch *Channel) FromRing(seq int64, maxBytes int) (events []Event, ok bool) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()

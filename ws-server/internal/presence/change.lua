@@ -8,11 +8,11 @@
 --  ARGV[5] 'change', or 'drop': the gateway is gone, with all its users
 --  ARGV[6] number of users who connected, followed by those users and then by the users who left
 --
--- With up to LARGE users online, the ids of the users who came and left are published. Above that
--- only the count over all gateways is published, at most once in COUNT_EVERY ms, or once in
--- LITTLE_EVERY ms if it has changed by less than 2%. In a large channel users come and go all the
--- time, and publishing that to thousands of users would cost more than their messages. To publish a
--- deferred count, the caller calls again without users.
+-- With up to LARGE users online, the ids of the users who connected and of those who left are
+-- published. Above that only the count over all gateways is published, at most once in COUNT_EVERY
+-- ms, or once in LITTLE_EVERY ms if it has changed by less than 2%. In a large channel users
+-- connect and leave all the time, and publishing that to thousands of users would cost more than
+-- their messages. To publish a deferred count, the caller calls again without users.
 -- Returns { users in the gateway's set, users online,
 --   ms after which to call again (0: nothing is pending) }.
 local COUNT_EVERY, LITTLE_EVERY = 1000, 10000
@@ -82,7 +82,7 @@ if n > LARGE then
   local before = tonumber(published[1] or 0)
   if before == n then return { size, n, 0 } end
   local every = math.abs(n - before) * 50 < n and LITTLE_EVERY or COUNT_EVERY
-  if ARGV[5] == 'drop' then every = 0 end -- the caller may be shutting down and may not call again
+  if ARGV[5] == 'drop' then every = 0 end -- a caller that is shutting down does not call again
   local wait = every - (now - (published[2] or 0))
   if wait > 0 then return { size, n, math.min(wait, COUNT_EVERY) } end
   redis.call('HSET', cache, 'told', n, 'told_at', string.format('%.0f', now))

@@ -187,7 +187,7 @@ func (p *Presence) repair(ctx context.Context, ch *channel) {
 	defer cancel()
 	members, err := p.cfg.Redis.SMembersMap(ctx, rediskey.Online(p.partition(ch.id), ch.id, p.id)).Result()
 	if err != nil {
-		return // the next change of the channel detects it again
+		return // the next change in the channel detects the difference again
 	}
 	p.cfg.Logger.Warn("presence in Redis differs from what was written, repairing", "channel_id", ch.id)
 	p.mu.Lock()

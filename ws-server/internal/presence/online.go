@@ -28,8 +28,8 @@ type Online struct {
 
 // Online returns the users who are online. In a large channel it returns only the count and a
 // cursor. A call with that cursor returns the first page of users and the cursor of the next page.
-// The pages are not a snapshot: a user who stays online appears at least once, and a user who comes
-// or leaves during the listing may be missing.
+// The pages are not a snapshot: a user who stays online appears at least once, and a user who
+// connects or leaves during the listing may be missing.
 func (p *Presence) Online(ctx context.Context, id chat.ChannelID, cursor string) (Online, error) {
 	at, err := parsePosition(cursor)
 	if err != nil {

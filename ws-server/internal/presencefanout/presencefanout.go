@@ -26,8 +26,8 @@ import (
 
 const (
 	maxQueued          = 10_000           // maximum number of presence frames in the queue; further frames are dropped
-	readTimeout        = 5 * time.Second  // for reading the online users of one channel
-	blockChangeTimeout = 30 * time.Second // for updating all channels that two users share
+	readTimeout        = 5 * time.Second  // timeout of reading the online users of one channel
+	blockChangeTimeout = 30 * time.Second // timeout of updating all channels that two users share
 )
 
 // Blocks answers questions about the blocks of users connected to this gateway.
@@ -65,7 +65,7 @@ type Config struct {
 // Fanout is safe for concurrent use.
 type Fanout struct {
 	cfg  Config
-	wake chan struct{} // holds at most one token, which means that queue is not empty
+	wake chan struct{} // capacity 1; a token means that queue is not empty
 
 	mu         sync.Mutex // guards the fields below; no I/O happens while it is held
 	queue      []published

@@ -30,7 +30,7 @@ const (
 // happens in a single goroutine, run.
 type counter struct {
 	cfg  *Config
-	wake chan struct{} // holds at most one token, which means that moves is not empty
+	wake chan struct{} // capacity 1; a token means that moves is not empty
 
 	mu    sync.Mutex // guards moves; no I/O happens while it is held
 	moves map[chat.ChannelID]int64

@@ -20,7 +20,7 @@ const (
 	maxSmallChannel  = 100
 	sizeTTL          = time.Minute             // how long a channel's size is cached
 	estimatedSizeTTL = storeRetryInterval      // how long an estimated size is cached
-	sizeTimeout      = 1500 * time.Millisecond // for reading channel sizes from PostgreSQL, or for an estimate
+	sizeTimeout      = 1500 * time.Millisecond // for one read or estimate of channel sizes
 	maxSizesPerQuery = 500                     // maximum number of channels per query
 )
 
@@ -31,7 +31,7 @@ const (
 type fanout struct {
 	cfg     *Config
 	counter *counter      // handles the channels that are not small
-	wake    chan struct{} // holds at most one token, which means that pending is not empty
+	wake    chan struct{} // capacity 1; a token means that pending is not empty
 
 	mu      sync.Mutex // guards pending; no I/O happens while it is held
 	pending map[chat.ChannelID]*movedReceipts

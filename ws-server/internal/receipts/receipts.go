@@ -104,8 +104,8 @@ func (r *Receipts) Run(ctx context.Context) {
 // Move must not be called anymore.
 func (r *Receipts) Drain(ctx context.Context) { r.writer.drain(ctx) }
 
-// Move raises a member's receipt to wanted, unless it is already there or higher. It does not wait
-// for the result.
+// Move raises a member's receipt to wanted, unless the receipt is already at wanted or higher. It
+// does not wait for the result.
 func (r *Receipts) Move(member chat.MemberKey, wanted receiptlog.Receipt) {
 	r.writer.move(member, wanted)
 }

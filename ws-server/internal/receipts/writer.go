@@ -28,7 +28,7 @@ const (
 type writer struct {
 	cfg       *Config
 	onFailure func(error)   // called when Redis or PostgreSQL starts to fail
-	wake      chan struct{} // holds at most one token, which means that ready is not empty
+	wake      chan struct{} // capacity 1; a token means that ready is not empty
 
 	// mu guards the fields below and the states. No I/O happens while it is held.
 	mu      sync.Mutex
@@ -42,13 +42,13 @@ type writer struct {
 }
 
 // memberState is the state of a member with a pending or recent move. It is in ready, in cooling,
-// or in a batch that is being moved.
+// or in a batch that is being written.
 type memberState struct {
 	member     chat.MemberKey
 	wanted     receiptlog.Receipt // requested since the last move
 	current    receiptlog.Receipt // position after the last move
-	inRedis    bool               // Redis held the receipt at the last move
-	coolsUntil time.Time          // when a state in cooling may move again
+	inRedis    bool               // Redis held the receipt when it was last moved
+	coolsUntil time.Time          // when the receipt of a state in cooling may move again
 }
 
 func (s *memberState) needsMove() bool { return s.wanted.Max(s.current) != s.current }
@@ -60,8 +60,8 @@ func newWriter(cfg *Config) *writer {
 	}
 }
 
-// move raises a member's receipt to wanted, unless it is already there or higher. It does not wait
-// for the result.
+// move raises a member's receipt to wanted, unless the receipt is already at wanted or higher. It
+// does not wait for the result.
 func (w *writer) move(member chat.MemberKey, wanted receiptlog.Receipt) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -156,7 +156,7 @@ func (w *writer) nextBatch(now time.Time) (batch []pendingMove) {
 	return batch
 }
 
-// flush moves a batch and puts its states into cooling. A move that failed stays pending.
+// flush writes a batch to Redis and puts its states into cooling. A move that failed stays pending.
 func (w *writer) flush(ctx context.Context, batch []pendingMove) {
 	accepted := make([]pendingMove, 0, len(batch))
 	var moves []receiptlog.Move
