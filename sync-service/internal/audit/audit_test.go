@@ -26,9 +26,7 @@ type world struct{ *streamtest.World }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := streamtest.Open(t)
-	w.Prepare()
-	return &world{w}
+	return &world{streamtest.OpenPrepared(t)}
 }
 
 // entry returns the entry of a new message.

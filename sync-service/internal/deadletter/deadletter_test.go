@@ -29,9 +29,7 @@ type world struct{ *streamtest.World }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := streamtest.Open(t)
-	w.Prepare()
-	return &world{w}
+	return &world{streamtest.OpenPrepared(t)}
 }
 
 // pending adds an entry to a stream and delivers it to a consumer.

@@ -178,17 +178,19 @@ func OpenStore(t testing.TB, pg *pgtest.DB) *store.Store {
 	return store.New(db)
 }
 
-// Prepare creates the rows of the partitions and the consumer groups, as consumers do when they
-// start.
-func (w *World) Prepare() {
-	w.T.Helper()
+// OpenPrepared is Open, with the rows of the partitions and the consumer groups that consumers
+// create when they start.
+func OpenPrepared(t testing.TB) *World {
+	t.Helper()
+	w := Open(t)
 	for p := range Partitions {
 		w.CreateGroup(rediskey.Stream(p))
 		w.CreateGroup(rediskey.Receipts(p))
-		if err := w.Store.Prepare(w.T.Context(), []int{p}); err != nil {
-			w.T.Fatal(err)
+		if err := w.Store.Prepare(t.Context(), []int{p}); err != nil {
+			t.Fatal(err)
 		}
 	}
+	return w
 }
 
 // Save stores rows of a channel.
