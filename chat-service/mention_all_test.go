@@ -6,10 +6,7 @@ import "testing"
 // mentions nobody, while @username works as usual.
 func TestMentionAll(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ann, bob := w.signup("ann"), w.signup("bob")
-	c := w.create(ann, "general", "public")
-	w.join(bob, c.ID)
+	w, ann, bob, c := newPair(t)
 	mentioned := func(by user) string {
 		t.Helper()
 		w.do("POST", path(c.ID)+"/messages", by, object{"body": "@channel and @ann"}).must(t, 201)

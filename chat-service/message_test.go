@@ -22,11 +22,7 @@ type ack struct {
 
 func TestMessage_send(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ann, bob := w.signup("ann"), w.signup("bob")
-	c := w.create(ann, "general", "public")
-	w.join(bob, c.ID)
-	w.Settled()
+	w, ann, bob, c := newPair(t)
 	messages := path(c.ID) + "/messages"
 	key := chat.NewClientID()
 	send := func(body string) answer {

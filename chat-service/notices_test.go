@@ -25,11 +25,7 @@ func nextOf(t *testing.T, read func() notice.Notice, kind notice.Kind) notice.No
 // whether an owner makes it or the member succeeds the last owner.
 func TestRole_changesNotifyGateways(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ann, bob := w.signup("ann"), w.signup("bob")
-	c := w.create(ann, "general", "public")
-	w.join(bob, c.ID)
-	w.Settled()
+	w, ann, bob, c := newPair(t)
 	heard := w.notices(bob)
 	at := path(c.ID) + "/members/" + bob.ID.String()
 	for _, role := range []string{"admin", "member", "owner", "member"} {

@@ -17,11 +17,7 @@ type memberCursor struct {
 
 func TestCursor_move(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ann, bob := w.signup("ann"), w.signup("bob")
-	c := w.create(ann, "general", "public")
-	w.join(bob, c.ID)
-	w.Settled()
+	w, ann, bob, c := newPair(t)
 	w.appendMessages(ann, c.ID, "3", "4", "5", "6")
 	move := func(body object, want memberCursor) {
 		t.Helper()

@@ -145,11 +145,7 @@ func (w *world) tailBegins(channel chat.ChannelID) int64 {
 // TestUnread_bounds checks that counts are exact up to 999 and then 1000.
 func TestUnread_bounds(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	ann, bob := w.signup("ann"), w.signup("bob")
-	c := w.create(ann, "general", "public")
-	w.join(bob, c.ID)
-	w.Settled()
+	w, ann, bob, c := newPair(t)
 	insert := func(from, to int) {
 		w.Exec(`insert into messages (channel_id, seq, id, kind, sender_id, body, data, sent_at)
 			select $1, n, gen_random_uuid(), 'message', $2, 'x', jsonb_build_object('mentions', jsonb_build_array($3::text)), now()

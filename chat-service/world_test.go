@@ -80,6 +80,17 @@ func newWorldOn(t testing.TB, stores *chattest.World, settings ...setting) *worl
 	return w
 }
 
+// newPair returns a world with two members of a public channel, whose joins are events 1 and 2.
+func newPair(t testing.TB) (w *world, ann, bob user, c summary) {
+	t.Helper()
+	w = newWorld(t)
+	ann, bob = w.signup("ann"), w.signup("bob")
+	c = w.create(ann, "general", "public")
+	w.join(bob, c.ID)
+	w.Settled()
+	return w, ann, bob, c
+}
+
 // answer is a response whose body has been read.
 type answer struct {
 	status int

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"parley.chat/internal/devkit/testkit"
 	"parley.chat/internal/devkit/testkit/pgtest"
 	"parley.chat/internal/eventlog/ratelimit"
 	"parley.chat/internal/platform/config"
@@ -98,18 +97,6 @@ func (f *fixture) mustLogIn(name, pass string, d device) tokens {
 		f.T.Fatalf("log in as %s: %v", name, err)
 	}
 	return t
-}
-
-// waiting waits until n statements of the database wait for a lock.
-func (f *fixture) waiting(n int) {
-	f.T.Helper()
-	testkit.Until(f.T, testkit.Timeout, func() error {
-		got := f.Count("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
-		if got < n {
-			return fmt.Errorf("%d statements wait for a lock, want %d", got, n)
-		}
-		return nil
-	})
 }
 
 // TestClean checks that housekeeping removes only the rows that expired longer ago than its limit.

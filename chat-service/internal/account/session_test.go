@@ -33,7 +33,7 @@ func TestRefresh_race(t *testing.T) {
 	for i := range n {
 		wg.Go(func() { pairs[i], errs[i] = f.refresh(t.Context(), first.refresh) })
 	}
-	f.waiting(n)
+	f.AwaitLocks(n)
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -82,7 +82,7 @@ func TestErasure_concurrentSignup(t *testing.T) {
 		_, _, err := f.signup(context.Background(), "ann", "b@example.com", goodPassword, home)
 		done <- err
 	}()
-	f.waiting(1)
+	f.AwaitLocks(1)
 	if err := tx.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}

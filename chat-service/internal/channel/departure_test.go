@@ -2,13 +2,11 @@ package channel
 
 import (
 	"context"
-	"fmt"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/uptrace/bun"
 
-	"parley.chat/internal/devkit/testkit"
 	"parley.chat/internal/platform/token"
 	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
@@ -87,9 +85,9 @@ func TestChange_lastOwnersConcurrently(t *testing.T) {
 		first, second := make(chan error, 1), make(chan error, 1)
 		gate.close()
 		go func() { first <- tt.first(id, ann) }()
-		gate.waiting(1)
+		f.AwaitLocks(1)
 		go func() { second <- tt.second(id, bob) }()
-		gate.waiting(2)
+		f.AwaitLocks(2)
 		gate.open()
 		if err := <-first; err != nil {
 			t.Errorf("%s: the first: %v", tt.name, err)
@@ -132,18 +130,6 @@ func (g *gate) exec(sql string) {
 	if _, err := g.conn.Exec(g.f.T.Context(), sql); err != nil {
 		g.f.T.Fatal(err)
 	}
-}
-
-// waiting waits until n transactions wait for a lock: for the gate, or for each other.
-func (g *gate) waiting(n int) {
-	g.f.T.Helper()
-	testkit.Until(g.f.T, testkit.Timeout, func() error {
-		got := g.f.Text("select count(*)::text from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
-		if got != fmt.Sprint(n) {
-			return fmt.Errorf("%s transactions wait for a lock, want %d", got, n)
-		}
-		return nil
-	})
 }
 
 // TestLeaveGroup_onlyItsChannels checks that a user who leaves a group loses all its channels and

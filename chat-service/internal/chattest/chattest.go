@@ -223,6 +223,18 @@ func (w *World) Settled() {
 	})
 }
 
+// AwaitLocks waits until at least n statements in the database wait for a lock.
+func (w *World) AwaitLocks(n int) {
+	w.T.Helper()
+	testkit.Until(w.T, testkit.Timeout, func() error {
+		got := w.Count("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
+		if got < n {
+			return fmt.Errorf("%d statements wait for a lock, want %d", got, n)
+		}
+		return nil
+	})
+}
+
 // Events returns the events in a channel's tail.
 func (w *World) Events(channel chat.ChannelID) []frame.Event {
 	w.T.Helper()
