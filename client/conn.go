@@ -96,7 +96,7 @@ func (c *Client) dial(ctx context.Context, address, token string) (*websocket.Co
 	}
 	ctx, cancel := context.WithTimeout(ctx, responseTimeout)
 	defer cancel()
-	ws, resp, err := d.DialContext(ctx, address+separator+"subscribe=none", http.Header{"Authorization": {"Bearer " + token}}) //nolint:bodyclose // according to gorilla, it need not be closed
+	ws, resp, err := d.DialContext(ctx, address+separator+"subscribe=none", http.Header{"Authorization": {"Bearer " + token}}) //nolint:bodyclose // gorilla/websocket documents that it need not be closed
 	if err == nil {
 		ws.SetReadLimit(maxRead)
 		return ws, nil

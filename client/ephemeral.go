@@ -32,8 +32,8 @@ func (c *Client) moved(id chat.ChannelID, delivered, read int64) {
 	}
 }
 
-// receiptsLocked encodes the receipts that have moved into one frame. It returns nothing if the
-// server already knows them. c.mu must be held.
+// receiptsLocked returns a frame with the receipts that have changed, up to a size limit, or nil if
+// the server already knows them. c.mu must be held.
 func (c *Client) receiptsLocked(l *conn) []byte {
 	type receipt struct {
 		Type      frame.Type     `json:"type"`

@@ -85,8 +85,8 @@ func To(ctx context.Context, url string, version int, log *slog.Logger) error {
 	})
 }
 
-// Down reverts the newest migrations; steps is their number. The data in the removed tables is
-// lost.
+// Down reverts the newest migrations; steps is the number of migrations to revert. The data in the
+// removed tables is lost.
 func Down(ctx context.Context, url string, steps int, log *slog.Logger) error {
 	if steps < 1 {
 		return fmt.Errorf("migrate down: %d is not a number of steps", steps)

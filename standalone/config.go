@@ -40,7 +40,8 @@ var replaced = []string{"CHAT_ADDR", "WS_ADDR", "SYNC_ADDR", "JWKS_URL", "DATABA
 
 // otherDefaults lists the service settings that have a different default here. The address can be
 // reached only from this machine, so the first account belongs to the person who runs everything.
-// If a trace collector is configured, it is meant to show the message that was just sent.
+// If a trace collector is configured, the user expects to find the message that was just sent, so
+// every message is traced.
 var otherDefaults = map[string]string{"OPS_FOR": "first-account", "TRACE_RATIO": "1"}
 
 // LoadConfig reads the settings, including those of the services. The error names each invalid

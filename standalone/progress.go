@@ -36,7 +36,7 @@ func (p *progress) title(format string, args ...any) {
 	fmt.Fprintf(p.w, format+"\n", args...)
 }
 
-// begin prints the name of a step and the thing that it works on; done or end completes the line.
+// begin prints the name of a step and what the step applies to; done or end completes the line.
 func (p *progress) begin(what, format string, args ...any) {
 	p.since, p.open = time.Now(), true
 	fmt.Fprintf(p.w, "  %-12s%s … ", what, fmt.Sprintf(format, args...))
@@ -133,7 +133,7 @@ func (h *announcer) failing(ctx context.Context) (string, error) {
 func command() string {
 	path := cmp.Or(os.Args[0], "standalone")
 	if strings.HasPrefix(path, filepath.Join(os.TempDir(), "go-build")) {
-		return "go run parley.chat/standalone/cmd/standalone" // the binary of go run is deleted when it ends
+		return "go run parley.chat/standalone/cmd/standalone" // go run deletes its binary when it ends
 	}
 	here, err := os.Getwd()
 	if err != nil || !filepath.IsAbs(path) {

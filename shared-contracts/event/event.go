@@ -36,7 +36,7 @@ const (
 	Gap Kind = "gap"
 )
 
-// The kinds of tombstones. A tombstone is a row that keeps a seq that has no event.
+// The kinds of tombstones. A tombstone is a row that reserves a seq but holds no event.
 const (
 	Failed Kind = "failed" // dead-lettered
 	Lost   Kind = "lost"   // lost by Redis before it was stored

@@ -173,8 +173,8 @@ func (c *Client) half(field string) error {
 	return apierr.InvalidField(apierr.BadFrame, field, text.HalfMessage)
 }
 
-// badID returns the name of the field whose id is not a UUID, because the decoder does not report
-// it.
+// badID returns the name of the field whose id is not a UUID. It is needed because the decoder does
+// not report that name.
 func badID(object []byte) string {
 	var fields map[string]json.RawMessage
 	_ = json.Unmarshal(object, &fields) // cannot fail: it has been decoded before

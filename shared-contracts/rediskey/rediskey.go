@@ -20,7 +20,7 @@ const Partitions = "parley:partitions"
 // Gateways is the sorted set of gateway ids, ordered by when their leases end.
 const Gateways = "parley:gateways"
 
-// Probe returns a key in a partition that never exists. An empty write to it changes nothing, but
+// Probe returns a key that never exists in partition p. An empty write to it changes nothing, but
 // shows whether the partition's server accepts writes.
 func Probe(p int) string { return tag(p) + "probe" }
 

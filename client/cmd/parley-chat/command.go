@@ -176,7 +176,7 @@ func (s *screen) here(ctx context.Context, name, rest string) error {
 	return errors.New("no such command: /help")
 }
 
-// direct writes to a user by name, or switches to the channel with that user.
+// direct sends a message to the named user, or switches to the channel with that user.
 func (s *screen) direct(ctx context.Context, rest string) error {
 	name, text, _ := strings.Cut(rest, " ")
 	name, text = strings.TrimPrefix(name, "@"), strings.TrimSpace(text)

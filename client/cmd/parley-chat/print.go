@@ -205,7 +205,7 @@ func (s *screen) switchTo(ctx context.Context, id chat.ChannelID) {
 	s.history(ctx, id, 0)
 }
 
-// history prints the newest messages in a channel, omitting those up to the seq after.
+// history prints the newest messages in a channel whose seq is greater than after.
 func (s *screen) history(ctx context.Context, id chat.ChannelID, after int64) {
 	messages, err := s.c.API().Newest(ctx, id, historyLines)
 	if err != nil {

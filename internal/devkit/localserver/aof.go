@@ -9,8 +9,8 @@ import (
 )
 
 // truncatedAOF is what Redis logs before it exits because its append-only file ends within a
-// command or a transaction, as it does if Redis was killed while it was writing. Other damage has
-// other messages.
+// command or a transaction, as it does if Redis was killed while it was writing. Other kinds of
+// damage cause other messages.
 const truncatedAOF = "Unexpected end of file reading the append only file"
 
 // cutAOF removes an unfinished transaction from the end of the append-only file.

@@ -33,7 +33,7 @@ func Install(ctx context.Context, stderr io.Writer) error {
 	return installer{stderr: stderr, root: "/", uid: os.Geteuid(), find: Find}.run(ctx)
 }
 
-// installer implements Install with parts that a test replaces.
+// installer implements Install with parts that a test can replace.
 type installer struct {
 	stderr io.Writer
 	root   string // the folder that contains usr and etc

@@ -31,8 +31,8 @@ var ports struct {
 	locks []*os.File
 }
 
-// FreePort returns a loopback TCP port that nobody listens on and that FreePort has given to no
-// other living process.
+// FreePort returns a loopback TCP port that no process listens on and that FreePort has not
+// returned to any other live process.
 func FreePort() (int, error) {
 	ports.Lock()
 	defer ports.Unlock()
@@ -50,7 +50,7 @@ func FreePort() (int, error) {
 	}
 }
 
-// claimPorts locks a block that no living process owns. The caller holds the lock of ports.
+// claimPorts locks a block that no live process owns. The caller must hold the lock of ports.
 func claimPorts() error {
 	err := errors.New("all ports of 127.0.0.1 that are reserved for this are in use")
 	for _, n := range rand.Perm(portBlocks) {
@@ -73,7 +73,7 @@ func claimPorts() error {
 	return err
 }
 
-// listened reports whether a server accepts connections at the port. It tries to connect rather
+// listened reports whether a server accepts connections on the port. It tries to connect rather
 // than to listen, because a listening socket, even if closed immediately, may be inherited by a
 // process that is being forked at that moment.
 func listened(port int) bool {

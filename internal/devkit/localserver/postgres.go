@@ -28,7 +28,7 @@ import (
 const (
 	postgresSocket = ".s.PGSQL.5432"
 	postgresUser   = "postgres" // the superuser that initdb creates
-	// stopTimeout bounds the stop of a server at the end of Run.
+	// stopTimeout limits how long stopping a server may take at the end of Run.
 	stopTimeout = 30 * time.Second
 )
 
@@ -258,10 +258,10 @@ func (p *Postgres) matchVersion(ctx context.Context) error {
 	return fmt.Errorf("the data in %s was written by PostgreSQL %d, and only %s is installed; install %d too, or move the data with pg_dump", p.dataDir, want, have.text, want)
 }
 
-// clearPidFile removes a postmaster.pid that a killed server left behind. PostgreSQL mistakes any
-// live process that has since got the same pid (common in containers) for its former self. Our lock
-// proves that no server of ours is alive. clearPidFile also checks for a server that was started by
-// hand.
+// clearPidFile removes a postmaster.pid that a killed server left behind. If any live process now
+// has the same pid (common in containers), PostgreSQL takes it for the old server and refuses to
+// start. Our lock proves that no server of ours is alive. clearPidFile also checks for a server
+// that was started by hand.
 func (p *Postgres) clearPidFile(ctx context.Context) error {
 	path := filepath.Join(p.dataDir, "postmaster.pid")
 	content, err := os.ReadFile(path)
@@ -365,10 +365,10 @@ func (p *Postgres) process() *subprocess.Process {
 	return p.proc
 }
 
-// Done is closed when the current server has ended, for whatever reason.
+// Done returns a channel that is closed when the current server has ended, for whatever reason.
 func (p *Postgres) Done() <-chan struct{} { return p.process().Done() }
 
-// Err returns how the server ended: nil while it runs and after a clean stop.
+// Err returns the error with which the server ended, or nil while it runs and after a clean stop.
 func (p *Postgres) Err() error {
 	proc := p.process()
 	if err := proc.Err(); err != nil {
@@ -385,7 +385,7 @@ func (p *Postgres) Stop(ctx context.Context) error {
 	return p.proc.Stop(ctx, syscall.SIGINT)
 }
 
-// Kill ends the server as a crash would.
+// Kill kills the server, simulating a crash.
 func (p *Postgres) Kill() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -29,7 +29,7 @@ const (
 	NoAOF         = "no-aof"   // nothing is written to disk: for tests
 )
 
-// FreshPort as RedisOptions.Port selects a free loopback port.
+// FreshPort, used as RedisOptions.Port, selects a free loopback port.
 const FreshPort = -1
 
 // RedisOptions configures a private Redis.
@@ -244,10 +244,10 @@ func (r *Redis) process() *subprocess.Process {
 	return r.proc
 }
 
-// Done is closed when the current server has ended, for whatever reason.
+// Done returns a channel that is closed when the current server has ended, for whatever reason.
 func (r *Redis) Done() <-chan struct{} { return r.process().Done() }
 
-// Err returns how the server ended: nil while it runs and after a clean stop.
+// Err returns the error with which the server ended, or nil while it runs and after a clean stop.
 func (r *Redis) Err() error {
 	proc := r.process()
 	if err := proc.Err(); err != nil {
@@ -264,7 +264,7 @@ func (r *Redis) Stop(ctx context.Context) error {
 	return r.proc.Stop(ctx, syscall.SIGTERM)
 }
 
-// Kill ends the server as a crash would.
+// Kill kills the server, simulating a crash.
 func (r *Redis) Kill() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -77,10 +77,11 @@ func Start(spec Spec) (*Process, error) {
 // Pid returns the process id.
 func (p *Process) Pid() int { return p.cmd.Process.Pid }
 
-// Done is closed when the child has ended and its output has been read.
+// Done returns a channel that is closed when the child has ended and its output has been read.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Err returns nil while the child runs and after it exited with code 0; otherwise how it ended.
+// Err returns the error with which the child ended, or nil while it runs and after it exited with
+// code 0.
 func (p *Process) Err() error {
 	select {
 	case <-p.done:

@@ -48,7 +48,7 @@ type Config struct {
 	// Known returns the newest head of a channel that the process has seen, or the zero Head if it
 	// has seen none. If Known is set and Redis has lost writes, Redis refuses the append. Before
 	// the append is sent again, Diverged must resolve this: it learns the newer epoch or repairs
-	// the channel. If both are nil, appends trust the counters in Redis.
+	// the channel. If Known and Diverged are both nil, appends trust the counters in Redis.
 	Known    func(chat.ChannelID) eventlog.Head
 	Diverged func(ctx context.Context, channel chat.ChannelID, found eventlog.Head) error
 	// Stored, if set, is compared with Redis before the first append to a channel over each
@@ -56,8 +56,8 @@ type Config struct {
 	// stored seqs, in a new epoch. While PostgreSQL is not responding, appends trust the counters
 	// in Redis.
 	Stored eventlog.Stored
-	// Flush, if set, is called after each round of outcomes, so that everything that they trigger
-	// can be sent in one batch.
+	// Flush, if set, is called after each batch of outcomes has been reported, so that everything
+	// that the outcomes trigger can be sent together.
 	Flush func()
 	// Budget refuses appends while Redis is full or the backlog is too long. A nil Budget never
 	// refuses.
@@ -200,8 +200,8 @@ func (a *Appender) Submit(e *frame.Event, o Options, done func(Ack, error)) erro
 	return a.lanes[a.conns.Of(p)].submit(queued)
 }
 
-// Flushed marks the end of a round of outcomes. Callers use it for outcomes that the Appender did
-// not produce itself.
+// Flushed calls Config.Flush. Callers must call it after they have reported an outcome that did not
+// come from the Appender.
 func (a *Appender) Flushed() {
 	if a.cfg.Flush != nil {
 		a.cfg.Flush()

@@ -465,7 +465,7 @@ func (l *lane) pauseLocked(err error) {
 	l.attempt++
 }
 
-// Flushed ends a round of outcomes; see Config.Flush.
+// Flushed calls Config.Flush, because all outcomes from the last read have been reported.
 func (l *lane) Flushed() { l.a.Flushed() }
 
 // Settle reports the outcomes of settled events. Only the connection calls it.

@@ -14,25 +14,27 @@ import (
 	"parley.chat/internal/platform/resp"
 )
 
-// Lane appends over a connection. The connection's reader calls all methods, one at a time, and the
-// connection stands still while they run.
+// Lane appends over a connection. The connection's reader calls all methods, one at a time, and
+// handles nothing else while they run.
 type Lane interface {
 	// Up reports that the connection is open and has generation gen, which is never 0.
 	Up(gen uint64)
-	// Down reports that the connection is gone. Calls without a reply get none.
+	// Down reports that the connection is gone. Calls that have not been answered by then are never
+	// answered.
 	Down()
 	// Replied handles the reply to the oldest call without one. v is valid until Replied returns.
 	// An error closes the connection.
 	Replied(v resp.Value) error
-	// Settle reports the outcomes of the calls whose replies came with the last read. It precedes
+	// Settle reports the outcomes of the calls whose replies arrived in the last read. It precedes
 	// the Listener's Flush.
 	Settle()
-	// Flushed ends the handling of the last read. It follows the Listener's Flush.
+	// Flushed reports that everything from the last read has been handled. It follows the
+	// Listener's Flush.
 	Flushed()
 }
 
 // Listener subscribes to topics over a connection. Topics, Pushed and Flush are called by the
-// connection's reader, one at a time; the connection stands still while they run.
+// connection's reader, one at a time; it handles nothing else while they run.
 type Listener interface {
 	// Topics returns the topics to subscribe to on a new connection. There is at least one.
 	Topics() []string
@@ -63,7 +65,7 @@ func New(rdb redis.UniversalClient, partitions int, log *slog.Logger) *Connectio
 	return c
 }
 
-// All returns the connections, indexed as by Of.
+// All returns the connections, in the order of the indexes that Of returns.
 func (c *Connections) All() []*Conn { return c.conns }
 
 // Of returns the index of the connection that serves a partition.

@@ -29,7 +29,7 @@ func New(t testing.TB) (Log, *redistest.Server) {
 	return On(t, s.URL(), 4), s
 }
 
-// On returns the log of the server or Cluster at url. The client closes with the test.
+// On returns the log of the server or Cluster at url. The client is closed when the test ends.
 func On(t testing.TB, url string, partitions int) Log {
 	t.Helper()
 	rdb, err := redisclient.Open(url, redisclient.Options{NoRetry: true})
@@ -40,7 +40,7 @@ func On(t testing.TB, url string, partitions int) Log {
 	return Log{eventlog.New(rdb, partitions), rdb}
 }
 
-// Empty is the Floor of a PostgreSQL without rows.
+// Empty is the Floor of a database without rows.
 func Empty(context.Context, chat.ChannelID) (int64, error) { return 0, nil }
 
 // Seeded returns a new channel with a counter.

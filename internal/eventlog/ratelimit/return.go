@@ -39,7 +39,8 @@ func (l *Limiter) Forget(ctx context.Context, uses ...Use) {
 	}
 }
 
-// undo runs ask, unless Redis failed to answer a moment ago.
+// undo calls ask, which returns a token or resets a limit in Redis. It does nothing for awayFor
+// after Redis has failed to answer.
 func (l *Limiter) undo(ctx context.Context, ask func(context.Context) error) {
 	if l.rdb == nil || time.Since(time.Unix(0, l.away.Load())) < awayFor {
 		return

@@ -137,7 +137,7 @@ func (l *Limiter) askRedis(ctx context.Context, uses []Use, states []State) ([]o
 	return answers, nil
 }
 
-// noteAway makes this process count locally for a while.
+// noteAway makes this process count locally for awayFor.
 func (l *Limiter) noteAway(ctx context.Context, err error) {
 	l.away.Store(time.Now().UnixNano())
 	l.outage.Failed(ctx, "", err)

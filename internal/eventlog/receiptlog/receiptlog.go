@@ -52,7 +52,7 @@ func (c Receipt) Max(other Receipt) Receipt {
 	return Receipt{max(c.Delivered, other.Delivered), max(c.Read, other.Read)}
 }
 
-// Move asks to move a member's receipt to at least the given positions; 0 leaves a position
+// Move is a request to move a member's receipt to at least the given positions; 0 leaves a position
 // unchanged.
 type Move struct {
 	Channel chat.ChannelID

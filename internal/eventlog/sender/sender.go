@@ -30,7 +30,7 @@ type Sender struct {
 	refused sync.WaitGroup
 }
 
-// refusalTimeout limits how long a refused send is handled.
+// refusalTimeout limits how long handling a refused send may take.
 const refusalTimeout = 3 * time.Second
 
 // New returns a Sender. If traces is nil, it traces nothing.

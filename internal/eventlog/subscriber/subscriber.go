@@ -1,5 +1,5 @@
-// Package subscriber subscribes to topics in Redis over the connections to the log: to those of
-// channels, which carry events, and to those of users, which carry notices.
+// Package subscriber subscribes to topics in Redis over the connections to the log. Channel topics
+// carry events; user topics carry notices.
 package subscriber
 
 import (
@@ -170,8 +170,8 @@ func (s *listener) Changes() (join, leave []string) {
 	return join, leave
 }
 
-// answered records an answer to a subscription command. It reports whether we had sent one, and
-// whether no further answer is outstanding.
+// answered records an answer to a subscription command. It reports whether a command for the topic
+// was outstanding, and whether this was the last answer to such a command.
 func (s *listener) answered(topic string) (asked, last bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -92,8 +92,8 @@ func (s *message) mentionsUser(user chat.UserID) bool {
 // pair is a user and the sender of a message that mentions the user.
 type pair struct{ user, sender chat.UserID }
 
-// blocked returns the pairs of a user and a sender of whom one has blocked the other. It checks the
-// users of the questions against the senders of messages in the tails that mention them.
+// blocked returns the pairs of a user and a sender in which one has blocked the other. It checks
+// the users of the questions against the senders of messages in the tails that mention them.
 func (c *Counter) blocked(ctx context.Context, questions []Question, channels map[chat.ChannelID]*part) (map[pair]bool, error) {
 	found := make(map[pair]bool)
 	var users, senders [][16]byte

@@ -38,7 +38,7 @@ func Listen(ctx context.Context, db *bun.DB, channel string, heard func()) error
 	}
 }
 
-// ended returns nil if ctx is done, and err if not.
+// ended returns nil if ctx is done, and err otherwise.
 func ended(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return nil

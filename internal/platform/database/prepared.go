@@ -30,7 +30,7 @@ func Prepared(ctx context.Context, db *bun.DB, query string, args []any, each fu
 	}
 }
 
-// maxTries is the same number of retries as in database/sql.
+// maxTries is the number of times that a query is sent again, the same as in database/sql.
 const maxTries = 2
 
 func prepared(ctx context.Context, db *bun.DB, query string, args []any, each func(pgx.Rows) error) error {

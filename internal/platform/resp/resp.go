@@ -1,6 +1,6 @@
 // Package resp writes the commands and reads the replies of the Redis protocol RESP3. It allocates
-// no memory per command or per reply, and leaves matching replies to commands to its users. The
-// code paths that every event takes use it in place of go-redis.
+// no memory per command or per reply. The caller matches replies to commands. Code that runs for
+// every event uses this package instead of go-redis.
 //
 // Source: https://redis.io/docs/latest/develop/reference/protocol-spec/
 package resp
@@ -118,8 +118,8 @@ func (r *Reader) Fill() error {
 	return err
 }
 
-// parse appends to fields the leaves of the value that b begins with. n is the length of the value,
-// or 0 if b contains only part of it.
+// parse parses the value at the start of b and appends its leaves to fields. n is the length of the
+// value, or 0 if b contains only part of it.
 func parse(b []byte, fields [][]byte, depth int) (_ [][]byte, n int, err error) {
 	line := bytes.IndexByte(b, '\n')
 	if line < 0 {

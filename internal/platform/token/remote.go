@@ -36,8 +36,9 @@ type RemoteConfig struct {
 // running. While the URL is not responding, the set returned by Fallback is used.
 type RemoteKeys struct {
 	cfg RemoteConfig
-	// fetching holds one token, like a lock. The goroutine that has received it may fetch, and may
-	// use tried and failed. It is a channel so that a goroutine can stop waiting for it.
+	// fetching is used as a lock: it holds one value, and only the goroutine that has received the
+	// value may fetch the set and use tried and failed. It is a channel so that a goroutine can
+	// stop waiting for it.
 	fetching chan struct{}
 	tried    time.Time // time of the last fetch
 	failed   error     // why the last fetch from the URL failed, or nil
@@ -82,8 +83,8 @@ func (r *RemoteKeys) Run(ctx context.Context) error {
 	}
 }
 
-// Key returns the key with id kid. It blocks only if it has to fetch the set, because the kid is
-// not in the set that it has.
+// Key returns the key with id kid. It blocks only if kid is not in the cached set, so that the set
+// has to be fetched again.
 func (r *RemoteKeys) Key(ctx context.Context, kid string) (ed25519.PublicKey, error) {
 	if key, ok := r.find(kid); ok {
 		return key, nil
@@ -123,8 +124,8 @@ func (r *RemoteKeys) find(kid string) (ed25519.PublicKey, bool) {
 	return key, ok
 }
 
-// fetch gets the set from the URL, or from Fallback if that fails. The caller must hold the token
-// from fetching.
+// fetch gets the set from the URL, or from Fallback if that fails. The caller must have received
+// the value from fetching.
 func (r *RemoteKeys) fetch(ctx context.Context) error {
 	defer func() { r.tried = time.Now() }()
 	var set StaticKeys

@@ -107,7 +107,7 @@ func Rotate(dir string) (SigningKey, error) {
 	return key, WriteKey(dir, key)
 }
 
-// Prune deletes the outlived keys and returns their ids.
+// Prune deletes the keys in the state Outlived and returns their ids.
 func Prune(dir string, ttl time.Duration) ([]string, error) {
 	keys, err := LoadKeys(dir)
 	if err != nil {

@@ -115,7 +115,7 @@ func (i *Issuer) Issue(c Claims) (raw string, expires time.Time, err error) {
 }
 
 // KeySource finds public keys by id. It returns ErrUnknownKey if no key has the id. Any other error
-// means that it could not find out.
+// means that it could not look up the key.
 type KeySource interface {
 	Key(ctx context.Context, kid string) (ed25519.PublicKey, error)
 }
@@ -197,7 +197,7 @@ var claimFaults = []error{
 	jwt.ErrTokenInvalidIssuer, jwt.ErrTokenRequiredClaimMissing, jwt.ErrTokenInvalidSubject, jwt.ErrTokenInvalidId,
 }
 
-// only returns true if err wraps at least one of the given faults and no other claim fault.
+// only reports whether err wraps at least one of the given faults and no other claim fault.
 func only(err error, faults ...error) bool {
 	found := false
 	for _, fault := range claimFaults {

@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// replay sends calls over one connection, as many as events, with up to window of them in flight.
-// It returns how long it took until the last one was answered.
+// replay sends one call per event over one connection, cycling through calls, with at most window
+// calls in flight. It returns the time until the last call was answered.
 func replay(ctx context.Context, opts *redis.Options, calls []*call, events, window int) (time.Duration, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, opts.Network, opts.Addr)
 	if err != nil {

@@ -91,8 +91,7 @@ func (r Row) spread() string {
 	return fmt.Sprintf("%s – %s", amount(slices.Min(r.Runs), "", "0"), amount(slices.Max(r.Runs), unit, "0"))
 }
 
-// verdict states whether the medians meet the bar and, if the runs differ in that, how many of them
-// do.
+// verdict states whether the medians meet the bar and, if only some of the runs meet it, how many.
 func (r Row) verdict() string {
 	if r.Bar == "" {
 		return ""

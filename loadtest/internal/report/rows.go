@@ -59,7 +59,7 @@ func faults(r *scenario.Result) float64 {
 type rule struct {
 	scenario, floor  string // keys of results; floor is empty if there is none
 	figure, unit     string
-	value, floorsOwn func(*scenario.Result) float64 // floorsOwn: nil if it is the same function as value
+	value, floorsOwn func(*scenario.Result) float64 // floorsOwn is nil if value is used for the floor, too
 	bar              string
 	met              func(value, ratio float64) bool
 }

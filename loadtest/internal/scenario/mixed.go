@@ -35,7 +35,7 @@ type Mixed struct {
 	Profile  string        `help:"File for a CPU profile of the gateway, over 30 s or the measured time if that is shorter."`
 }
 
-// underWay is how long deliveries that are in flight at the end may take. They are counted, too.
+// underWay is how long deliveries that are in flight at the end may take. They still count.
 const underWay = 250 * time.Millisecond
 
 // Name implements Scenario.
@@ -284,7 +284,7 @@ func (m *mixed) finish(ctx context.Context, r *Result) error {
 	return nil
 }
 
-// background contains the activities that run next to the clients.
+// background contains the activities that run alongside the clients.
 type background struct {
 	stop    context.CancelFunc
 	ended   chan error // one value per activity

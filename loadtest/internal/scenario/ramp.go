@@ -92,8 +92,8 @@ func (c *crew) try(ctx context.Context, rate float64, d time.Duration) (step, er
 	return s, c.settle(ctx, 20*time.Second)
 }
 
-// reconnectClosed reconnects the clients whose connections were closed. They do not receive what
-// they have missed.
+// reconnectClosed reconnects the clients whose connections were closed. They do not receive the
+// messages that they have missed.
 func (c *crew) reconnectClosed(ctx context.Context) error {
 	var gone []*swarm.Conn
 	for _, conn := range c.loop.Conns {

@@ -96,7 +96,7 @@ func (c *crew) pace(n int, rate float64) {
 	})
 }
 
-// run sends n messages at a rate and returns once the last one has been sent.
+// run sends n messages at the given rate and returns once the last one has been sent.
 func (c *crew) run(ctx context.Context, n int, rate float64) error {
 	c.pace(n, rate)
 	return c.loop.Run(ctx, time.Duration(float64(n)/rate*float64(time.Second))+10*time.Second, func() bool { return c.loop.Unsent() == 0 })

@@ -17,7 +17,7 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// Backlog describes messages that are spread over many channels in turn.
+// Backlog describes messages that are distributed over many channels, round-robin.
 type Backlog struct {
 	Channels []chat.ChannelID
 	Entries  int

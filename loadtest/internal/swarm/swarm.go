@@ -2,8 +2,8 @@
 //
 // Everything runs in the goroutine that calls Run. Sockets are read into one shared buffer when
 // epoll reports them, frames are parsed in place, and events are counted immediately. A connection
-// costs a few hundred bytes and no goroutine, so the generator uses few of the resources of the
-// machine that it shares with the measured programs. A timer in the same loop paces the sends.
+// costs a few hundred bytes and no goroutine, so the generator leaves most of the machine to the
+// programs under test. A timer in the same loop paces the sends.
 package swarm
 
 import (

@@ -2,9 +2,9 @@
 //
 // Requests are prepared bytes. To verify that a response is complete and correct, a client checks
 // only these properties: the status, the length, the number of items, and whether it equals the
-// previous response to the same request. So the generator uses few of the resources of the machine
-// that it shares with the measured programs. A client sends its next request when it has the
-// response to the previous one.
+// previous response to the same request. So the generator leaves most of the machine to the
+// programs under test. A client sends its next request when it has the response to the previous
+// one.
 package web
 
 import (

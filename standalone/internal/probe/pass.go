@@ -340,8 +340,8 @@ func (e *listener) why(ctx context.Context) error {
 	}
 }
 
-// gateway is one gateway: its URL and, if the URL's host name has several addresses, the address to
-// dial.
+// gateway identifies one gateway by its URL and, if the URL's host name has several addresses, by
+// the address to dial.
 type gateway struct{ url, dial string }
 
 func (g gateway) name() string {

@@ -87,7 +87,7 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 
 func dial(ctx context.Context, address, cookies string) (*websocket.Conn, error) {
 	d := websocket.Dialer{HandshakeTimeout: dialTimeout, Subprotocols: []string{frame.Subprotocol}, Proxy: http.ProxyFromEnvironment}
-	conn, resp, err := d.DialContext(ctx, address, http.Header{"Cookie": {cookies}}) //nolint:bodyclose // according to gorilla, it need not be closed
+	conn, resp, err := d.DialContext(ctx, address, http.Header{"Cookie": {cookies}}) //nolint:bodyclose // gorilla/websocket documents that it need not be closed
 	if err == nil {
 		return conn, nil
 	}

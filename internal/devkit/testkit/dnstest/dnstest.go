@@ -1,4 +1,4 @@
-// Package dnstest is a small DNS server for tests: it answers questions for IPv4 addresses, as the
+// Package dnstest is a small DNS server for tests: it answers queries for IPv4 addresses, as the
 // resolver of a container engine does.
 package dnstest
 

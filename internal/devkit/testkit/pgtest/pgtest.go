@@ -102,8 +102,9 @@ func start(ctx context.Context, settings map[string]string) (*localserver.Postgr
 	return pg, dir, nil
 }
 
-// sweep removes the folders of test processes that were killed: those whose lock nobody holds. A
-// test that has stopped its server does not hold the lock either, so sweep also checks the age.
+// sweep removes the folders of killed test processes, that is, folders whose lock no process holds.
+// A test that has stopped its server does not hold the lock either, so sweep also checks the age of
+// the folder.
 func sweep() {
 	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), prefix+"*")) // the pattern is well formed
 	for _, dir := range dirs {
@@ -270,7 +271,7 @@ func (s *Server) Stop(t testing.TB) { t.Helper(); s.do(t, s.pg.Stop) }
 // Start starts the server again at the same address, after Stop or Kill.
 func (s *Server) Start(t testing.TB) { t.Helper(); s.do(t, s.pg.Start) }
 
-// Kill ends the server as a crash would.
+// Kill kills the server, simulating a crash.
 func (s *Server) Kill(t testing.TB) {
 	t.Helper()
 	s.do(t, func(context.Context) error { return s.pg.Kill() })

@@ -41,7 +41,8 @@ func (s *Server) Standby(t testing.TB) *Server {
 	if out, err := backup.CombinedOutput(); err != nil {
 		t.Fatalf("pgtest: pg_basebackup: %v\n%s", err, out)
 	}
-	// Left by the server, whose sockets may be in its data directory.
+	// The backup may contain these files, because the server's sockets may be in its data
+	// directory.
 	for _, left := range []string{".s.PGSQL.5432", ".s.PGSQL.5432.lock"} {
 		if err := os.Remove(filepath.Join(data, left)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			t.Fatalf("pgtest: %v", err)
@@ -78,8 +79,8 @@ func (s *Server) owner(t testing.TB, dir string) *syscall.Credential {
 	return &syscall.Credential{Uid: owner.Uid, Gid: owner.Gid}
 }
 
-// Switch is an address that forwards to one server or another, as a host name or a load balancer
-// does.
+// Switch is an address that forwards connections to one of several servers, as a host name or a
+// load balancer does.
 type Switch struct {
 	listener net.Listener
 	all      sync.WaitGroup

@@ -156,7 +156,7 @@ func StartPath(t testing.TB, path string, args []string, env map[string]string) 
 // Pid returns the process id.
 func (p *Process) Pid() int { return p.proc.Pid() }
 
-// Done is closed when the process has ended.
+// Done returns a channel that is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.proc.Done() }
 
 // Output returns what the program has written so far to standard output and standard error.
@@ -225,7 +225,7 @@ func (p *Process) WaitReady(t testing.TB, url string) {
 	})
 }
 
-// FreePort returns a loopback port that nobody listens on.
+// FreePort returns a loopback port that no process listens on.
 func FreePort(t testing.TB) int {
 	t.Helper()
 	port, err := localserver.FreePort()

@@ -92,7 +92,7 @@ func (s *Server) Stop(t testing.TB) { t.Helper(); s.do(t, s.redis.Stop) }
 // Start starts the server again at the same address with the same data, after Stop or Kill.
 func (s *Server) Start(t testing.TB) { t.Helper(); s.do(t, s.redis.Start) }
 
-// Kill ends the server as a crash would.
+// Kill kills the server, simulating a crash.
 func (s *Server) Kill(t testing.TB) {
 	t.Helper()
 	s.do(t, func(context.Context) error { return s.redis.Kill() })
@@ -316,5 +316,5 @@ func (c *ClusterServers) Client(t testing.TB) *redis.ClusterClient {
 	return client
 }
 
-// KillMaster kills the i-th of Masters as a crash would.
+// KillMaster kills the i-th server in Masters, simulating a crash.
 func (c *ClusterServers) KillMaster(t testing.TB, i int) { t.Helper(); c.Masters[i].Kill(t) }

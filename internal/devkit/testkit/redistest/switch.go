@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// Switch is an address that forwards to one server or another, as a host name or a load balancer
-// does. A connection stays with the server that it was opened to.
+// Switch is an address that forwards connections to one of several servers, as a host name or a
+// load balancer does. A connection stays with the server that it was opened to.
 type Switch struct {
 	listener net.Listener
 	all      sync.WaitGroup

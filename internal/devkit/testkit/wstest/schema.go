@@ -107,7 +107,8 @@ func (s *Schema) Types(side string) []string {
 	return types
 }
 
-// CheckServer returns what is wrong with a frame of the server, or nil.
+// CheckServer returns an error that describes what is wrong with a frame from the server, or nil if
+// the frame is valid.
 func (s *Schema) CheckServer(frame []byte) error {
 	const remembered = 1 << 16
 	s.mu.Lock()
@@ -128,7 +129,8 @@ func (s *Schema) CheckServer(frame []byte) error {
 	return nil
 }
 
-// CheckClient returns what is wrong with a frame of a client, or nil.
+// CheckClient returns an error that describes what is wrong with a frame from a client, or nil if
+// the frame is valid.
 func (s *Schema) CheckClient(frame []byte) error { return check(s.client, frame) }
 
 func check(defs map[string]*jsonschema.Schema, frame []byte) error {

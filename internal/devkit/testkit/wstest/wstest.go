@@ -22,7 +22,7 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// Frame is any frame of the server, with the fields that tests use.
+// Frame is any frame from the server, with the fields that tests use.
 type Frame struct {
 	Type      string         `json:"type"`
 	Ref       string         `json:"ref"`
@@ -142,7 +142,7 @@ func (c *Conn) read(t testing.TB, schema *Schema) {
 	}
 }
 
-// Done is closed when the connection has ended.
+// Done returns a channel that is closed when the connection has ended.
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
 // Close closes the socket and waits for its reader.
