@@ -22,14 +22,14 @@ import (
 // mover appends an event again, under a new seq, if another event holds its seq.
 type mover struct{ appender *appender.Appender }
 
-// newMover returns a mover that appends to log, which is stored in rdb.
+// newMover returns a mover that appends to log in the Redis database rdb.
 func newMover(log *eventlog.Log, rdb redis.UniversalClient, stored unstored.Rows, logger *slog.Logger) *mover {
 	return &mover{appender: appender.New(log, rdb, stored.MaxSeq, appender.Config{Stored: stored, Logger: logger})}
 }
 
-// movedFor is how long the idempotency record of a moved event is kept. The record prevents an
-// entry that is delivered again from being appended again. After that, the stored row with the
-// event's id prevents a duplicate.
+// movedFor is how long the idempotency record of a moved event is kept. While the record exists, an
+// entry that is delivered again is not appended again. Afterward, the stored row with the event's
+// id prevents a duplicate.
 const movedFor = 7 * 24 * time.Hour
 
 // move appends the event of an entry under a new seq. It may be called repeatedly but appends only

@@ -75,7 +75,7 @@ type usageError struct{ error }
 
 func (usageError) ExitCode() int { return 2 }
 
-// errHelp unwinds kong, which would otherwise exit the process after it has printed the help.
+// errHelp is the value of the panic that replaces kong's exit after kong has printed the help.
 var errHelp = errors.New("help printed")
 
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) (err error) {

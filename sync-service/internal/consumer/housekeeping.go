@@ -39,7 +39,7 @@ type progress struct {
 	latest group.Snapshot // from the last acknowledgement
 	dirty  bool           // latest is not written yet
 	// written is the watermark in PostgreSQL, as far as this process knows. Streams and tails are
-	// trimmed only by this value, never by one that is not written yet.
+	// trimmed only up to this watermark, never up to one that is not written yet.
 	written entryid.ID
 	// tails holds the channels for which events have been stored since their tail was last trimmed.
 	tails map[channelID]struct{}

@@ -44,7 +44,7 @@ func (c *Consumer) read(ctx context.Context, p int) {
 }
 
 // consume reads the entries pending for this consumer, then new entries and, at intervals, entries
-// that have been pending for other consumers for too long.
+// that other consumers have left pending for too long.
 func (c *Consumer) consume(ctx context.Context, p int, stream *streamreader.Reader, caughtUp func()) error {
 	if err := c.checkForLostWrites(ctx, p); err != nil {
 		return err
@@ -86,8 +86,8 @@ func (c *Consumer) consume(ctx context.Context, p int, stream *streamreader.Read
 	return nil
 }
 
-// checkForLostWrites checks whether Redis has lost a partition's writes. The sign is that the
-// stream ends below the watermark. If so, new entries get ids above the watermark, and the progress
+// checkForLostWrites checks whether the stream ends below the watermark, which means that Redis has
+// lost a partition's writes. If so, new entries get ids above the watermark, and the progress
 // recorded for the old stream is discarded. Channel counters are repaired later, by whichever
 // component uses the channel.
 func (c *Consumer) checkForLostWrites(ctx context.Context, p int) error {
@@ -135,7 +135,7 @@ func (c *Consumer) consumeNew(ctx context.Context, p int, stream *streamreader.R
 		ch.grow(asked)
 		n, err = stream.Read(ctx, ">", asked, -1, handle)
 	}
-	return n == asked, errors.Join(c.submit(ch), err) // what was read before an error is stored first
+	return n == asked, errors.Join(c.submit(ch), err) // first store the entries that were read before the error
 }
 
 // claim claims entries that have been pending for too long, passes them to the writers, and waits

@@ -37,7 +37,7 @@ const fullChunkWait = 2 * time.Millisecond
 
 // collectChunks waits for a chunk and then briefly for chunks of other partitions, so that
 // transactions are fewer and larger. It stops waiting when the transaction is large enough or when
-// every reader has submitted its chunk. One writer collects at a time while the others store. It
+// every reader has submitted its chunk. Only one writer collects at a time; the others store. It
 // returns no chunks when the readers are done.
 func (c *Consumer) collectChunks(ctx context.Context) []*chunk {
 	c.collecting.Lock()
@@ -95,7 +95,7 @@ func (c *Consumer) markRejected(chunks []*chunk, starts []int, res store.Result)
 		if !found {
 			k--
 		}
-		for k+1 < len(starts) && starts[k+1] <= r.Row { // a chunk without rows starts at the same index as the next
+		for k+1 < len(starts) && starts[k+1] <= r.Row { // a chunk without rows starts at the same index as the next one
 			k++
 		}
 		for i := range chunks[k].entries {

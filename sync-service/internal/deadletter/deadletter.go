@@ -1,4 +1,4 @@
-// Package deadletter keeps the entries that cannot be stored in PostgreSQL. Each partition has a
+// Package deadletter manages the entries that cannot be stored in PostgreSQL. Each partition has a
 // stream of dead letters. A dead letter contains the entry's original fields and the reason. Only
 // operators remove dead letters.
 package deadletter

@@ -1,6 +1,6 @@
 // Package erasure removes the names of users who have deleted their accounts from the data that
 // sync-service has written: the rows of the event log, the dead letters, and the tails of the
-// channels. Until then, readers omit the names.
+// channels. Until the names are removed, readers omit them.
 //
 // It works in small batches and needs to record no position, because its queries find only rows
 // that still contain a name. So it may be interrupted at any time, and any number of instances may

@@ -48,8 +48,8 @@ func Create(ctx context.Context, rdb redis.UniversalClient, stream string, start
 	return true, nil
 }
 
-// Claim claims entries that have been pending for at least the duration idle, for any consumer, and
-// calls handle with one page of them at a time.
+// Claim claims entries that any consumer has left pending for at least the duration idle, and calls
+// handle with one page of them at a time.
 func Claim(ctx context.Context, rdb redis.UniversalClient, stream, consumer string, idle time.Duration, page int64, handle func([]redis.XMessage) error) error {
 	// An empty page does not mean the end of the list; only the cursor "0-0" does.
 	for cursor := "0-0"; ctx.Err() == nil; {

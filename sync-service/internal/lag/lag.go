@@ -58,7 +58,7 @@ type commands struct {
 	pending   *redis.XPendingCmd
 	memory    *redis.IntCmd
 	first     *redis.XMessageSliceCmd // the first undelivered entry
-	mark      *redis.StringCmd        // number of entries added up to the mirrored watermark; nil for a receipts stream
+	mark      *redis.StringCmd        // entry count at or below the mirrored watermark; nil for a receipts stream
 }
 
 // Read returns the state of all partitions, using two round trips.

@@ -7,7 +7,7 @@
 // a few partitions at a time, spread evenly over the second: storing all of them at once would load
 // PostgreSQL for tens of milliseconds and delay messages. Entries may be stored again and in any
 // order, and any number of instances share the work. While a store is down it waits, holding at
-// most one read of all partitions in memory.
+// most the entries of one read of all partitions in memory.
 //
 // It trims all acknowledged entries, whatever their age. Once all of a channel's receipts are
 // stored, it sets an expiry on the copy in Redis.
@@ -161,9 +161,8 @@ func (c *Consumer) allPartitions(position string) map[int]string {
 // receipts, so a read of all partitions needs at most a few tens of MB.
 const maxRead = 64
 
-// read reads all partitions in from, each after its position, in one round trip, and stores the
-// entries. It returns the partitions that may have more entries, with the positions to continue
-// from.
+// read reads each partition in from after its position, in one round trip, and stores the entries.
+// It returns the partitions that may have more entries, with the positions to continue from.
 func (c *Consumer) read(ctx context.Context, from map[int]string) (map[int]string, error) {
 	pipe := c.reads.Pipeline()
 	replies := make(map[int]*redis.XStreamSliceCmd, len(from))
@@ -201,7 +200,8 @@ func (c *Consumer) read(ctx context.Context, from map[int]string) (map[int]strin
 	return more, errors.Join(append(errs, c.persist(ctx, f))...)
 }
 
-// claim stores entries that have been pending for too long for any consumer, including this one.
+// claim takes over and stores entries that any consumer, including this one, has left pending for
+// too long.
 func (c *Consumer) claim(ctx context.Context) error {
 	for p := range c.cfg.Partitions {
 		if err := c.work.Claim(ctx, p, maxRead, func(messages []redis.XMessage) error {

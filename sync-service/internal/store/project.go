@@ -198,8 +198,8 @@ func blankDeleted(ctx context.Context, tx pgx.Tx, channels, messages []pgtype.UU
 	return nil
 }
 
-// blankWaiting blanks those messages among the rows that were deleted before they were stored. This
-// is very rare, so it first checks an index that is usually empty.
+// blankWaiting blanks each message in rows that was deleted before it was stored. This is very
+// rare, so it first checks an index that is usually empty.
 func blankWaiting(ctx context.Context, tx pgx.Tx, rows []Row, at []int) error {
 	var any bool
 	if err := tx.QueryRow(ctx, `select exists (select from message_states where waiting)`).Scan(&any); err != nil || !any {

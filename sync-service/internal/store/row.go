@@ -36,7 +36,7 @@ type Row struct {
 	remove   bool          // reaction
 }
 
-// Tombstone reports whether the row is a tombstone, which only keeps a seq.
+// Tombstone reports whether the row is a tombstone, which reserves a seq but holds no event.
 func (r *Row) Tombstone() bool { return tombstone(r.Kind) }
 
 func tombstone(k event.Kind) bool {

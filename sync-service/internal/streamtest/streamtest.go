@@ -74,7 +74,7 @@ func (s *Streams) Add(stream string, values any) (id string) {
 	return s.AddAt(stream, "*", values)
 }
 
-// AddAt adds an entry with an id to a stream.
+// AddAt adds an entry with the given id to a stream.
 func (s *Streams) AddAt(stream, id string, values any) string {
 	s.T.Helper()
 	id, err := s.RDB.XAdd(s.T.Context(), &redis.XAddArgs{Stream: stream, ID: id, Values: values}).Result()
@@ -145,7 +145,7 @@ func Open(t testing.TB) *World {
 	return On(t, schematest.Open(t))
 }
 
-// On returns a world on a PostgreSQL, with a Redis of its own.
+// On returns a world that uses the given PostgreSQL and a Redis of its own.
 func On(t testing.TB, pg *pgtest.DB) *World {
 	t.Helper()
 	s := OpenStreams(t)

@@ -26,9 +26,10 @@ func (w *Worker) CreateGroup(ctx context.Context, partition int) error {
 	return err
 }
 
-// Claim claims the entries of a partition that have been pending for ClaimIdle for any consumer,
-// including this one, and calls handle with one page of them at a time. It must not run while this
-// process is storing entries of the partition, because it could claim these.
+// Claim claims the entries of a partition that any consumer, including this one, has left pending
+// for at least ClaimIdle. It calls handle with one page of them at a time. It must not run while
+// this process is storing entries of the partition, because it could claim the entries being
+// stored.
 func (w *Worker) Claim(ctx context.Context, partition int, page int64, handle func([]redis.XMessage) error) error {
 	return group.Claim(ctx, w.rdb, w.streams.Key(partition), w.cfg.Name, w.cfg.ClaimIdle, page, handle)
 }
