@@ -71,7 +71,7 @@ type Worker struct {
 // client.
 func New(rdb redis.UniversalClient, streams Streams, cfg Config) (*Worker, error) {
 	if cfg.Name == "" || cfg.Partitions < 1 || streams.Key == nil || streams.Retries == nil {
-		return nil, errors.New("Name, Partitions, Key and Retries are required")
+		return nil, errors.New("stream worker: Name, Partitions, Key and Retries are required")
 	}
 	cfg.SetDefaults()
 	return &Worker{rdb: rdb, streams: streams, cfg: cfg}, nil

@@ -111,9 +111,10 @@ func TestRun_waitsOutAnOutage(t *testing.T) {
 		if len(at) != 8 {
 			t.Fatalf("consume was called %d times, want 8", len(at))
 		}
-		for i, longest := range []time.Duration{1, 2, 4, 8, 1, 1, 2} {
-			if d := at[i+1] - at[i]; d < longest*time.Second/2 || d > longest*time.Second {
-				t.Errorf("after call %d it waits %v, want up to %d s", i+1, d, longest)
+		for i, seconds := range []int{1, 2, 4, 8, 1, 1, 2} {
+			longest := time.Duration(seconds) * time.Second
+			if d := at[i+1] - at[i]; d < longest/2 || d > longest {
+				t.Errorf("after call %d it waits %v, want up to %v", i+1, d, longest)
 			}
 		}
 		if w.failures("read") != 7 {
