@@ -87,8 +87,8 @@ func (e ChannelEvent) Position() Position { return Position{Seq: e.Seq, Epoch: e
 // State is the progress of a message.
 type State int
 
-// The states, in the order in which a message passes through them. It may skip some. The last state
-// is Read or Failed, unless receipts stop arriving earlier.
+// The states, in the order in which a message passes through them. A message may skip some states.
+// The last state is Read or Failed, unless receipts stop arriving earlier.
 const (
 	Pending   State = iota + 1 // waiting to be acknowledged
 	Sent                       // durable, with a known seq

@@ -199,7 +199,7 @@ func describe(err error) error {
 	return fmt.Errorf("migrate: %w (%s)", err, pgErr.Detail)
 }
 
-// lock acquires the migration lock. tern has a lock, too, but waits for it inside a statement. A
+// lock acquires the migration lock. tern also has a lock, but waits for it inside a statement. A
 // session that waits inside a statement holds a snapshot, and CREATE INDEX CONCURRENTLY in the
 // session that holds the lock would wait for that snapshot, which is a deadlock. So this function
 // polls between statements, before tern uses the session.

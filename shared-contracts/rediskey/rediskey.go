@@ -89,8 +89,8 @@ func Receipts(p int) string { return tag(p) + "receipts" }
 func Dead(p int) string { return tag(p) + "dead" }
 
 // Stored returns the hash that mirrors a partition's watermark: "entry" (an entry id) and "added"
-// (number of entries added to the stream up to it). "lost" is the time, in ms, when Redis was last
-// found to have lost writes.
+// (number of entries added to the stream at or below it). "lost" is the time, in ms, when Redis was
+// last found to have lost writes.
 func Stored(p int) string { return tag(p) + "stored" }
 
 // Counter returns the hash with a channel's last seq ("seq") and epoch ("epoch").

@@ -29,7 +29,7 @@ import (
 	"parley.chat/shared-contracts/event"
 )
 
-// MaxCount is where counting stops: it means "more than 999".
+// MaxCount is the value at which counting stops; it means "more than 999".
 const MaxCount = 1000
 
 // Question asks how many messages User has not read in Channel.

@@ -31,7 +31,7 @@ type Log struct {
 	failures int                 // number of failed attempts since the outage began
 	began    time.Time           // when the outage began, whether logged or only counted
 	logged   time.Time           // when the last line about a failure was written
-	shown    bool                // the outage was logged, so its end must be logged, too
+	shown    bool                // the outage was logged, so its end must also be logged
 }
 
 // New returns a Log that writes to log. begins is the message during an outage; ends is the message

@@ -3,7 +3,7 @@
 // PostgreSQL contains.
 //
 // It uses the instance at PARLEY_URL. If there is none, it starts its own instance in a temporary
-// folder which it removes at the end.
+// folder, which it removes at the end.
 package main
 
 import (

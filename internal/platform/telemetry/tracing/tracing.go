@@ -2,7 +2,7 @@
 // It registers nothing globally. Without a collector it creates and sends nothing.
 //
 // Ended spans wait in a bounded queue. Ending a span never blocks: if the queue is full, the span
-// is dropped and counted. Spans that the collector does not accept are counted, too.
+// is dropped and counted. Spans that the collector does not accept are also counted.
 package tracing
 
 import (
