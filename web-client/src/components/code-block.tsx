@@ -1,8 +1,10 @@
-/** A block of code with its language and a button that copies it. */
+/** A block of code with its language, its colors, and a button that copies it. */
 
 import type { JSX } from "preact";
+import { useEffect, useState } from "preact/hooks";
 
 import { t } from "../i18n";
+import type { Span } from "../lib/syntax";
 import { copyCode } from "../state/share";
 import { testids } from "../testids";
 import { IconButton } from "./button";
@@ -15,6 +17,7 @@ interface CodeBlockProps {
 }
 
 export function CodeBlock({ language, text, reachable }: CodeBlockProps): JSX.Element {
+  const spans = useSpans(language, text);
   return (
     <div class="code-block">
       <div class="code-head">
@@ -23,8 +26,33 @@ export function CodeBlock({ language, text, reachable }: CodeBlockProps): JSX.El
       </div>
       {/* Long lines scroll, so the block must be focusable to be scrolled with the keyboard. */}
       <pre tabIndex={0} role="region" aria-label={language === "" ? t().message.code : t().message.codeIn(language)}>
-        <code dir="ltr">{text}</code>
+        <code dir="ltr">{spans === undefined ? text : spans.map(({ kind, text: part }, i) => (kind === "" ? part : <span key={i} class={`code-${kind}`}>{part}</span>))}</code>
       </pre>
     </div>
   );
+}
+
+/** useSpans returns the colored spans of code once they are known. Without them, code has one color. */
+function useSpans(language: string, text: string): readonly Span[] | undefined {
+  const [colored, setColored] = useState<{ readonly text: string; readonly spans: readonly Span[] | undefined }>();
+  useEffect(() => {
+    if (language === "") {
+      return undefined;
+    }
+    let current = true;
+    import("../lib/syntax")
+      .then(({ spansOf }) => spansOf(language, text))
+      .then(
+        (spans) => {
+          if (current) {
+            setColored({ text, spans });
+          }
+        },
+        () => undefined, // a chunk could not be loaded
+      );
+    return () => {
+      current = false;
+    };
+  }, [language, text]);
+  return colored?.text === text ? colored.spans : undefined;
 }

@@ -92,6 +92,13 @@ it("shows the language of code, and copies only the code", async () => {
   expect(writeText).toHaveBeenCalledWith("x := 1");
 });
 
+it("colors code without changing it", async () => {
+  await loadParser();
+  const root = await draw("```go\nfunc pour() string { return \"<b>\" }\n```");
+  await vi.waitFor(() => expect(root.querySelector(".code-keyword")?.textContent).toBe("func"), { timeout: 100_000 });
+  expect(root.querySelector("pre")?.textContent).toBe('func pour() string { return "<b>" }');
+});
+
 it("folds long bodies", async () => {
   const body = Array.from({ length: 1000 }, (_, i) => `line ${i}`).join("\n");
   const root = await draw(body);
