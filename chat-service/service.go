@@ -170,7 +170,7 @@ func (s *Service) Checks() []telemetry.Check {
 
 // Parts returns the background work in starting order. It relays the outbox, reloads the keys and
 // removes old sessions. Without it, the API still works, but no gateway or client is notified of
-// changes. Nothing is written to Redis before it is known to be suitable.
+// changes. Nothing is written to Redis before it has been checked and found suitable.
 func (s *Service) Parts() []lifecycle.Part {
 	redisPart, ready := program.Redis(s.rdb, s.watch, s.cfg.Partitions, redisclient.ChatService, s.log)
 	parts := []lifecycle.Part{

@@ -62,7 +62,7 @@ func (s *Service) RefreshSession(ctx context.Context, in api.RefreshSessionReque
 // access token has expired. Cookies are cleared in any case.
 func (s *Service) LogOut(ctx context.Context, in api.LogOutRequestObject) (api.LogOutResponseObject, error) {
 	c := httpapi.Exchange(ctx)
-	raw, _, _ := refreshToken(c, in.Body) // two cookies with the same name count as none
+	raw, _, _ := refreshToken(c, in.Body) // two cookies with the same name are treated as if there were none
 	user, authErr := s.cfg.API.Authenticate(c)
 	owner, id := user.UserID, user.SessionID
 	if authErr != nil && raw != "" {

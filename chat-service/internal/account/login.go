@@ -118,8 +118,8 @@ func (s *Service) find(ctx context.Context, name string) (*user, error) {
 // isEmail reports whether a login name is an email address. Usernames contain no @.
 func isEmail(name string) bool { return strings.Contains(name, "@") }
 
-// composed returns a login name in the form in which signup stores email addresses. Earlier
-// releases stored them as typed.
+// composed returns a login name in the form that signup uses when it stores an email address.
+// Earlier releases stored them as typed.
 func composed(login string) string {
 	if address, err := names.Email(login); err == nil {
 		return address

@@ -19,7 +19,7 @@ import (
 
 // changePassword changes the password of a user, ends all their sessions and starts a new one for
 // the caller. This locks out everybody who knew the old password or has copied a token, including a
-// token of the session that makes the change. Other devices lose their status as known devices.
+// token of the session that makes the change. Other devices are no longer known devices.
 func (s *Service) changePassword(ctx context.Context, by token.Claims, old, fresh string, d device) (*user, tokens, error) {
 	u, err := s.verifyOwnPassword(ctx, by, old, d)
 	if err != nil {

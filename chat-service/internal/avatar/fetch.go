@@ -3,7 +3,7 @@
 // this user has chosen.
 //
 // A stranger decides where this server sends a request, so fetches are restricted. They connect
-// only to public addresses (checked after the name is resolved), by HTTPS on port 443, and follow
+// only to public addresses (checked after the name is resolved), over HTTPS on port 443, and follow
 // few redirects. Time and size are limited, and the result is decoded and re-encoded.
 package avatar
 

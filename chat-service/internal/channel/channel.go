@@ -2,7 +2,7 @@
 //
 // Every change to a membership is one transaction. It changes the member's row and adds an outbox
 // row, from which the channel's event and the user's notice are published. Constraints and locks
-// decide which of two concurrent changes comes first; an earlier read never does.
+// decide which of two concurrent changes comes first; no decision relies on an earlier read.
 package channel
 
 import (
@@ -33,7 +33,7 @@ type Config struct {
 	Poke     func() // wakes the outbox relay
 
 	MaxMemberships int  // maximum number of channels per user; 0: no limit
-	AskStrangers   bool // whether users the inviter does not know are invited instead of added
+	AskStrangers   bool // whether users whom the inviter does not know are invited instead of added
 
 	Logger *slog.Logger // default slog.Default()
 }
@@ -147,7 +147,7 @@ func Admit(ctx context.Context, db bun.IDB, channel chat.ChannelID, user chat.Us
 	return access, nil
 }
 
-// AdmitReader is Admit for a user who wants to read the channel's log. It also returns the
+// AdmitReader is like Admit, for a user who wants to read the channel's log. It also returns the
 // watermark of the channel's partition, which must be read before the tail. The same query reads
 // both, so the watermark costs no extra round trip.
 func AdmitReader(ctx context.Context, db bun.IDB, log *eventlog.Log, channel chat.ChannelID, user chat.UserID) (unstored.Mark, error) {

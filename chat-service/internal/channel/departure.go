@@ -106,7 +106,7 @@ func (s *Service) change(ctx context.Context, channel chat.ChannelID, do func(co
 	return nil
 }
 
-// roles holds the roles of a member who acts and of the member who is affected.
+// roles holds the roles of the acting member and of the affected member.
 type roles struct{ by, other chat.Role }
 
 // authorize checks that a member may perform act on another member. It returns the roles of both
@@ -172,7 +172,7 @@ type idOnly struct {
 	ID chat.ChannelID `bun:"id,type:uuid"`
 }
 
-// LeaveGroup removes a user from the channels of a group. The user's membership of the group has
+// LeaveGroup removes a user from the channels of a group. The user's membership in the group has
 // ended in the same transaction.
 func LeaveGroup(ctx context.Context, tx bun.Tx, group chat.GroupID, actor, subject chat.UserID, username string) error {
 	var channels []struct {

@@ -93,7 +93,7 @@ func (s *Service) mayBeAddedBy(ctx context.Context, tx bun.Tx, channel chat.Chan
 	return MayBeAdded(ctx, tx, e.actor, e.subject)
 }
 
-// invite invites a user the inviter does not know.
+// invite invites a user whom the inviter does not know.
 func (s *Service) invite(ctx context.Context, channel chat.ChannelID, e entry) (api.Invitation, error) {
 	var shown api.Invitation
 	err := s.cfg.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
@@ -144,7 +144,7 @@ func (s *Service) Accept(ctx context.Context, inv invitation.Invitation) error {
 }
 
 // MayBeAdded returns an error if user other has blocked user by. Nobody can be added to a channel
-// or group by a user they have blocked.
+// or group by a user whom they have blocked.
 func MayBeAdded(ctx context.Context, db bun.IDB, by, other chat.UserID) error {
 	blocked, err := contact.Blocks(ctx, db, other, by)
 	if err == nil && blocked {

@@ -57,7 +57,7 @@ func OpenWithRedis(t testing.TB, users ...string) *World {
 	return On(t, schematest.Open(t), redistest.NewServer(t), users...)
 }
 
-// On returns a world with users on the given stores. r may be nil.
+// On returns a world that uses the given stores and has users. r may be nil.
 func On(t testing.TB, pg *pgtest.DB, r *redistest.Server, users ...string) *World {
 	t.Helper()
 	db, err := database.Open(pg.URL, database.Options{Role: "parley_chat", MaxConns: 20, StatementTimeout: testkit.Timeout, Inline: true})
@@ -262,7 +262,7 @@ func (w *World) EventLog(channel chat.ChannelID) string {
 	return strings.Join(parts, ", ")
 }
 
-// WantCode fails the test unless err has a code.
+// WantCode fails the test unless err has the given code.
 func (w *World) WantCode(what string, err error, code apierr.Code) {
 	w.T.Helper()
 	if err == nil || apierr.CodeOf(err) != code {

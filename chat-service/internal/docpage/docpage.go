@@ -1,5 +1,5 @@
 // Package docpage renders the API document as a web page. The page is rendered once, at startup. It
-// includes its style sheet, runs no script and loads no other resources, so it works offline and
+// contains its style sheet, runs no scripts and loads no other resources, so it works offline and
 // under the strictest Content-Security-Policy.
 package docpage
 

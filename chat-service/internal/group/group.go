@@ -1,10 +1,10 @@
 // Package group implements groups, their members and the members' roles. A group is a set of users
 // with its own channels.
 //
-// A group is hidden from users who are not members. A user who leaves a group leaves its channels
-// in the same transaction, and cannot enter any of them while being removed. Package channel
-// defines the lock order. A group has an owner as long as it has members, and is deleted when the
-// last member leaves.
+// A group is hidden from users who are not members. A user who leaves a group also leaves its
+// channels, in the same transaction, and cannot enter any of them during that transaction. Package
+// channel defines the lock order. A group has an owner as long as it has members, and is deleted
+// when the last member leaves.
 package group
 
 import (

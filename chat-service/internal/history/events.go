@@ -62,7 +62,7 @@ func (s *Service) log(ctx context.Context, at markedChannel, user chat.UserID, a
 }
 
 // addStoredDeletions adds to deleted the messages that appear in the tail, either themselves or
-// through an edit, and whose deletion is stored. Rows need no such check, because a deletion
+// through an edit, and whose deletion is stored. Rows do not need this check, because a deletion
 // removes the text from them.
 func (s *Service) addStoredDeletions(ctx context.Context, channel chat.ChannelID, events []frame.Event, items []event.Item, deleted replay.Deleted) error {
 	if len(items) == 0 {
@@ -91,7 +91,7 @@ func (s *Service) addStoredDeletions(ctx context.Context, channel chat.ChannelID
 	return nil
 }
 
-// removeDeletedNames removes from events the names of users whose accounts have been deleted.
+// removeDeletedNames removes the names of users with deleted accounts from events.
 func (s *Service) removeDeletedNames(ctx context.Context, events []frame.Event) error {
 	named := map[chat.UserID]bool{}
 	for i := range events {

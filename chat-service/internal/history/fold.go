@@ -132,8 +132,8 @@ type change struct {
 	Removed   bool            `bun:"removed"`
 }
 
-// addChanges adds what PostgreSQL contains about the messages: their states, their reactions, and
-// which senders have deleted their accounts. It needs one query.
+// addChanges adds the data that PostgreSQL contains about the messages: their states, their
+// reactions, and which senders have deleted their accounts. It needs one query.
 func (s *Service) addChanges(ctx context.Context, channel chat.ChannelID, f *folding) error {
 	ids := make([]chat.EventID, len(f.events))
 	var senders []chat.UserID

@@ -104,8 +104,8 @@ func requestOf(p *api.ListMessagesParams) (request, error) {
 	case directions > 0 && (in.after != nil) != (pos.After > 0):
 		return in, apierr.Invalid("cursor", "belongs to a list in the other direction; repeat the parameter that began the list, or leave it out")
 	}
-	// A request with a cursor may repeat the parameter that began the list. The cursor determines
-	// the position.
+	// A request with a cursor may repeat the parameter that set the start of the list, but the
+	// cursor determines the position.
 	in = request{limit: in.limit}
 	if pos.After > 0 {
 		in.after = &pos.After

@@ -67,7 +67,7 @@ type storedState struct {
 	mentions      []byte
 	deleteSeq     *int64
 	deletedAt     *time.Time
-	seqs          []int64 // one element per reaction, as in the next three fields
+	seqs          []int64 // one element per reaction, here and in the next three fields
 	emojis        []string
 	users         [][16]byte
 	removed       []bool

@@ -266,7 +266,7 @@ func normalizeIntegers(value any) any {
 // did not see.
 type bodyBinder struct{}
 
-// Bind copies the body of the request to into.
+// Bind copies the request body to the value that into points to.
 func (bodyBinder) Bind(into any, c echo.Context) error {
 	value := c.Get(bodyKey)
 	if value == nil {

@@ -1,5 +1,5 @@
-// Package invitation implements invitations. Users an inviter does not know are not added to a
-// channel or group; they are asked first and become members only if they accept.
+// Package invitation implements invitations. A user whom the inviter does not know is not added
+// directly to a channel or group. The user is asked first and becomes a member only by accepting.
 //
 // An invitation is a row that exists until the invited user accepts or the inviter withdraws it. A
 // declined invitation is kept for 30 days, during which the user cannot be invited again. When the
@@ -116,7 +116,7 @@ func FromGroup(ctx context.Context, tx bun.Tx, group chat.GroupID, user, by chat
 	return end(ctx, tx, by, "group_id = ? and user_id = ?", group, user)
 }
 
-// EndAll ends all invitations sent by or to a user whose account is being deleted in the same
+// EndAll ends all invitations sent by or to a user. The user's account is being deleted in the same
 // transaction.
 func EndAll(ctx context.Context, tx bun.Tx, user chat.UserID) error {
 	return end(ctx, tx, user, "? in (user_id, invited_by)", user)

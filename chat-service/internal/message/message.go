@@ -145,7 +145,7 @@ func (s *Service) send(ctx context.Context, user token.Claims, e frame.Event) (a
 	return ack, err
 }
 
-// checkReply accepts a reply to any message of the same channel, including deleted messages, as the
+// checkReply accepts a reply to any message in the same channel, including deleted messages, as the
 // gateways do.
 func (s *Service) checkReply(ctx context.Context, e *frame.Event) error {
 	err := s.cfg.Find(ctx, e.ChannelID, *e.ReplyTo)

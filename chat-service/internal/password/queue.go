@@ -210,8 +210,8 @@ func (b *block) forgetEmpty(name netip.Prefix) {
 }
 
 // heaviest returns the last waiter in the block with the most waiters. It returns nil unless the
-// newcomer's own block would have fewer waiters even with the newcomer in it. path contains the
-// newcomer's blocks.
+// newcomer's own block would still have fewer waiters after the newcomer joined it. path contains
+// the newcomer's blocks.
 func (b *block) heaviest(path []netip.Prefix) *waiter {
 	if len(path) == 0 || b.within == nil {
 		return nil

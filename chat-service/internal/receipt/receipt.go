@@ -49,8 +49,8 @@ func (s *Service) move(ctx context.Context, channel chat.ChannelID, user chat.Us
 	if err != nil && !errors.Is(err, sql.ErrNoRows) { // if there is no row, the member has just left, and the move has no visible effect
 		return receiptlog.Receipt{}, fmt.Errorf("read cursor: %w", err)
 	}
-	// Redis may no longer have this member's positions. In that case it stores exactly what it is
-	// given, so the move includes the positions from PostgreSQL.
+	// Redis may no longer have this member's positions. In that case it stores exactly the
+	// positions that it receives, so the move includes the positions from PostgreSQL.
 	was := receiptlog.Receipt{Delivered: stored.Delivered, Read: stored.Read}
 	moves := []receiptlog.Move{{Channel: channel, User: user, Receipt: to.Max(was)}}
 	for range 2 {

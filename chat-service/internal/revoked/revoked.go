@@ -74,7 +74,7 @@ func (m *Marks) Ended(ctx context.Context, user chat.UserID, session chat.Sessio
 			return marked, nil
 		}
 		if errors.Is(ctx.Err(), context.Canceled) {
-			return false, err // the client has disconnected, which says nothing about Redis
+			return false, err // the client has disconnected, which does not mean that Redis has failed
 		}
 		m.failedAt.Store(time.Now().UnixNano())
 		m.outage.Failed(ctx, "", err)

@@ -20,7 +20,7 @@ import (
 // ErrNone means that the user is not a member.
 var ErrNone = apierr.New(apierr.NotFound, "This member does not exist.")
 
-// Set is the members of one channel or group.
+// Set identifies the members of one channel or group.
 type Set struct {
 	query string
 	id    any

@@ -14,8 +14,8 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// maxHeads limits the number of remembered channels. Beyond it, an arbitrary channel is forgotten,
-// which only means that a loss in that channel may go unnoticed.
+// maxHeads limits the number of remembered channels. If there are more, an arbitrary channel is
+// forgotten. A loss in that channel may then go unnoticed.
 const maxHeads = 10_000
 
 // Heads remembers the heads of channels.

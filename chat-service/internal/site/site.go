@@ -96,8 +96,8 @@ func (s *Site) Register(add func(method, path string, h echo.HandlerFunc)) {
 }
 
 // ServeUnknown responds to a browser that opens a path that does not exist, with status 404 and the
-// web client, which says so. It returns false without a response if the request is for the API, or
-// does not ask for a page.
+// web client, which reports the missing page. It returns false without a response if the request is
+// for the API, or does not ask for a page.
 func (s *Site) ServeUnknown(c echo.Context) bool {
 	r := c.Request()
 	isPage := r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html") && !strings.HasPrefix(r.URL.Path, "/v1/")
