@@ -119,7 +119,7 @@ func (s *Service) find(ctx context.Context, name string) (*user, error) {
 func isEmail(name string) bool { return strings.Contains(name, "@") }
 
 // composed returns a login name in the form that signup uses when it stores an email address.
-// Earlier releases stored them as typed.
+// Earlier releases stored addresses as typed.
 func composed(login string) string {
 	if address, err := names.Email(login); err == nil {
 		return address

@@ -1,10 +1,10 @@
 // Package audit checks, on a live system, whether every acknowledged event is stored.
 //
-// It reads the counters of all channels and then the end of every stream, so all events
-// acknowledged up to a counter are below that end. It waits until the consumer group has stored and
-// acknowledged all entries up to those ends. Then it checks that each channel has a row for each
-// seq up to its counter. Each entry that is still in a stream must have its row, or a tombstone and
-// a dead letter.
+// It reads the counters of all channels and then the end of every stream, so every event
+// acknowledged up to a counter is below the end of its stream. It waits until the consumer group
+// has stored and acknowledged all entries up to those ends. Then it checks that each channel has a
+// row for each seq up to its counter. Each entry that is still in a stream must have its row, or a
+// tombstone and a dead letter.
 //
 // Once an entry has been trimmed, only PostgreSQL knows its event. For such events the audit proves
 // that every seq from 1 to the counter has a row; unique keys ensure that no seq and no event id

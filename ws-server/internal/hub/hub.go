@@ -108,8 +108,8 @@ func (h *Hub) Channel(id chat.ChannelID) *Channel {
 	return h.channels[id]
 }
 
-// Open returns the channel and creates it if necessary; made reports whether it did. The channel
-// accepts subscriptions only after Begin.
+// Open returns the channel and creates it if necessary; made reports whether the channel was
+// created. The channel accepts subscriptions only after Begin.
 func (h *Hub) Open(id chat.ChannelID) (ch *Channel, made bool) {
 	h.mu.RLock()
 	ch = h.channels[id]
