@@ -117,7 +117,7 @@ export function MessageList({ state }: { readonly state: ChannelState }): JSX.El
         </div>
       </div>
       {log === undefined && <NotLoaded state={state} />}
-      {(unread.sight === "above" || (unread.sight === "within" && !allInView)) && <NewBar state={state} first={unread.first} away={unread.sight === "above"} />}
+      {(unread.sight === "above" || (unread.sight !== undefined && !allInView)) && <NewBar state={state} first={unread.first} away={unread.sight === "above" || unread.first === undefined} />}
       {!allInView && log !== undefined && (
         <button
           type="button"

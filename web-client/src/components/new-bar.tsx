@@ -15,7 +15,7 @@ interface NewBarProps {
   readonly state: ChannelState;
   /** The first unread message; undefined if it is not loaded. */
   readonly first: LoggedMessage | undefined;
-  /** Whether the first unread message is out of view. */
+  /** Whether the first unread message is not where the user is reading. */
   readonly away: boolean;
 }
 
