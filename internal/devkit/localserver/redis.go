@@ -29,7 +29,7 @@ const (
 	NoAOF         = "no-aof"   // nothing is written to disk: for tests
 )
 
-// FreshPort, used as RedisOptions.Port, selects a free loopback port.
+// FreshPort selects a free loopback port. It is a value of RedisOptions.Port.
 const FreshPort = -1
 
 // RedisOptions configures a private Redis.

@@ -57,7 +57,7 @@ func New(cfg Config) *Tracker {
 	return &Tracker{cfg: cfg, states: make(map[Typist]*state)}
 }
 
-// Until ctx is done, Run ends the states that are not renewed in time.
+// Run ends the states that are not renewed in time, until ctx is done.
 func (t *Tracker) Run(ctx context.Context) {
 	tick := time.NewTicker(max(10*time.Millisecond, min(t.cfg.Expiry/24, 250*time.Millisecond)))
 	defer tick.Stop()
