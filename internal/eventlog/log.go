@@ -204,8 +204,8 @@ func (l *Log) TailRange(ctx context.Context, channel chat.ChannelID, from, to in
 }
 
 // tailBelow reads the part of the tail that covers a range, and possibly more. head is the newest
-// seq at the time it was read. slid reports that so many items were appended since then that the
-// read missed the front of the range.
+// seq at the time it was read. slid reports whether the read missed the front of the range, because
+// many items were appended since then.
 func (l *Log) tailBelow(ctx context.Context, channel chat.ChannelID, head, from, to int64) (items []event.Item, slid bool, err error) {
 	// Each seq corresponds to a list index, counted from the end. An append between the two reads
 	// shifts the indexes; slack usually keeps the front of the range within the read. A tail has a

@@ -11,9 +11,9 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// Stored reads how much of the log PostgreSQL holds. Redis must never be behind PostgreSQL. If it
-// is, it has lost writes, because it was restored from an older copy or is a replica that was
-// promoted too early.
+// Stored reads how much of the log PostgreSQL holds. Redis must never be behind PostgreSQL. If
+// Redis is behind, it has lost writes, because it was restored from an older copy or is a replica
+// that was promoted too early.
 type Stored interface {
 	// Seqs returns the highest stored seq of each channel, in the given order, or 0 if nothing is
 	// stored.

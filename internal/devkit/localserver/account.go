@@ -112,9 +112,9 @@ func (a account) owns(dir string) bool {
 // including the final NUL).
 const maxSocketPath = 103
 
-// socketDir returns a folder, closed to other users, for a socket called name. It returns dir
-// itself if the path is short enough, else a folder under the temporary directory, always the same
-// for the same dir.
+// socketDir returns a folder, closed to other users, for a socket called name. If the path is short
+// enough, it returns dir itself. If not, it returns a folder under the temporary directory, which
+// is always the same for a given dir.
 func (a account) socketDir(dir, name string) (string, error) {
 	if len(filepath.Join(dir, name)) <= maxSocketPath && a.owns(dir) {
 		return dir, nil

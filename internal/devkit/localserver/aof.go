@@ -9,7 +9,7 @@ import (
 )
 
 // truncatedAOF is what Redis logs before it exits because its append-only file ends within a
-// command or a transaction, as it does if Redis was killed while it was writing. Other kinds of
+// command or a transaction. That happens if Redis was killed while it was writing. Other kinds of
 // damage cause other messages.
 const truncatedAOF = "Unexpected end of file reading the append only file"
 
@@ -20,7 +20,7 @@ const truncatedAOF = "Unexpected end of file reading the append only file"
 // file and is executed at the next start, together with whatever was written after it
 // (github.com/valkey-io/valkey/pull/4342). redis-check-aof removes the transaction as a whole.
 func (r *Redis) cutAOF(ctx context.Context) error {
-	// The server and the checker are one binary, which decides by the name of the program.
+	// The server and the checker are the same binary; the program's name determines which one runs.
 	check := exec.CommandContext(ctx, r.opts.Bin, "--fix", filepath.Join(r.opts.Dir, "appendonlydir", "appendonly.aof.manifest"))
 	check.Args[0] = strings.Replace(filepath.Base(r.opts.Bin), "-server", "-check-aof", 1)
 	check.Stdin = strings.NewReader("y\n") // it asks before it removes anything

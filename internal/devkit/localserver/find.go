@@ -82,7 +82,7 @@ func find(ctx context.Context, pgDirs, rdDirs []string) (Binaries, error) {
 	for _, dir := range postgresCandidates(pgDirs) {
 		v, err := version(ctx, filepath.Join(dir, "postgres"))
 		if err != nil {
-			continue // not a server; MissingError reports it if there is none
+			continue // not a server; if no server is found, MissingError says so
 		}
 		if v.major() < MinPostgres {
 			missing.TooOld = append(missing.TooOld, "PostgreSQL "+v.text+" in "+dir)

@@ -27,8 +27,8 @@ func Ensure(ctx context.Context, stderr io.Writer) (Binaries, error) {
 }
 
 // Install installs the servers that Find does not find: with apt-get as root on Debian and its
-// derivatives, or with brew. It starts no system service and creates no database cluster. If
-// neither is possible, it returns Find's error, which lists the alternatives.
+// derivatives, or with brew. It starts no system service and creates no database cluster. If it can
+// use neither apt-get nor brew, it returns Find's error, which lists the alternatives.
 func Install(ctx context.Context, stderr io.Writer) error {
 	return installer{stderr: stderr, root: "/", uid: os.Geteuid(), find: Find}.run(ctx)
 }

@@ -27,7 +27,7 @@ const (
 var ports struct {
 	sync.Mutex
 	left []int
-	// locks are held as long as the process lives.
+	// locks are held until the process ends.
 	locks []*os.File
 }
 

@@ -34,7 +34,7 @@ const (
 
 // PostgresOptions configures a private PostgreSQL.
 type PostgresOptions struct {
-	Bin     string // required: the folder of postgres and initdb, from Find
+	Bin     string // required: the folder that contains postgres and initdb; see Find
 	DataDir string // required; created on first use. Two servers never share one.
 	// RunAs is the user that runs the server when this process runs as root, because PostgreSQL
 	// refuses to run as root. Default: the owner of an existing data directory, else postgres, else
@@ -368,7 +368,8 @@ func (p *Postgres) process() *subprocess.Process {
 // Done returns a channel that is closed when the current server has ended, for whatever reason.
 func (p *Postgres) Done() <-chan struct{} { return p.process().Done() }
 
-// Err returns the error with which the server ended, or nil while it runs and after a clean stop.
+// Err returns the error with which the server ended. It returns nil while the server is running and
+// after a clean stop.
 func (p *Postgres) Err() error {
 	proc := p.process()
 	if err := proc.Err(); err != nil {

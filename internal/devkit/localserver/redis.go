@@ -29,7 +29,7 @@ const (
 	NoAOF         = "no-aof"   // nothing is written to disk: for tests
 )
 
-// FreshPort selects a free loopback port. It is a value of RedisOptions.Port.
+// FreshPort selects a free loopback port. It is a value for RedisOptions.Port.
 const FreshPort = -1
 
 // RedisOptions configures a private Redis.
@@ -41,7 +41,7 @@ type RedisOptions struct {
 	// Port is a loopback TCP port, or FreshPort for a free one. Default 0: only a Unix socket,
 	// which other users cannot open. A loopback port is open to every user of the machine.
 	Port     int
-	Cluster  bool              // a node of a cluster; needs a Port
+	Cluster  bool              // run as a node of a cluster; requires a Port
 	Settings map[string]string // further settings of redis.conf; they take precedence
 	Log      io.Writer         // the server's own log; default none
 }
@@ -184,10 +184,10 @@ func (r *Redis) ping(ctx context.Context, proc *subprocess.Process) error {
 	return client.Ping(ctx).Err()
 }
 
-// aofRewriteAt is the size from which the append-only file is rewritten when it has doubled.
+// aofRewriteAt is the minimum size at which the append-only file is rewritten after it has doubled.
 // Redis's default of 64mb would be reached every few seconds under load. Each rewrite forks and
-// copies everything, which takes about 15% of its CPU time. A file of this size is loaded in about
-// four seconds.
+// copies everything, which takes about 15% of Redis's CPU time. A file of this size is loaded in
+// about four seconds.
 const aofRewriteAt = "512mb"
 
 func (r *Redis) args() []string {
@@ -247,7 +247,8 @@ func (r *Redis) process() *subprocess.Process {
 // Done returns a channel that is closed when the current server has ended, for whatever reason.
 func (r *Redis) Done() <-chan struct{} { return r.process().Done() }
 
-// Err returns the error with which the server ended, or nil while it runs and after a clean stop.
+// Err returns the error with which the server ended. It returns nil while the server is running and
+// after a clean stop.
 func (r *Redis) Err() error {
 	proc := r.process()
 	if err := proc.Err(); err != nil {

@@ -80,8 +80,8 @@ func (p *Process) Pid() int { return p.cmd.Process.Pid }
 // Done returns a channel that is closed when the child has ended and its output has been read.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Err returns the error with which the child ended, or nil while it runs and after it exited with
-// code 0.
+// Err returns the child's exit error. It returns nil while the child is running and if it exited
+// with code 0.
 func (p *Process) Err() error {
 	select {
 	case <-p.done:
@@ -91,7 +91,7 @@ func (p *Process) Err() error {
 	}
 }
 
-// Tail returns the last output of the child, for error messages.
+// Tail returns the end of the child's output, for error messages.
 func (p *Process) Tail() string { return p.tail.String() }
 
 // Signal sends sig. It is not an error if the child has already ended.
@@ -129,10 +129,10 @@ func (p *Process) Kill() error {
 	return nil
 }
 
-// tailBytes is how much of the output is kept for error messages.
+// tailBytes is how many bytes at the end of the output are kept for error messages.
 const tailBytes = 8 << 10
 
-// tail forwards output and remembers the last part of it.
+// tail forwards output and remembers the end of it.
 type tail struct {
 	to io.Writer
 

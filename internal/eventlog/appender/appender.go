@@ -38,9 +38,9 @@ const IdempotencyWindow = 10 * time.Minute
 
 // Config configures an Appender. A zero field selects its default.
 type Config struct {
-	// Over holds the connections to append over. The caller runs them: they start after New has
-	// returned, before the Appender, and stop after it. If Over is nil, the Appender creates and
-	// runs its own.
+	// Over holds the connections over which events are appended. The caller runs them: they start
+	// after New has returned, before the Appender, and stop after it. If Over is nil, the Appender
+	// creates and runs its own.
 	Over    *logconn.Connections
 	Timeout time.Duration // default 5s: how long an append waits for Redis before it fails as unavailable
 	Logger  *slog.Logger  // default slog.Default()
@@ -140,7 +140,7 @@ type Options struct {
 
 // BatchInfo describes the batch that an append was sent in.
 type BatchInfo struct {
-	SentAt   time.Time // time of the last attempt
+	SentAt   time.Time // time of the most recent attempt
 	Events   int       // number of events in the batch
 	Channels int
 }
@@ -158,7 +158,7 @@ type Ack struct {
 // Forbidden (the sender has left), Conflict (the client id was used for different content),
 // Overloaded (see Budget) or Unavailable. Unavailable means that Redis did not answer in time or,
 // if the channel has no counter, that PostgreSQL did not. The event may have been appended anyway;
-// a retry with the same client id finds out.
+// retry with the same client id to find out.
 func (a *Appender) Append(ctx context.Context, e frame.Event, o Options) (Ack, error) {
 	type outcome struct {
 		ack Ack

@@ -175,8 +175,8 @@ func waiting(stream *redis.XInfoStream, mark []any) int64 {
 	return min(stream.EntriesAdded-added, stream.Length)
 }
 
-// fullNode returns the reason for refusing all appends if some server has used up its share of
-// maxmemory, or "" if none has.
+// fullNode returns the reason for refusing all appends if a server has used the fraction RefuseAt
+// of its maxmemory, or "" if none has.
 func (b *Budget) fullNode(ctx context.Context) (string, error) {
 	var mu sync.Mutex
 	var full string

@@ -47,7 +47,7 @@ func (l *lane) storedSeqLocked(q *queue) (stored int64, ok bool) {
 	if stored, ok = c.seqs[q.channel]; ok {
 		return stored, true
 	}
-	if c.unsure { // PostgreSQL did not answer a moment ago, so don't wait for it; see compareAgainLocked
+	if c.unsure { // PostgreSQL failed to answer recently, so don't wait for it; see compareAgainLocked
 		return 0, true
 	}
 	q.state = parked

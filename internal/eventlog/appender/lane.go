@@ -587,9 +587,9 @@ func refusedAt(err error) eventlog.Head {
 	return eventlog.Head{Seq: seq, Epoch: event.Epoch(f[2])}
 }
 
-// parkLocked parks a channel. In a separate goroutine, so that other channels are not blocked, it
-// resolves the state that prevents appends to the channel. Events submitted to the channel in the
-// meantime queue behind the call.
+// parkLocked parks a channel and starts a goroutine that calls settle, which resolves the state
+// that prevents appends to the channel. Other channels are not blocked while settle runs. Events
+// submitted to the channel in the meantime queue behind the call.
 func (l *lane) parkLocked(c scriptCall, settle func(context.Context, chat.ChannelID) error) {
 	q := c.queue
 	q.waiting = append(slices.DeleteFunc(c.events, finished), q.waiting...)

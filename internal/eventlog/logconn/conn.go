@@ -72,7 +72,7 @@ const (
 	ofHandshake owner = iota
 	ofPing
 	ofLane
-	ofListener // answered by pushes; a regular reply instead is an error
+	ofListener // answered by pushes; a regular reply is an error
 )
 
 func newConn(rdb redis.UniversalClient, partition int, log *slog.Logger) *Conn {
@@ -148,7 +148,7 @@ func (k *Conn) connect(ctx context.Context) (served bool, err error) {
 	defer func() {
 		stop()
 		k.live.Store(nil)
-		_ = conn.Close() // first, because a blocked write holds wmu
+		_ = conn.Close() // closed before locking wmu, because a blocked write holds it
 		k.wmu.Lock()
 		k.conn = nil
 		k.wmu.Unlock()
@@ -212,7 +212,8 @@ func (k *Conn) open(conn net.Conn, opt *redis.Options) error {
 	return k.flushLocked()
 }
 
-// writeTimeout limits how long one write may take. If it expires, the server or the network hangs.
+// writeTimeout limits how long one write may take. If it expires, the server or the network has
+// stopped responding.
 const writeTimeout = 3 * time.Second
 
 // flushLocked writes buf to the socket.

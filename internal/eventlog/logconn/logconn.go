@@ -1,7 +1,7 @@
 // Package logconn connects a process to the log in Redis. Appends and subscriptions share a
 // connection. So a process receives its own publications in the same read as the replies to its
-// appends. The package knows neither: a Lane encodes the appends and handles their replies, and a
-// Listener names the topics and handles the pushes.
+// appends. The package implements neither: a Lane encodes the appends and handles their replies,
+// and a Listener names the topics and handles the pushes.
 package logconn
 
 import (
@@ -22,8 +22,8 @@ type Lane interface {
 	// Down reports that the connection is gone. Calls that have not been answered by then are never
 	// answered.
 	Down()
-	// Replied handles the reply to the oldest call without one. v is valid until Replied returns.
-	// An error closes the connection.
+	// Replied handles the reply to the oldest unanswered call. v is valid until Replied returns. An
+	// error closes the connection.
 	Replied(v resp.Value) error
 	// Settle reports the outcomes of the calls whose replies arrived in the last read. It precedes
 	// the Listener's Flush.

@@ -12,7 +12,7 @@ import (
 )
 
 // MayCallAll reports whether a user may mention all members of a channel. It is called only for
-// messages that do so.
+// messages that contain this mention.
 type MayCallAll func(ctx context.Context, channel chat.ChannelID, user chat.UserID) (bool, error)
 
 // AllByRole returns a MayCallAll that reads from PostgreSQL. The role of db must be able to read

@@ -38,7 +38,7 @@ func (l *local) take(u Use, rate config.Rate, now time.Time) outcome {
 	return outcome{granted: true, left: int((window - used) / each), reset: used}
 }
 
-// giveBack returns one token; each is the time in which one token refills.
+// giveBack returns one token; each is the time that one token takes to refill.
 func (l *local) giveBack(u Use, each time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

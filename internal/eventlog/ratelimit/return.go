@@ -16,7 +16,7 @@ var returnSource string
 var returnScript = redis.NewScript(returnSource)
 
 // Return returns the token that Take took for each use. It blocks for at most a second. If Redis
-// does not answer, a token is not returned, but is restored as the limit refills.
+// does not answer, the tokens are not returned, but come back as the limits refill.
 func (l *Limiter) Return(ctx context.Context, uses ...Use) {
 	for _, u := range uses {
 		if rate, ok := l.rateOf(u.Kind); ok && rate.Count > 0 {

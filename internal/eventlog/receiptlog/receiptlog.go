@@ -105,8 +105,8 @@ func (l *Log) Move(ctx context.Context, moves []Move) ([]Moved, error) {
 	return moved, errors.Join(errs...)
 }
 
-// batch is the part of some moves that goes into one call to the script. It holds the indexes of
-// moves in one channel.
+// batch holds the moves of one call to the script, as indexes into the slice of all moves. They are
+// all in the same channel.
 type batch struct {
 	channel chat.ChannelID
 	moves   []int

@@ -99,7 +99,8 @@ func (s *Subscriber) Run(ctx context.Context) error {
 	return nil
 }
 
-// listener is a Subscriber as its connection sees it.
+// listener implements logconn.Listener for a Subscriber, whose own API does not contain these
+// methods.
 type listener Subscriber
 
 // Pushed handles a push: a message, or the answer to a subscription command.
@@ -171,7 +172,7 @@ func (s *listener) Changes() (join, leave []string) {
 }
 
 // answered records an answer to a subscription command. It reports whether a command for the topic
-// was outstanding, and whether this was the last answer to such a command.
+// was outstanding, and whether no further answer for the topic is outstanding.
 func (s *listener) answered(topic string) (asked, last bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -15,13 +15,13 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// part holds a channel's messages from the tail. All events with seqs below split are stored; all
-// messages with seqs from split on are in the part.
+// part holds a channel's messages from the tail. Every event with a seq below split is stored.
+// Every message with a seq of split or higher is in the part.
 type part struct {
 	after, upTo int64 // the lowest values in all questions about the channel
 	split       int64
 	messages    []message
-	deleted     []chat.EventID // messages deleted by events with seqs from split on
+	deleted     []chat.EventID // messages deleted by an event whose seq is split or higher
 }
 
 // message is a message that no later event in the tail deletes.
@@ -70,7 +70,7 @@ func (p *part) addTail(channel chat.ChannelID, items []event.Item) error {
 	return nil
 }
 
-// count adds to n the messages, from split on, that a question asks about.
+// count counts the part's messages and mentions that match a question, and adds the numbers to n.
 func (p *part) count(q Question, n *Count, blocked map[pair]bool) {
 	for i := range p.messages {
 		s := &p.messages[i]

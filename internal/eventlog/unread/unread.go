@@ -177,7 +177,7 @@ func (c *Counter) split(ctx context.Context, channels map[chat.ChannelID]*part) 
 }
 
 // enough reports whether no question needs entries older than items: either there is nothing older
-// to count, or every asking user already has MaxCount messages.
+// to count, or the count for every question has already reached MaxCount.
 func (p *part) enough(items []event.Item) bool {
 	if items[0].Seq <= p.after+1 {
 		return true

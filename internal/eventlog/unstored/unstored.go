@@ -26,8 +26,8 @@ const (
 	// redisTimeout limits reads from Redis. Without the tail an answer would have holes, so the
 	// caller gets an error instead, and should get it quickly.
 	redisTimeout = 4 * time.Second
-	// firstPage is how many items of a tail are read at first. While sync-service runs, a channel
-	// never has that many unstored events.
+	// firstPage is how many items of a tail the first read requests. While sync-service runs, a
+	// channel never has that many unstored events.
 	firstPage = 64
 )
 

@@ -40,7 +40,7 @@ func (h *Hosts) UnmarshalText(text []byte) error {
 // String returns the hosts, separated by commas.
 func (h Hosts) String() string { return strings.Join(h, ",") }
 
-// Serves reports whether the Host header is one of the hosts.
+// Serves reports whether the Host header names one of the hosts.
 func (h Hosts) Serves(host string) bool { return len(h) == 0 || slices.Contains(h, hostname(host)) }
 
 // hostname returns a Host header without its port, in lower case.

@@ -52,7 +52,7 @@ func configOf(ctx context.Context, db *bun.DB) (cfg *pgx.ConnConfig, err error) 
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = conn.Close() }() // only returns the connection to the pool
+	defer func() { _ = conn.Close() }() // this only returns the connection to the pool
 	err = conn.Raw(func(driverConn any) error {
 		c, ok := driverConn.(*stdlib.Conn)
 		if !ok {

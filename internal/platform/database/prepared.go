@@ -38,7 +38,7 @@ func prepared(ctx context.Context, db *bun.DB, query string, args []any, each fu
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close() }() // only returns the connection to the pool; a broken one is already gone
+	defer func() { _ = conn.Close() }() // this returns the connection to the pool; a broken one is already gone
 	return conn.Raw(func(driverConn any) error {
 		c, ok := driverConn.(*stdlib.Conn)
 		if !ok {

@@ -40,9 +40,9 @@ func Ping(ctx context.Context, db *bun.DB) error {
 	}
 }
 
-// Ready is Ping plus a check that the database has the schema that this program was built for. A
-// newer schema is accepted, because migrations run before the programs that need them are started,
-// and do not break the previous release.
+// Ready is like Ping, but also checks that the database has the schema that this program was built
+// for. A newer schema is accepted, because migrations run before the programs that need them are
+// started, and do not break the previous release.
 func Ready(ctx context.Context, db *bun.DB) error {
 	if err := Ping(ctx, db); err != nil {
 		return err
@@ -78,7 +78,7 @@ func ping(ctx context.Context, db *bun.DB) (closed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	defer func() { _ = conn.Close() }() // only returns the connection to the pool
+	defer func() { _ = conn.Close() }() // this only returns the connection to the pool
 	err = conn.Raw(func(driverConn any) error {
 		c, ok := driverConn.(*stdlib.Conn)
 		if !ok {

@@ -25,8 +25,8 @@ const (
 	// idleGrace is how long a plain connection may make no progress before it is closed if its slot
 	// is needed.
 	idleGrace = time.Second
-	// retryPause is the pause between two accepts while the process or the machine has no free file
-	// descriptors.
+	// retryPause is the pause between two attempts to accept a connection while the process or the
+	// machine has no free file descriptors.
 	retryPause = 100 * time.Millisecond
 	// repeatInterval is how often a continuing lack of descriptors is logged.
 	repeatInterval = time.Minute
@@ -202,7 +202,7 @@ func (l *Listener) State(conn net.Conn, state http.ConnState) {
 		default:
 		}
 	case http.StateNew:
-		if l.at[conn] == nil { // if it is in the map, Accept has already counted it
+		if l.at[conn] == nil { // if the connection is in the map, Accept has already counted it
 			l.at[conn] = l.order.PushBack(&plain{conn: conn, moved: time.Now()})
 		}
 	default:

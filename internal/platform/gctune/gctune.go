@@ -3,8 +3,8 @@
 // alone, as set by GOGC, a small heap with a high allocation rate is collected many times a second,
 // which can take a sixth of the CPU time.
 //
-// It is meant to be called once, by a program. Libraries must not use it, because the whole process
-// shares the collector.
+// A program calls Keep once. Libraries must not call it, because the whole process shares the
+// collector.
 package gctune
 
 import (

@@ -15,7 +15,7 @@ import (
 //go:embed confusables.txt
 var confusablesTable string
 
-// prototypes maps each confusable character to the text that it is compared as.
+// prototypes maps each confusable character to the text that replaces it in comparisons.
 var prototypes = sync.OnceValue(func() map[rune]string {
 	all := make(map[rune]string, 8192)
 	for line := range strings.Lines(confusablesTable) {

@@ -23,11 +23,11 @@ type Log struct {
 	log          *slog.Logger
 	begins, ends string
 
-	failing atomic.Int32 // len(parts), so that Worked is cheap while nothing fails
+	failing atomic.Int32 // len(parts), atomic so that Worked is cheap while nothing fails
 
 	// mu guards the fields below. It is held while a line is written, so that lines stay in order.
 	mu       sync.Mutex
-	parts    map[string]struct{} // parts whose last attempt failed
+	parts    map[string]struct{} // parts whose most recent attempt failed
 	failures int                 // number of failed attempts since the outage began
 	began    time.Time           // when the outage began, whether logged or only counted
 	logged   time.Time           // when the last line about a failure was written

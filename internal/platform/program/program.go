@@ -37,7 +37,8 @@ type Process struct {
 	Name        string // label for logs and metrics, such as "ws-server"
 	Addr        string // listen address for the API and the probes
 	MetricsAddr string // listen address for /metrics
-	// MetricsAtAddr serves /metrics at Addr instead. If it is set, Addr must not be public.
+	// MetricsAtAddr means that /metrics is served at Addr rather than at MetricsAddr. In that case,
+	// Addr must not be public.
 	MetricsAtAddr bool
 	ProfileAddr   string // listen address for profiles; "" disables them
 	RedisURL      string

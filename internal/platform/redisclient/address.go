@@ -139,7 +139,7 @@ func perNode(c *tls.Config) *tls.Config {
 // Discover asks the server at REDIS_URL whether it is a node of a Cluster, and if so returns urls
 // marked as a Cluster. This is needed because a managed Cluster or a Kubernetes service has only
 // one address. Discover takes at most 2 s. It returns urls unchanged if the server does not answer,
-// or if it already denotes a Cluster; Check reports a mismatch later.
+// or if urls already denotes a Cluster; Check reports a mismatch later.
 func Discover(ctx context.Context, urls string) string {
 	a, err := parseAddress(urls)
 	if err != nil || a.cluster || a.urls[0].Network == "unix" {

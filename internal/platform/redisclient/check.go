@@ -87,8 +87,8 @@ func Check(ctx context.Context, rdb redis.UniversalClient, partitions int) error
 	return checkWrites(ctx, rdb, partitions)
 }
 
-// reached wraps the error of the first command. If the client is for a Cluster, it detects that the
-// server is not part of one.
+// reached wraps the error of the first command. If the error shows that the client is for a Cluster
+// and the server is not part of one, the result is an ErrUnsuitable.
 func reached(err error) error {
 	if strings.Contains(err.Error(), "cluster support disabled") {
 		return fmt.Errorf("%w: REDIS_URL is for a Cluster, but the server is a single one: use one URL, without cluster=true", ErrUnsuitable)

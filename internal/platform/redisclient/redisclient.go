@@ -35,7 +35,8 @@ type Options struct {
 	NoRetry  bool // for calls that must not be repeated without the caller's knowledge
 }
 
-// retries returns the value of go-redis's MaxRetries: 0 selects its default, -1 disables retries.
+// retries returns the value for go-redis's option MaxRetries: 0 selects its default, -1 disables
+// retries.
 func (o Options) retries() int {
 	if o.NoRetry {
 		return -1

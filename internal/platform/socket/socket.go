@@ -129,7 +129,7 @@ func NewSender(c net.Conn) Sender {
 	var s Sender
 	if sc, ok := c.(syscall.Conn); ok && direct {
 		if raw, err := sc.SyscallConn(); err == nil {
-			// Control fails if the connection is closed, which leaves the Sender empty.
+			// Control fails if the connection is closed. The Sender is then empty.
 			_ = raw.Control(func(fd uintptr) { s.after = int(fd) + 1 })
 		}
 	}

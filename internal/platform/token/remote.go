@@ -83,8 +83,8 @@ func (r *RemoteKeys) Run(ctx context.Context) error {
 	}
 }
 
-// Key returns the key with id kid. It blocks only if kid is not in the cached set, so that the set
-// has to be fetched again.
+// Key returns the key with id kid. It blocks only if kid is not in the cached set and the set has
+// to be fetched again.
 func (r *RemoteKeys) Key(ctx context.Context, kid string) (ed25519.PublicKey, error) {
 	if key, ok := r.find(kid); ok {
 		return key, nil

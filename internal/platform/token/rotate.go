@@ -13,7 +13,7 @@ type State string
 
 // The states, in the order of a key's lifetime.
 const (
-	Settling State = "settling" // only verifies until Until; signs after that
+	Settling State = "settling" // only verifies tokens until Until; also signs after that
 	Signs    State = "signs"    // signs and verifies
 	Verifies State = "verifies" // verifies tokens that it signed earlier, until Until
 	Outlived State = "outlived" // every token that it signed has expired; Prune deletes it

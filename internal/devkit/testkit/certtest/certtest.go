@@ -48,8 +48,8 @@ func NewAuthority(dir string) (*Authority, error) {
 	return a, writePEM(a.File, "CERTIFICATE", der)
 }
 
-// Server creates a certificate for a host name or an IP address. It returns the files of the
-// certificate and of its key.
+// Server creates a certificate for a host name or an IP address. It returns the paths of the files
+// that contain the certificate and its key.
 func (a *Authority) Server(t testing.TB, name string) (certFile, keyFile string) {
 	t.Helper()
 	dir := t.TempDir()

@@ -33,7 +33,7 @@ func New(t testing.TB, conn net.PacketConn) *Server {
 	return s
 }
 
-// Local is like New, on a free port of this machine.
+// Local is like New, but uses a free port of this machine.
 func Local(t testing.TB) *Server {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")

@@ -127,7 +127,7 @@ func (c *Collector) Spans() []Span {
 	return slices.SortedStableFunc(slices.Values(c.spans), func(a, b Span) int { return a.Began.Compare(b.Began) })
 }
 
-// Trace returns the spans received so far of one trace.
+// Trace returns the spans of one trace that have been received so far.
 func (c *Collector) Trace(id string) []Span {
 	return slices.DeleteFunc(c.Spans(), func(s Span) bool { return s.Trace != id })
 }

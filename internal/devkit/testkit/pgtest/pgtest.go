@@ -198,7 +198,8 @@ func admin(ctx context.Context, pg *localserver.Postgres, sql string) error {
 	return errors.Join(err, conn.Close(ctx))
 }
 
-// URLAs returns the address of the database with the given role set, as a service sets its own.
+// URLAs returns the address of the database with the given role set, in the same way as a service
+// sets its role.
 func (db *DB) URLAs(role string) string { return withRole(db.URL, role) }
 
 func withRole(address, role string) string {

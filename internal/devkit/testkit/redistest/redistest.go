@@ -26,13 +26,12 @@ import (
 type Options struct {
 	MaxMemory int64             // bytes; default unlimited
 	Settings  map[string]string // further settings of redis.conf
-	// Node returns further settings of the i-th server of a Cluster; the masters come first, in
-	// order.
+	// Node returns additional settings for server i of a Cluster. The masters come first, in order.
 	Node func(i int) map[string]string
 }
 
-// Server is a Redis of one test. It syncs its append-only file at every command (appendfsync
-// always), so everything that it has answered survives Kill and Start.
+// Server is a Redis server for one test. It syncs its append-only file at every command
+// (appendfsync always), so everything that it has answered survives Kill and Start.
 type Server struct {
 	redis *localserver.Redis
 	dir   string
@@ -119,10 +118,10 @@ func (s *Server) do(t testing.TB, f func(context.Context) error) {
 	}
 }
 
-// ClusterServers is a Redis Cluster of one test.
+// ClusterServers is a Redis Cluster for one test.
 type ClusterServers struct {
 	Masters  []*Server   // as they were at the start
-	Replicas [][]*Server // the replicas of each of those masters
+	Replicas [][]*Server // the replicas of each master in Masters
 }
 
 // slots is the number of hash slots of a cluster.
@@ -160,7 +159,7 @@ func Cluster(t testing.TB, masters, replicas int, opts ...Options) *ClusterServe
 	return c
 }
 
-// node returns the options of the i-th server.
+// node returns the options for server i.
 func (o Options) node(i int) Options {
 	if o.Node == nil {
 		return o

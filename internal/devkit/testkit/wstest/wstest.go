@@ -55,7 +55,7 @@ func (f Frame) Event() bool {
 	switch f.Type {
 	case "message", "edit", "delete", "reaction", "member_joined", "member_left", "channel_updated", "gap", "lost", "noop":
 		return f.Seq > 0
-	case "failed": // the tombstone; the notice of the same name has a client id
+	case "failed": // a tombstone; unlike the notice of the same type, it has no client id
 		return f.Seq > 0 && f.ClientID.IsZero()
 	}
 	return false
@@ -93,8 +93,8 @@ func bearer(token string) []string {
 	return []string{"Bearer " + token}
 }
 
-// TryDial is Dial with any header, for connections that may be refused; the response contains the
-// reason.
+// TryDial is like Dial, but sends the given header and returns an error if the connection is
+// refused. The response contains the reason.
 func TryDial(t testing.TB, url string, header http.Header) (*Conn, *http.Response, error) {
 	schema, err := LoadSchema()
 	if err != nil {
@@ -159,7 +159,8 @@ func (c *Conn) Send(t testing.TB, v any) {
 	}
 }
 
-// TrySend is Send for a connection that may be closed.
+// TrySend is like Send, but returns an error instead of failing the test, because the connection
+// may be closed.
 func (c *Conn) TrySend(v any) error {
 	data, raw := v.(string)
 	if !raw {
@@ -198,19 +199,19 @@ func (c *Conn) Await(t testing.TB, what string, match func(Frame) bool) Frame {
 	return f
 }
 
-// AwaitType is Await for a frame type.
+// AwaitType waits for a frame of the given type; see Await.
 func (c *Conn) AwaitType(t testing.TB, kind string) Frame {
 	t.Helper()
 	return c.Await(t, kind, func(f Frame) bool { return f.Type == kind })
 }
 
-// AwaitRef is Await for the answer to ref.
+// AwaitRef waits for the answer to the frame with the given ref; see Await.
 func (c *Conn) AwaitRef(t testing.TB, ref string) Frame {
 	t.Helper()
 	return c.Await(t, "the answer to "+ref, func(f Frame) bool { return f.Ref == ref })
 }
 
-// TryAwait is Await that returns an error instead of failing the test.
+// TryAwait is like Await, but returns an error instead of failing the test.
 func (c *Conn) TryAwait(timeout time.Duration, match func(Frame) bool) (Frame, error) {
 	over := time.After(timeout)
 	for {
