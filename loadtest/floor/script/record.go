@@ -19,14 +19,14 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// call is an encoded command, with the positions of its event's ids.
+// call is an encoded command, with the offsets of the event's ids in it.
 type call struct {
 	wire    []byte
 	eventID []int
 	client  []int
 }
 
-// tap records the bytes of the last script call that was written.
+// tap records the bytes of the most recent script call.
 type tap struct {
 	net.Conn
 	seen *recording

@@ -27,7 +27,7 @@ type Chart struct {
 	LogY   bool   // logarithmic, marked at powers of ten
 	Lines  []Line
 	Notes  []string // below the title
-	ZeroAt bool     // the y axis begins at 0 (not with LogY)
+	ZeroAt bool     // the y axis begins at 0; ignored if LogY is set
 }
 
 // The dimensions of a chart, in pixels.

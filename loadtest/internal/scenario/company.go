@@ -20,7 +20,7 @@ func newCompany(people, large, each, team int) *company {
 	for k := range large {
 		c.add(rng.Perm(people)[:max(people/(k+1), 1)])
 	}
-	var seats []int // contains each user as often as the number of small channels that the user still needs
+	var seats []int // contains each user once per small channel that the user still needs
 	for i := range people {
 		for range each - len(c.of[i]) {
 			seats = append(seats, i)

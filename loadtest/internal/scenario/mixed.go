@@ -330,7 +330,7 @@ func (a *background) report(r *Result) {
 // readPages reads pages of history at a fixed rate, one at a time. Each read is made as a random
 // user, in one of that user's channels.
 func (a *background) readPages(ctx context.Context, m *mixed, server *stage.Process) error {
-	rng := rand.New(rand.NewPCG(5, 6)) // not the loop's generator, which another goroutine uses
+	rng := rand.New(rand.NewPCG(5, 6)) // the loop's generator belongs to another goroutine
 	tick := time.NewTicker(time.Duration(float64(time.Second) / m.s.History))
 	defer tick.Stop()
 	for {

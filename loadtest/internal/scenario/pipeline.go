@@ -28,8 +28,8 @@ type Pipeline struct {
 // Name implements Scenario.
 func (*Pipeline) Name() string { return "pipeline" }
 
-// markEvery is the number of acknowledged messages per message for which the time until its row
-// appears is measured.
+// markEvery is the sampling interval, in acknowledged messages: for one in markEvery, the time
+// until its row appears is measured.
 const markEvery = 100
 
 // pipeline is the state of a running Pipeline.

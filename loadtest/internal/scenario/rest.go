@@ -12,8 +12,8 @@ import (
 	"parley.chat/loadtest/internal/web"
 )
 
-// History measures clients that read the newest page of a channel, each as fast as it gets
-// responses.
+// History measures clients that read the newest page of a channel, each as fast as the server
+// responds.
 type History struct {
 	Clients  int           `default:"16" help:"Number of concurrent clients."`
 	People   int           `default:"20" help:"Number of users."`
@@ -45,7 +45,7 @@ func (s *History) Run(ctx context.Context, env Env) (*Result, error) {
 	return read(ctx, env, s, o, s.Clients, s.Warm, s.Duration, requests)
 }
 
-// Channels measures clients that list their channels, each as fast as it gets responses.
+// Channels measures clients that list their channels, each as fast as the server responds.
 type Channels struct {
 	Clients  int           `default:"16" help:"Number of concurrent clients."`
 	People   int           `default:"20" help:"Number of users."`

@@ -36,7 +36,7 @@ type Scenario interface {
 	Run(ctx context.Context, env Env) (*Result, error)
 }
 
-// Cost is the resources that a process used during the measurement.
+// Cost describes the resources that a process used during the measurement.
 type Cost struct {
 	CPUSeconds         float64 `json:"cpu_seconds"`
 	CPUPerMillion      float64 `json:"cpu_seconds_per_million_deliveries,omitempty"`

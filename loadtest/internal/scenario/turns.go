@@ -6,9 +6,9 @@ import (
 	"parley.chat/loadtest/internal/swarm"
 )
 
-// turns makes publishers send at a given rate. A publisher sends again only after its last message
-// was acknowledged. The next message is sent by an idle publisher; if none is idle, the send waits
-// until one is. If there is no rate, every idle publisher sends immediately.
+// turns makes publishers send at a given rate. A publisher sends again only after its previous
+// message was acknowledged. The next message is sent by an idle publisher; if none is idle, the
+// send waits until one is. If there is no rate, every idle publisher sends immediately.
 type turns struct {
 	rate  float64
 	idle  []*swarm.Conn

@@ -39,7 +39,7 @@ type LibraryOptions struct {
 // One in reactedEvery messages has two reactions, and one in editedEvery has been edited.
 const reactedEvery, editedEvery = 10, 20
 
-// Fill creates a Library in the database and, if one is running, in Redis.
+// Fill creates a Library in the database and, if a Redis server is running, in Redis.
 func (s *Stage) Fill(ctx context.Context, o LibraryOptions) (*Library, error) {
 	l := &Library{}
 	issuer := token.NewIssuer(s.key, 2*time.Hour)

@@ -88,7 +88,7 @@ func (s *Stage) Company(ctx context.Context, people int, rosters [][]int) (*Popu
 	return p, nil
 }
 
-// Crowd returns a Population that is not in a database, for a floor that does not use one.
+// Crowd returns a Population that is not in a database, for a floor that does not use a database.
 func Crowd(channels, members int) *Population {
 	p := &Population{}
 	for i := range channels {

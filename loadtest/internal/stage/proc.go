@@ -13,7 +13,7 @@ import (
 // every Linux that Go runs on.
 const ticks = 100
 
-// Usage is the resources that a process has used, possibly including its children.
+// Usage describes the resources that a process has used, possibly including its children.
 type Usage struct {
 	CPUSeconds float64 `json:"cpu_seconds"`
 	RSSBytes   int64   `json:"rss_bytes"`

@@ -37,7 +37,7 @@ type Programs struct {
 }
 
 // Build builds the programs into dir, from the workspace that contains the working directory. If
-// bin is set, the services are taken from there. The floors are always built.
+// bin is set, it is a folder that already contains the services, and only the floors are built.
 func Build(ctx context.Context, dir, bin string) (Programs, error) {
 	services := bin
 	targets := []string{"parley.chat/loadtest/floor/bare", "parley.chat/loadtest/floor/script", "parley.chat/loadtest/floor/rest"}

@@ -101,7 +101,7 @@ func (t *Table) Fill(ctx context.Context, n int64) (took time.Duration, err erro
 	return took, ctx.Err()
 }
 
-// make builds n rows, in batches of one transaction.
+// make builds n rows, in batches that are stored in one transaction each.
 func (t *Table) make(ctx context.Context, n int64, batches chan<- [][]any) {
 	defer close(batches)
 	for n > 0 && ctx.Err() == nil {

@@ -74,7 +74,7 @@ func (p *poller) wait(timeout time.Duration, ready func(id int, in, end, out boo
 // add watches fd under id.
 func (p *poller) add(fd, id int, out bool) error { return p.control(unix.EPOLL_CTL_ADD, fd, id, out) }
 
-// change sets whether wait also reports when fd can be written.
+// change sets whether wait also reports that fd is writable.
 func (p *poller) change(fd, id int, out bool) error {
 	return p.control(unix.EPOLL_CTL_MOD, fd, id, out)
 }
@@ -87,7 +87,7 @@ func (p *poller) control(op, fd, id int, out bool) error {
 	return unix.EpollCtl(p.fd, op, fd, &e)
 }
 
-// connect begins to connect a new socket. It is connected when it can be written.
+// connect begins to connect a new socket. The socket is connected as soon as it is writable.
 func connect(to [4]byte, port int) (fd int, err error) {
 	fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

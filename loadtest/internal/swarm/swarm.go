@@ -36,7 +36,7 @@ type Conn struct {
 	Next    int64 // the seq that must come next; 0 means any
 	Got     int64 // events received since it was dialed
 	Greeted bool  // hello has arrived
-	Live    int64 // time of the last subscription; earlier messages are replayed and have no latency
+	Live    int64 // time of the last subscription; earlier messages are replays and have no latency
 
 	// Positions holds the positions of a client that is in several channels; see Loop.Index.
 	Positions []Position
