@@ -1,8 +1,8 @@
 // Package client is Parley's Go SDK: a chat client that stays connected.
 //
-// A Client maintains one WebSocket. When the connection is lost, for any reason that is not final,
-// the client waits, connects to the next gateway, resumes every channel from its position, and
-// resends every send that was not acknowledged. It guarantees:
+// A Client maintains one WebSocket. When the connection is lost for a reason that is not final, the
+// client waits, connects to the next gateway, resumes every channel from its position, and resends
+// every send that was not acknowledged. It guarantees:
 //
 //   - Every event of a channel is delivered once, in order and without gaps, across any number of
 //     connections. Where that is impossible (the server has lost writes, or too many events were
@@ -45,8 +45,8 @@ type Config struct {
 	URL    string      // required: http(s)://host of the REST API
 	Tokens TokenSource // required: a Session, or the caller's own implementation
 
-	// Sockets are the gateways' addresses, ws(s)://host/ws. Connection attempts use them in turn.
-	// Default: /ws at URL.
+	// Sockets holds the gateways' addresses, ws(s)://host/ws. Connection attempts cycle through
+	// them. Default: /ws at URL.
 	Sockets []string
 	// Positions holds the caller's positions, taken from the events of an earlier Client. A channel
 	// without a position is followed from its newest event on.
@@ -58,10 +58,11 @@ type Config struct {
 	MaxCatchUp int64
 	Buffer     int               // number of events to read ahead of the caller; default 256
 	HTTP       *http.Client      // default: a client with a timeout
-	Dialer     *websocket.Dialer // default: a dialer with a timeout that uses the proxy from the environment
+	Dialer     *websocket.Dialer // default: a dialer that has a timeout and uses the environment's proxy
 	Logger     *slog.Logger      // default: none
 
-	// jitter returns the random wait before a reconnect; by default it uses math/rand. For tests.
+	// jitter returns the random wait before a reconnect. Tests may replace the default, which uses
+	// math/rand.
 	jitter func(time.Duration) time.Duration
 	now    func() time.Time
 }
@@ -77,8 +78,8 @@ type Client struct {
 	cfg        Config
 	api        *API
 	log        *slog.Logger
-	out        chan Event    // to the caller; only pump sends
-	in         chan Event    // to pump, from the goroutines that read the WebSocket or the history
+	out        chan Event    // events for the caller; only pump sends them
+	in         chan Event    // events for pump, from the readers of the WebSocket and the history
 	notesReady chan struct{} // capacity 1: notes is not empty
 
 	// mu guards the fields below. Nothing blocks while it is held; events are delivered after it is
@@ -90,7 +91,7 @@ type Client struct {
 	conn     *conn // the current connection, once it has received hello
 	channels map[chat.ChannelID]*channel
 	outbox   outbox
-	notes    []Event // events from callers that must not wait; its capacity is about the maximum number of pending sends
+	notes    []Event // events from callers that must not block; its capacity is about the maximum number of pending sends
 	sent     tracker
 }
 
@@ -146,15 +147,15 @@ func New(cfg Config) (*Client, error) {
 // API returns a REST client that uses the client's session.
 func (c *Client) API() *API { return c.api }
 
-// Me returns the user, or zero before the first connection.
+// Me returns the user. Before the first connection, it returns the zero value.
 func (c *Client) Me() chat.UserID {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.me
 }
 
-// Limits returns the limits that the server announced; zero before the first connection. The client
-// respects them automatically.
+// Limits returns the limits that the server announced. Before the first connection, it returns the
+// zero value. The client respects the limits automatically.
 func (c *Client) Limits() frame.Limits {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -250,8 +251,8 @@ func (c *Client) stay(ctx context.Context) error {
 	}
 }
 
-// replaced reports whether err means that the token's session has ended and the source already has
-// a token for another session. Changing the password starts such a session.
+// replaced reports whether err says that the token's session has ended, and the source already has
+// a token for a new session. This happens after a password change, which starts a new session.
 func (c *Client) replaced(ctx context.Context, err error, used string) bool {
 	e, ok := errors.AsType[*CloseError](err)
 	if !ok || e.Code != closeRevoked || used == "" {

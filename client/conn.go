@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	responseTimeout = 20 * time.Second       // for the upgrade, for hello and for each write
+	responseTimeout = 20 * time.Second       // limits the upgrade, hello and each write
 	maxRead         = 32 << 20               // maximum size of a frame from the server, in bytes
 	receiptInterval = 200 * time.Millisecond // minimum interval between two receipt frames
 	maxControl      = 4096
@@ -104,7 +104,7 @@ func (c *Client) dial(ctx context.Context, address, token string) (*websocket.Co
 	if resp == nil {
 		return nil, fmt.Errorf("connect to %s: %w", address, err)
 	}
-	b, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10)) // if reading fails, the detail is merely shorter
+	b, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10)) // if reading fails, the error only has less detail
 	e := &DialError{URL: address, Status: resp.StatusCode, Detail: strings.TrimSpace(string(b))}
 	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil {
 		e.after = time.Duration(s) * time.Second

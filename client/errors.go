@@ -12,8 +12,8 @@ import (
 	"parley.chat/shared-contracts/apierr"
 )
 
-// Error is a refusal by the server, over REST or the WebSocket: Code is for programs, Message for
-// people, RetryAfter is set if known, and Fields lists the invalid fields of a request.
+// Error is a refusal by the server, over REST or the WebSocket. Code is for programs, and Message
+// is for people. RetryAfter is set if it is known. Fields lists the invalid fields of a request.
 type Error = apierr.Error
 
 // Errors that a caller may want to distinguish, in addition to the server's codes.

@@ -88,7 +88,7 @@ func (e ChannelEvent) Position() Position { return Position{Seq: e.Seq, Epoch: e
 type State int
 
 // The states, in the order in which a message passes through them. A message may skip some states.
-// The last state is Read or Failed, unless receipts stop arriving earlier.
+// The final state is Read or Failed, unless receipts stop arriving before that.
 const (
 	Pending   State = iota + 1 // waiting to be acknowledged
 	Sent                       // durable, with a known seq

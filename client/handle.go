@@ -178,7 +178,7 @@ func (c *Client) notStoredLocked(f frame.FailedEvent) []Event {
 func (c *Client) presenceLocked(l *conn, f frame.PresenceNotice) []Event {
 	if answer := l.presence[f.Ref]; f.Ref != "" && answer != nil {
 		delete(l.presence, f.Ref)
-		answer <- f // the channel has capacity for the only answer
+		answer <- f // does not block: there is one answer, and the channel has room for it
 		return nil
 	}
 	return []Event{Presence{f}}

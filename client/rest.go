@@ -281,7 +281,7 @@ func (a *API) messages(ctx context.Context, id chat.ChannelID, query string) ([]
 
 // RemoveReactions removes other users' reactions to a message; only owners and admins of the
 // channel may do so. emoji and user restrict the removal ("" and zero match any). A request removes
-// up to 100 reactions; more is true if there are others left.
+// up to 100 reactions; more is true if some are left.
 func (a *API) RemoveReactions(ctx context.Context, id chat.ChannelID, message chat.EventID, emoji string, user chat.UserID) (removed int, more bool, err error) {
 	query := url.Values{}
 	if emoji != "" {

@@ -38,10 +38,10 @@ type Config struct {
 // sets their values directly.
 var replaced = []string{"CHAT_ADDR", "WS_ADDR", "SYNC_ADDR", "JWKS_URL", "DATABASE_ROLE", "METRICS_TARGETS", "CHAT_METRICS_ADDR", "WS_METRICS_ADDR"}
 
-// otherDefaults lists the service settings that have a different default here. The address can be
-// reached only from this machine, so the first account belongs to the person who runs everything.
-// If a trace collector is configured, the user expects to find the message that was just sent, so
-// every message is traced.
+// otherDefaults lists the service settings that have a different default here. The default address
+// can be reached only from this machine, so the first account belongs to the person who runs
+// everything. If a trace collector is configured, the user expects to find the message that was
+// just sent, so every message is traced.
 var otherDefaults = map[string]string{"OPS_FOR": "first-account", "TRACE_RATIO": "1"}
 
 // LoadConfig reads the settings, including those of the services. The error names each invalid
@@ -89,7 +89,7 @@ func ownHosts(addr string) browser.Hosts {
 	return hosts
 }
 
-// distinct joins errors, which may be joined themselves. If several services read the same
+// distinct joins errors, which may be joined errors themselves. If several services read the same
 // variable, it reports the variable only once.
 func distinct(errs []error) error {
 	var kept []error

@@ -18,7 +18,7 @@ const maxLog = 8 << 20
 // dataDir is the folder of an instance, locked against a second instance.
 type dataDir struct {
 	path string
-	lock *os.File // closing the file, which the kernel does at the latest when the process ends, releases the lock
+	lock *os.File // closing the file releases the lock; when the process ends, the kernel closes the file
 	logs []*os.File
 }
 

@@ -69,8 +69,8 @@ func newServices(cfg Config, st *stores, metricsURL string, reg *prometheus.Regi
 	return s, nil
 }
 
-// add adds the parts and the checks of a service under its name. Its clients are closed after its
-// other parts have stopped.
+// add adds the parts and the checks of a service under its name. The service's clients are closed
+// after its other parts have stopped.
 func (s *services) add(name string, service program.Service) {
 	s.parts = append(s.parts, lifecycle.Part{Name: name + " clients", Run: func(ctx context.Context) error {
 		<-ctx.Done()

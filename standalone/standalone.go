@@ -50,7 +50,7 @@ func Run(ctx context.Context, args []string, getenv func(string) string, stderr 
 type Options struct {
 	Progress io.Writer     // receives progress messages about the start and the stop; default none
 	Log      io.Writer     // receives the log and the output of an installation; default none
-	Hints    bool          // also write suggestions of what to try to Progress
+	Hints    bool          // Progress also receives suggestions of commands to try
 	Ready    func(Running) // called once, when everything is ready; default none
 }
 

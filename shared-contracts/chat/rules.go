@@ -111,7 +111,7 @@ func checkText(text, allowed string) error {
 var usernamePattern = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 
 // collective lists the names that mean, or seem to mean, all members of a channel. No user may have
-// such a name.
+// one of these names.
 var collective = []string{"channel", "here", "all", "everyone"}
 
 // IsCollective reports whether a name means everyone, ignoring case and surrounding punctuation.

@@ -66,7 +66,7 @@ type (
 	}
 	memberFields struct {
 		ID       chat.EventID `json:"id"`
-		SenderID chat.UserID  `json:"sender_id"` // the member, or the user who added or removed them
+		SenderID chat.UserID  `json:"sender_id"` // the member, or the user who made the change
 		UserID   *chat.UserID `json:"user_id"`
 		Username string       `json:"username"`
 		SentAt   chat.Time    `json:"sent_at"`

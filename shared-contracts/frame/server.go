@@ -23,7 +23,7 @@ type (
 		Limits           Limits           `json:"limits"`
 		Channels         []ChannelSummary `json:"channels"`
 		// NotFollowed is the number of channels that the connection does not follow because the
-		// user has too many.
+		// user has too many channels.
 		NotFollowed int `json:"not_followed,omitempty"`
 	}
 	// Limits contains the limits that a client should know.
@@ -80,7 +80,8 @@ type (
 		Code         apierr.Code `json:"code"`
 		Message      string      `json:"message"`
 		RetryAfterMS int64       `json:"retry_after_ms,omitempty"`
-		// ChannelID is set in answers to subscribe, because that may name several channels.
+		// ChannelID is set in answers to subscribe, because a subscribe frame may name several
+		// channels.
 		ChannelID *chat.ChannelID `json:"channel_id,omitempty"`
 	}
 	// FailedEvent tells a sender that an acknowledged event could not be stored.

@@ -192,8 +192,8 @@ func (s *screen) forget(id chat.EventID) {
 	}
 }
 
-// at sets the channel that the input is sent to; a zero id selects none. It also forgets the last
-// messages, so that /edit and /delete never apply to a message in another channel.
+// at sets the channel that the input is sent to; a zero id selects none. It also forgets the most
+// recent messages, so that /edit and /delete never apply to a message in another channel.
 func (s *screen) at(id chat.ChannelID) {
 	s.current, s.shown, s.chosen, s.last, s.lastMine = id, 0, true, chat.EventID{}, chat.EventID{}
 }

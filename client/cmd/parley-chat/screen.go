@@ -40,7 +40,7 @@ type screen struct {
 	current  chat.ChannelID
 	shown    int64        // seq up to which the current channel's messages have been shown
 	chosen   bool         // the user has chosen a channel, so none is chosen automatically
-	lastMine chat.EventID // the user's last message in the current channel
+	lastMine chat.EventID // the user's most recent message in the current channel
 	last     chat.EventID
 
 	unsent  []draft // inputs that have not been acknowledged yet, in order

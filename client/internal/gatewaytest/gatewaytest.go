@@ -1,5 +1,6 @@
-// Package gatewaytest gives tests of the SDK and of its programs a fake server that can fail on
-// demand. e2e uses real servers, which do not. Only test files import the package.
+// Package gatewaytest provides a fake server that can fail on demand, for tests of the SDK and of
+// its programs. The tests in e2e use real servers, which cannot do that. Only test files import the
+// package.
 package gatewaytest
 
 import (
@@ -26,8 +27,8 @@ import (
 const Timeout = 2 * time.Minute
 
 // Gateway is a fake server that follows docs/websocket.md, with one user and small limits. A test
-// may set the fields that are functions before a client connects. They run with Mu held, except
-// REST.
+// may set the fields that are functions before a client connects. All of these functions except
+// REST run with Mu held.
 type Gateway struct {
 	URL    string
 	User   chat.UserID // the user of every connection
@@ -38,12 +39,12 @@ type Gateway struct {
 	Epoch    string
 	Log      map[chat.ChannelID][]frame.Event
 	Conns    map[*websocket.Conn]map[chat.ChannelID]bool // subscriptions
-	Sends    []chat.ClientID                             // of received frames, including duplicates
+	Sends    []chat.ClientID                             // client ids received, including duplicates
 	Frames   []frame.Client                              // every received frame
-	Tokens   []string                                    // of the requests for a WebSocket
+	Tokens   []string                                    // tokens of the requests for a WebSocket
 	Requests int                                         // for events
 	Replay   int64                                       // number of events to replay; if there are more, has_more is set
-	Acks     map[chat.ClientID]frame.Ack                 // of all messages, by which the gateway recognises duplicates
+	Acks     map[chat.ClientID]frame.Ack                 // acks of all messages, to recognize duplicates
 
 	Upgrade func(w http.ResponseWriter, r *http.Request) bool // answers a request for a WebSocket itself, or returns false
 	REST    func(w http.ResponseWriter, r *http.Request) bool // answers a REST request itself, or returns false
@@ -52,7 +53,7 @@ type Gateway struct {
 	OnAsk   func(p frame.ChannelPosition) apierr.Code         // refuses a subscription, or returns ""
 	// OnSend returns an error code to refuse the frame, or true to send no answer.
 	OnSend  func(conn *websocket.Conn, f frame.Client) (apierr.Code, bool)
-	OnFrame func(conn *websocket.Conn, f frame.Client) // takes a frame of a type that the gateway does not know
+	OnFrame func(conn *websocket.Conn, f frame.Client) // handles a frame whose type is unknown
 }
 
 // New returns a running gateway with channels, which ends with the test.
@@ -331,7 +332,7 @@ func (g *Gateway) Append(f frame.Client) frame.Ack {
 	return ack
 }
 
-// Say appends messages that the user has sent from elsewhere.
+// Say appends messages that the user has sent from another client.
 func (g *Gateway) Say(c chat.ChannelID, n int) {
 	g.Mu.Lock()
 	defer g.Mu.Unlock()

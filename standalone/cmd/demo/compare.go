@@ -19,7 +19,7 @@ import (
 const pollInterval = 20 * time.Millisecond
 
 // stored waits until PostgreSQL contains the wanted number of the channel's messages, and reads
-// them directly from there.
+// these messages directly from PostgreSQL.
 func stored(ctx context.Context, databaseURL string, channel chat.ChannelID, want int) ([]line, error) {
 	ctx, cancel := context.WithTimeout(ctx, waitTimeout)
 	defer cancel()

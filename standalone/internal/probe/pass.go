@@ -111,7 +111,8 @@ func (p *probe) logOut(ctx context.Context) error {
 	return nil
 }
 
-// pass runs one pass. Its error is a *StepError; the result then contains the earlier steps.
+// pass runs one pass. Its error is a *StepError; the result then contains the steps before the
+// failed one.
 func (p *probe) pass(ctx context.Context) (result, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.Timeout)
 	defer cancel()

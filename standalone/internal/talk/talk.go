@@ -92,7 +92,7 @@ func dial(ctx context.Context, address, cookies string) (*websocket.Conn, error)
 		return conn, nil
 	}
 	if resp != nil {
-		problem, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10)) // an error leaves a shorter text
+		problem, _ := io.ReadAll(io.LimitReader(resp.Body, 4<<10)) // an error only shortens the text
 		return nil, fmt.Errorf("connect to %s: %s %s", address, resp.Status, strings.TrimSpace(string(problem)))
 	}
 	return nil, fmt.Errorf("connect to %s: %w", address, err)
@@ -301,7 +301,7 @@ func readJar(path, host string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read cookie jar: %w", err)
 	}
-	const name = "access_token" // over https the name has a prefix
+	const name = "access_token" // over https, the cookie's name has a prefix
 	for line := range strings.Lines(string(data)) {
 		fields := strings.Split(strings.TrimSpace(strings.TrimPrefix(line, "#HttpOnly_")), "\t")
 		if len(fields) != 7 || strings.TrimPrefix(fields[5], "__Host-") != name || !sameHost(strings.TrimPrefix(fields[0], "."), host) {
