@@ -45,8 +45,8 @@ func (s *Service) serveFiles(doc *openapi3.T) error {
 }
 
 // serveAvatar serves a user's picture. The path contains the hash of the content, so the response
-// can be cached forever. The content security policy keeps a browser that opens the path from
-// treating the response as anything but a picture.
+// can be cached forever. The Content-Security-Policy prevents a browser that opens the path from
+// treating the response as anything other than a picture.
 func (s *Service) serveAvatar(c echo.Context) error {
 	picture, found, err := avatar.Find(c.Request().Context(), s.db, c.Param("hash"))
 	if err != nil {

@@ -22,8 +22,8 @@ import (
 	"parley.chat/chat-service/internal/seen"
 )
 
-// endpoints implements every endpoint of the API document by embedding the features. If an endpoint
-// is missing from all features, the program does not compile.
+// endpoints implements every endpoint of the API document by embedding the features. If no feature
+// implements an endpoint, the program does not compile.
 type endpoints struct {
 	*accounts
 	*channels
@@ -37,7 +37,7 @@ type endpoints struct {
 	*receipts
 }
 
-// Aliases for the feature types. Embedded fields need distinct names.
+// These aliases give the feature types distinct names, because embedded fields need distinct names.
 type (
 	accounts    = account.Service
 	channels    = channel.Service

@@ -168,9 +168,10 @@ func (s *Service) Checks() []telemetry.Check {
 	}
 }
 
-// Parts returns the background work in starting order. It relays the outbox, reloads the keys and
-// removes old sessions. Without it, the API still works, but no gateway or client is notified of
-// changes. Nothing is written to Redis before it has been checked and found suitable.
+// Parts returns the background tasks in the order in which they start. They relay the outbox,
+// reload the keys and remove old sessions. Without them, the API still works, but no gateway or
+// client is notified of changes. Nothing is written to Redis before Redis has been checked and
+// found suitable.
 func (s *Service) Parts() []lifecycle.Part {
 	redisPart, ready := program.Redis(s.rdb, s.watch, s.cfg.Partitions, redisclient.ChatService, s.log)
 	parts := []lifecycle.Part{

@@ -22,7 +22,8 @@ const channelUsage = `  chat-service channel list --archived                    
                                       give an archived channel an owner, and a new name if its old name is taken
 `
 
-// channelCommand runs a command on archived channels. Instances may be running.
+// channelCommand runs a command on archived channels. The command may run while instances of
+// chat-service are running.
 func channelCommand(ctx context.Context, stdout io.Writer, args []string, cfg chatservice.Config) error {
 	run, err := parseChannel(args)
 	if err != nil {

@@ -26,7 +26,7 @@ import (
 	"parley.chat/chat-service/internal/revoked"
 )
 
-// Config configures a Service. Optional fields that are zero have the given default.
+// Config configures a Service. If an optional field is zero, its default is used.
 type Config struct {
 	API     *httpapi.API     // required, like the next seven fields
 	DB      *bun.DB          //
@@ -37,11 +37,11 @@ type Config struct {
 	Revoked *revoked.Marks   //
 	Poke    func()           // wakes the outbox relay
 
-	Leave           []Leave       // removes a deleted account from other features, in the locking order: groups, then channels
+	Leave           []Leave       // called when an account is deleted; in locking order: groups, channels
 	OpsOpen         bool          // whether every user is an operator
 	FirstOperates   bool          // whether the first account to sign up becomes an operator
 	RefreshTTL      time.Duration // default 30 days: how long a session lasts without a refresh
-	NameReservation time.Duration // how long the username of a deleted account stays reserved; 0: not at all
+	NameReservation time.Duration // how long a deleted account's username stays reserved; 0: not reserved
 	Pictures        Pictures      // required
 	Logger          *slog.Logger  // default slog.Default()
 }
@@ -99,9 +99,10 @@ func errAccountDeleted() error {
 	return apierr.New(apierr.Unauthenticated, "This account has been deleted.")
 }
 
-// Clean removes data that is no longer needed, once an hour until ctx is canceled. It removes
-// refresh tokens that were used, and sessions that expired, more than RefreshTTL ago. It also
-// removes devices that are no longer known and expired username reservations.
+// Clean removes data that is no longer needed. It does so once an hour until ctx is canceled. It
+// removes refresh tokens that were used more than RefreshTTL ago and sessions that expired more
+// than RefreshTTL ago. It also removes devices that are no longer known and expired username
+// reservations.
 func (s *Service) Clean(ctx context.Context) error {
 	tick := time.NewTicker(time.Hour)
 	defer tick.Stop()

@@ -39,7 +39,8 @@ const maxDevices = 50
 // newDeviceToken returns a new device token. The database stores only its hash.
 //
 // A device token does not log anybody in. It proves that the user has logged in from this device
-// before. Such a device may still try passwords after others have used up the account's limit.
+// before. A known device may still try passwords after other devices have used up the account's
+// limit.
 func newDeviceToken() (raw string, hash []byte) { return newRefresh() }
 
 func hashDevice(raw string) []byte {

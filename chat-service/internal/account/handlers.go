@@ -57,9 +57,9 @@ func (s *Service) RefreshSession(ctx context.Context, in api.RefreshSessionReque
 	return s.loggedIn(c, http.StatusOK, nil, t, inBody), nil
 }
 
-// LogOut handles POST /v1/logout. It ends the session that the access token belongs to or, if that
-// token is not valid, the session of the refresh token, so that a page can still log out after its
-// access token has expired. Cookies are cleared in any case.
+// LogOut handles POST /v1/logout. It ends the session of the access token. If that token is not
+// valid, it ends the session of the refresh token, so that a page can still log out after its
+// access token has expired. It always clears the cookies.
 func (s *Service) LogOut(ctx context.Context, in api.LogOutRequestObject) (api.LogOutResponseObject, error) {
 	c := httpapi.Exchange(ctx)
 	raw, _, _ := refreshToken(c, in.Body) // two cookies with the same name are treated as if there were none
@@ -185,7 +185,7 @@ func (s *Service) loggedIn(c echo.Context, status int, u *user, t tokens, inBody
 	if u != nil {
 		out.User = new(s.me(u))
 	}
-	if inBody { // not in cookie sessions: scripts of a page must not be able to read the tokens
+	if inBody { // in a cookie session, scripts of a page must not be able to read the tokens
 		out.AccessToken, out.RefreshToken = &t.access, &t.refresh
 		if t.device != "" {
 			out.DeviceToken = &t.device

@@ -24,16 +24,17 @@ type Limits interface {
 	Forget(ctx context.Context, uses ...ratelimit.Use)
 }
 
-// A wider block of addresses can contain more households, so its limit is that of one network
-// multiplied by these factors.
+// A wider block of addresses can contain more households. The limit of a block is therefore the
+// limit of one network multiplied by one of these factors.
 const (
 	siteFactor  = 4
 	blockFactor = 16
 )
 
 // Rates returns the rates that the Limits of a Service must enforce. failures limits the wrong
-// passwords per account from one place, allFailures the wrong passwords per account from
-// everywhere, and attempts the signups and logins per network.
+// passwords for one account from one device, session or network. allFailures limits the wrong
+// passwords for one account from all networks together. attempts limits the signups and logins from
+// one network.
 func Rates(failures, allFailures, attempts config.Rate) ratelimit.OwnRates {
 	times := func(n int) config.Rate { return config.Rate{Count: n * attempts.Count, Per: attempts.Per} }
 	return ratelimit.OwnRates{
@@ -42,8 +43,8 @@ func Rates(failures, allFailures, attempts config.Rate) ratelimit.OwnRates {
 	}
 }
 
-// attempts returns the limits that a signup or login from an address counts against, narrowest
-// block first.
+// attempts returns the limits that a signup or login from an address counts against. The limit of
+// the narrowest block comes first.
 func attempts(addr netip.Addr) []ratelimit.Use {
 	var uses []ratelimit.Use
 	for _, network := range ratelimit.Networks(addr) {
@@ -82,8 +83,8 @@ func (s *Service) takeInTurn(ctx context.Context, uses []ratelimit.Use, message 
 	return nil
 }
 
-// guess holds the limits against which a password is counted, as if it were wrong, before it is
-// checked. Counting first means that many concurrent attempts cannot exceed the limit.
+// guess holds the limits that a password counts against. Every password is counted as wrong before
+// it is checked, so that many concurrent attempts cannot exceed a limit.
 type guess struct {
 	own ratelimit.Use   // limit for this device, session or network
 	all []ratelimit.Use // limit for all networks together, or none
@@ -95,7 +96,7 @@ func (s *Service) countGuess(ctx context.Context, g guess) error {
 }
 
 // forgive undoes the count for a password that turned out to be right, and resets the count of
-// earlier wrong passwords from the same place.
+// earlier wrong passwords from the same device, session or network.
 func (s *Service) forgive(ctx context.Context, g guess) {
 	s.cfg.Limits.Forget(ctx, g.own)
 	s.cfg.Limits.Return(ctx, g.all...)
@@ -106,8 +107,8 @@ func (s *Service) forgive(ctx context.Context, g guess) {
 //
 // A device that u has logged in from before has its own limit, which nobody else can use up. For
 // other devices the limits belong to the login name, not to the account. If the username and the
-// email address of an account shared a limit, an attacker could use up one and see from the
-// response for the other that both belong to the same account.
+// email address of an account shared a limit, an attacker could use up the limit through one of
+// them and see from the response for the other that both belong to the same account.
 func guessAtLogin(u *user, known bool, name string, d device) guess {
 	if u != nil && known {
 		return guess{own: ratelimit.Use{Kind: ratelimit.Guess, Subject: "device:" + u.ID.String() + ":" + hex.EncodeToString(d.proof)}}
@@ -119,8 +120,8 @@ func guessAtLogin(u *user, known bool, name string, d device) guess {
 	}
 }
 
-// loginSubject returns the subject under which a login name is limited, regardless of
-// capitalization. Names that do not exist are limited like any other name.
+// loginSubject returns the subject of the rate limit for a login name. Capitalization makes no
+// difference. Names that do not exist are limited like any other name.
 func loginSubject(u *user, name string) string {
 	switch {
 	case u == nil:

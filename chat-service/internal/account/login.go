@@ -16,8 +16,8 @@ import (
 	"parley.chat/chat-service/internal/password"
 )
 
-// login starts a session for a user who knows the password. An unknown name takes the same steps
-// and gets the same response as a wrong password.
+// login starts a session for a user who knows the password. For an unknown name, it takes the same
+// steps and returns the same error as for a wrong password.
 func (s *Service) login(ctx context.Context, name, pass string, d device) (*user, tokens, error) {
 	if err := s.countAttempt(ctx, d.address); err != nil {
 		return nil, tokens{}, err

@@ -121,8 +121,8 @@ func userChanged(err error) error {
 // call has many sessions.
 const revocationsPerInsert = 1000
 
-// endAll ends the active sessions of a user except session keep, which may be zero, and adds a
-// revocation for each to the outbox.
+// endAll ends the active sessions of a user, except session keep, and adds a revocation for each
+// ended session to the outbox. keep may be zero.
 func endAll(ctx context.Context, tx bun.Tx, owner chat.UserID, keep chat.SessionID) ([]chat.SessionID, error) {
 	return endWhere(ctx, tx, owner, "id <> ?", keep)
 }

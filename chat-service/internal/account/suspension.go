@@ -28,9 +28,9 @@ type Suspension struct {
 }
 
 // Suspend prevents a user from logging in and ends all their sessions. It returns the number of
-// ended sessions. Every running chat-service is notified through PostgreSQL and then refuses their
-// tokens. The outbox makes the gateways close their connections. Suspending a suspended user again
-// only changes the reason.
+// ended sessions. Every running chat-service is notified through PostgreSQL and then refuses the
+// user's tokens. The outbox makes the gateways close their connections. Suspending a suspended user
+// again only changes the reason.
 func Suspend(ctx context.Context, db *bun.DB, username, reason string) (ended int, err error) {
 	if utf8.RuneCountInString(reason) > maxReasonChars || !utf8.ValidString(reason) {
 		return 0, fmt.Errorf("the reason must be valid UTF-8 with at most %d characters", maxReasonChars)

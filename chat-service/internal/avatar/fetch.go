@@ -1,10 +1,11 @@
-// Package avatar fetches users' pictures, once each, from the URLs that the users specify, and
-// stores small copies of them. A client that displays a user therefore never contacts a server that
-// this user has chosen.
+// Package avatar fetches each user's picture once, from the URL that the user specifies, and stores
+// a small copy of it. A client that displays a user therefore never contacts a server that this
+// user has chosen.
 //
 // A stranger decides where this server sends a request, so fetches are restricted. They connect
 // only to public addresses (checked after the name is resolved), over HTTPS on port 443, and follow
-// few redirects. Time and size are limited, and the result is decoded and re-encoded.
+// at most maxRedirects redirects. Time and size are limited, and the result is decoded and
+// re-encoded.
 package avatar
 
 import (
@@ -30,8 +31,8 @@ const (
 	maxConcurrentFetches = 2
 )
 
-// The errors for an address or a picture. Their messages complete a sentence that begins with the
-// field's name.
+// These errors say why an address or a picture was refused. Their messages complete a sentence that
+// begins with the field's name.
 var (
 	errAddress = errors.New("is not the HTTPS address of a public host on port 443")
 	errSilent  = errors.New("does not answer with a picture in time")

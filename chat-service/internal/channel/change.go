@@ -16,8 +16,8 @@ import (
 	"parley.chat/chat-service/internal/outbox"
 )
 
-// settings holds the settings of a channel that can change, as the event channel_updated shows
-// them.
+// settings holds the settings of a channel that can be changed, in the form that the event
+// channel_updated has.
 type settings struct {
 	Name        string           `bun:"name" json:"name"`
 	Description string           `bun:"description" json:"description"`

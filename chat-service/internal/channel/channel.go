@@ -148,8 +148,8 @@ func Admit(ctx context.Context, db bun.IDB, channel chat.ChannelID, user chat.Us
 }
 
 // AdmitReader is like Admit, for a user who wants to read the channel's log. It also returns the
-// watermark of the channel's partition, which must be read before the tail. The same query reads
-// both, so the watermark costs no extra round trip.
+// watermark of the channel's partition, which must be read before the tail. One query reads the
+// access and the watermark, so the watermark costs no extra round trip.
 func AdmitReader(ctx context.Context, db bun.IDB, log *eventlog.Log, channel chat.ChannelID, user chat.UserID) (unstored.Mark, error) {
 	var found []struct {
 		Role chat.Role `bun:"role"`

@@ -110,7 +110,7 @@ func (s *Service) change(ctx context.Context, channel chat.ChannelID, do func(co
 type roles struct{ by, other chat.Role }
 
 // authorize checks that a member may perform act on another member. It returns the roles of both
-// and the name of the other.
+// members and the other member's name.
 func (s *Service) authorize(ctx context.Context, tx bun.Tx, channel chat.ChannelID, by token.Claims, other chat.UserID, act chat.Action) (roles, string, error) {
 	access, err := Admit(ctx, tx, channel, by.UserID)
 	if err != nil {

@@ -228,7 +228,7 @@ func (s *Service) summarize(ctx context.Context, user chat.UserID, rows []listed
 
 // positions returns the heads of channels and the user's receipts in them, as stored in Redis. For
 // a channel without a counter, the head is the seq of the newest row. If Redis does not respond,
-// all heads come from rows and only the receipts in PostgreSQL count.
+// all heads come from rows and only the receipts in PostgreSQL are used.
 func (s *Service) positions(ctx context.Context, user chat.UserID, ids []chat.ChannelID) ([]receiptlog.Position, error) {
 	inTime, cancel := context.WithTimeout(ctx, redisTimeout)
 	defer cancel()

@@ -21,9 +21,9 @@ import (
 	"parley.chat/chat-service/internal/roster"
 )
 
-// Lock order: the user, the group, the user's membership in the group, the channel. Every change to
-// a membership takes its locks in this order, so that no two changes deadlock. Conditions are
-// checked again after the locks are taken.
+// Every change to a membership takes its locks in the same order, so that no two changes deadlock:
+// the user, the group, the user's membership in the group, the channel. Conditions are checked
+// again after the locks are taken.
 
 // join makes a user a member. If the user is already a member, nothing changes and nobody is
 // notified.
@@ -222,7 +222,7 @@ func (s *Service) enter(ctx context.Context, channel chat.ChannelID, group *chat
 }
 
 // checkLimit returns an error if a user has reached the maximum number of channels. The user's row
-// must be locked. A client could not follow more channels than that.
+// must be locked. The limit exists because a client cannot follow an unlimited number of channels.
 func (s *Service) checkLimit(ctx context.Context, tx bun.Tx, e entry) error {
 	if s.cfg.MaxMemberships == 0 {
 		return nil

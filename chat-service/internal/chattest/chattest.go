@@ -1,6 +1,6 @@
-// Package chattest gives tests of chat-service a real PostgreSQL and a real Redis, which are
-// private to the test, and the users, groups and channels that a test starts from. These are
-// inserted as rows, without the rules of the service. Only test files import the package.
+// Package chattest gives each test of chat-service its own real PostgreSQL database and Redis
+// server. It also creates the users, groups and channels that a test starts with: it inserts them
+// directly as rows, without applying the rules of the service. Only test files import the package.
 package chattest
 
 import (
@@ -45,7 +45,7 @@ type World struct {
 	users map[string]chat.UserID
 }
 
-// Open returns a world with users and without a Redis.
+// Open returns a world that has the given users but no Redis.
 func Open(t testing.TB, users ...string) *World {
 	t.Helper()
 	return On(t, schematest.Open(t), nil, users...)
@@ -57,7 +57,7 @@ func OpenWithRedis(t testing.TB, users ...string) *World {
 	return On(t, schematest.Open(t), redistest.NewServer(t), users...)
 }
 
-// On returns a world that uses the given stores and has users. r may be nil.
+// On returns a world that uses the given stores and has the given users. r may be nil.
 func On(t testing.TB, pg *pgtest.DB, r *redistest.Server, users ...string) *World {
 	t.Helper()
 	db, err := database.Open(pg.URL, database.Options{Role: "parley_chat", MaxConns: 20, StatementTimeout: testkit.Timeout, Inline: true})
@@ -179,7 +179,7 @@ func (w *World) Exec(sql string, args ...any) {
 	}
 }
 
-// Text returns the single text that a query selects, "" for null.
+// Text returns the single text value that a query selects, or "" if it is null.
 func (w *World) Text(sql string, args ...any) string {
 	w.T.Helper()
 	var text *string

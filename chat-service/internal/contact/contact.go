@@ -1,10 +1,10 @@
 // Package contact implements contacts, contact requests and blocks.
 //
 // A row in contacts is a statement by one user about another: a contact request or a block. Only
-// its author writes a row, except that a removal or a block deletes both users' requests. The
-// relation between two users is determined by their two rows. Two users who send each other
-// requests at the same time therefore become contacts, in whichever order they commit. Nothing here
-// reveals to a user that they are blocked.
+// its author writes a row. The exceptions are a removal and a block, which delete the requests of
+// both users. The relation between two users is determined by their two rows. Two users who send
+// each other requests at the same time therefore become contacts, in whichever order they commit.
+// Nothing here reveals to a user that they are blocked.
 package contact
 
 import (
@@ -56,7 +56,7 @@ func relation(mine, theirs string) (api.ContactState, bool) {
 	return api.ContactStateAccepted, true
 }
 
-// row is another user with the states of both rows.
+// row holds another user and the states of the two rows in contacts.
 type row struct {
 	UserID      chat.UserID `bun:"user_id,type:uuid"`
 	Username    string      `bun:"username"`
@@ -74,7 +74,8 @@ func (r *row) contact() (api.Contact, bool) {
 	}, any
 }
 
-// both selects all users that at least one row refers to, with the states of both rows.
+// both selects every other user for whom at least one of the two rows exists, and the states of
+// both rows.
 const both = `select u.id as user_id, u.username, u.display_name, lower(u.username) as sort_name,
 		coalesce(k.mine, '') as mine, coalesce(k.theirs, '') as theirs, k.since
 	from (select other, max(mine) as mine, max(theirs) as theirs, max(updated_at) as since from (
@@ -84,8 +85,8 @@ const both = `select u.id as user_id, u.username, u.display_name, lower(u.userna
 		group by other) k
 	join users u on u.id = k.other and u.deleted_at is null`
 
-// find returns another user, who must exist, with the states of both rows. If there are no rows,
-// Since is the current time.
+// find returns another user and the states of both rows. The other user must exist. If there are no
+// rows, Since is the current time.
 func find(ctx context.Context, db bun.IDB, user, other chat.UserID) (row, error) {
 	var r row
 	err := db.NewRaw(`select u.id as user_id, u.username, u.display_name, coalesce(m.state, '') as mine, coalesce(t.state, '') as theirs,

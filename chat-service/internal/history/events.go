@@ -61,9 +61,9 @@ func (s *Service) log(ctx context.Context, at markedChannel, user chat.UserID, a
 	return events, more, nil
 }
 
-// addStoredDeletions adds to deleted the messages that appear in the tail, either themselves or
-// through an edit, and whose deletion is stored. Rows do not need this check, because a deletion
-// removes the text from them.
+// addStoredDeletions adds messages to deleted. It adds each message that the tail contains, as the
+// message itself or as an edit of it, if the message's deletion is stored. Rows do not need this
+// check, because a deletion removes the text from them.
 func (s *Service) addStoredDeletions(ctx context.Context, channel chat.ChannelID, events []frame.Event, items []event.Item, deleted replay.Deleted) error {
 	if len(items) == 0 {
 		return nil

@@ -19,7 +19,8 @@ import (
 )
 
 // folding computes the current state of messages from the changes that PostgreSQL and the tail
-// contain. The result does not depend on the order in which changes are added, or on how often.
+// contain. The result does not depend on the order in which changes are added, or on how often a
+// change is added.
 type folding struct {
 	events         []frame.Event
 	states         map[chat.EventID]*messageState
@@ -247,10 +248,10 @@ func messageOf(e *frame.Event, t *messageState, reader chat.UserID) api.Message 
 	return m
 }
 
-// Limits for the reactions that a page lists for each message.
+// These constants limit the reactions that a page lists for each message.
 const (
 	maxEmojis      = 50
-	maxEmojisUsers = 20 // maximum number of user ids per emoji; the count includes all users
+	maxEmojisUsers = 20 // maximum number of user ids listed per emoji; its count includes all users
 )
 
 // reactionSummary returns the active reactions, grouped by emoji. Emojis are in the order of their

@@ -48,8 +48,8 @@ func (s *Service) hideOldVersions(ctx context.Context, channel chat.ChannelID, u
 	return nil
 }
 
-// newestEdits returns, for each message, the seq of its newest edit at or below upTo. Messages
-// without such an edit are missing from the result.
+// newestEdits returns, for each message, the seq of its newest edit at or below upTo. Messages that
+// have no edit at or below upTo are missing from the result.
 func (s *Service) newestEdits(ctx context.Context, channel chat.ChannelID, messages []chat.EventID, upTo int64, items []event.Item) (map[chat.EventID]int64, error) {
 	var rows []struct {
 		Target chat.EventID `bun:"target,type:uuid"`

@@ -96,7 +96,7 @@ func (a *API) SetDeviceCookie(c echo.Context, device string, seconds int) {
 }
 
 // DeviceCookie returns the device token that the browser sent, or "". It also returns "" if there
-// are two such cookies, since one of them may have been planted.
+// are two cookies with this name, since one of them may have been planted.
 func DeviceCookie(c echo.Context) string {
 	raw, err := browser.DeviceCookie.Of(c.Request())
 	if err != nil {
@@ -116,8 +116,8 @@ func setCookie(c echo.Context, cookie browser.Cookie, secure bool, value string,
 	})
 }
 
-// RefreshCookie returns the refresh token that the browser sent, or "". Two such cookies are an
-// error.
+// RefreshCookie returns the refresh token that the browser sent, or "". It returns an error if
+// there are two cookies with this name.
 func RefreshCookie(c echo.Context) (string, error) {
 	raw, err := browser.RefreshCookie.Of(c.Request())
 	if err != nil {

@@ -28,11 +28,11 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// Config configures an API. Optional fields that are zero have the given default.
+// Config configures an API. If an optional field is zero, its default is used.
 type Config struct {
 	Verifier *token.Verifier // required
-	// Ended reports whether a session has ended although its tokens have not expired. It must not
-	// block for long.
+	// Ended reports whether a session has ended before its tokens expired. It must not block for
+	// long.
 	Ended func(ctx context.Context, user chat.UserID, session chat.SessionID) (bool, error) // required
 
 	Limits Limits // nil: no limits
@@ -40,7 +40,7 @@ type Config struct {
 	Origins      browser.Origins // additional origins whose pages may use the API
 	Hosts        browser.Hosts   // host names that are served; empty: any
 	Proxies      config.CIDRs    // proxies whose headers about the client's address and scheme are trusted
-	CookieSecure *bool           // whether cookies set over plain HTTP are Secure; nil: decided by the request
+	CookieSecure *bool           // whether cookies set over plain HTTP are Secure; nil: depends on the request
 
 	Timeout  time.Duration // time limit for a request; default 10s
 	MaxBytes int64         // limit for a request body; default 128 KiB
@@ -56,7 +56,8 @@ type API struct {
 	guard   *browser.Guard
 	clock   *outage.Log // reports tokens that are not valid yet, which means that a clock is wrong
 	metrics metrics
-	// serveUnknown responds to requests for unknown paths; nil if only problem documents do.
+	// serveUnknown responds to requests for unknown paths; if it is nil, the response is always a
+	// problem document.
 	serveUnknown func(echo.Context) bool
 }
 
@@ -103,8 +104,8 @@ func (a *API) Public(method, path string, h echo.HandlerFunc) {
 	a.echo.Add(method, path, h)
 }
 
-// Unknown sets the handler for paths that do not exist. It returns whether it has responded; if it
-// has not, the response is a problem document.
+// Unknown sets the handler for paths that do not exist. The handler reports whether it has
+// responded. If it has not, the response is a problem document.
 func (a *API) Unknown(serve func(echo.Context) bool) { a.serveUnknown = serve }
 
 // Routes returns the registered routes, as "METHOD path".

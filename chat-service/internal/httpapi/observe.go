@@ -55,7 +55,7 @@ func (a *API) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		start := time.Now()
 		a.metrics.inFlight.Inc()
 		defer a.metrics.inFlight.Dec()
-		id := uuid.NewString() // never the client's, which could be the id of another request
+		id := uuid.NewString() // not the client's id, which could be that of another request
 		c.Response().Header().Set(headerRequestID, id)
 		route := c.Path()
 		if route == "" {

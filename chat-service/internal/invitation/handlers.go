@@ -35,7 +35,7 @@ func New(cfg Config) *Service { return &Service{cfg} }
 
 const listInvitations = "listInvitations"
 
-// position is the last invitation of a page; older ones follow on the next page.
+// position is the last invitation of a page; older invitations follow on the next page.
 type position struct {
 	ID chat.InvitationID `json:"i"`
 }

@@ -63,7 +63,7 @@ func Acquainted(ctx context.Context, db bun.IDB, by, other chat.UserID) (bool, e
 }
 
 // Add invites a user and returns the invitation. The user's row must be locked. If the user already
-// has an open invitation to the same channel or group, Add returns that one.
+// has an open invitation to the same channel or group, Add returns that invitation.
 func Add(ctx context.Context, tx bun.Tx, inv Invitation) (Invitation, error) {
 	var open struct {
 		All  int `bun:"all"`

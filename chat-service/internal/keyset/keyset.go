@@ -16,7 +16,8 @@ import (
 )
 
 // Store stores keys and deletes the keys that no instance has stored for the given retention time.
-// Instances share one key folder, and each must call Store more often than that.
+// All instances share one key folder. Each instance must call Store at intervals that are shorter
+// than the retention time.
 func Store(ctx context.Context, db *bun.DB, keys token.StaticKeys, retention time.Duration) error {
 	return db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		for _, kid := range slices.Sorted(maps.Keys(keys)) { // in a fixed order, so that instances do not deadlock

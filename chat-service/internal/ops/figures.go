@@ -152,8 +152,8 @@ func (s *summary) add(m families) {
 	}
 }
 
-// streams returns the figures for all partitions together: the maximum of the ages, and the sum of
-// every other figure.
+// streams returns the figures for all partitions together: the maximum of each age, and the sum of
+// each other figure.
 func (s *summary) streams() api.OpsStreams {
 	out := api.OpsStreams{
 		Known: s.known, MemoryOverBudget: s.overBudget, Vanished: s.vanished, UnsafeSettings: slices.Sorted(maps.Keys(s.unsafe)),

@@ -27,7 +27,7 @@ import (
 	"parley.chat/chat-service/internal/httpapi"
 )
 
-// Config configures a Service. Optional fields that are zero have the given default.
+// Config configures a Service. If an optional field is zero, its default is used.
 type Config struct {
 	DB       *bun.DB       // required
 	Targets  []string      // URLs of metrics endpoints; each IP address of a host name is queried

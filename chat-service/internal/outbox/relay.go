@@ -156,9 +156,9 @@ type outcome struct {
 }
 
 // round relays rows from the next channels whose first row has an id greater than after. The
-// transaction that locks a channel's first row owns the channel. Other relays skip it, and none of
-// its later rows becomes a first row before the commit. The returned error describes the rows that
-// could not be relayed; the other rows are relayed and deleted regardless.
+// transaction that locks a channel's first row owns the channel. Other relays skip the channel, and
+// none of its later rows becomes its first row before the commit. The returned error describes the
+// rows that could not be relayed; the other rows are relayed and deleted regardless.
 func (r *Relay) round(ctx context.Context, after int64) (outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
 	defer cancel()
@@ -200,7 +200,8 @@ func (r *Relay) round(ctx context.Context, after int64) (outcome, error) {
 	return out, failed
 }
 
-// readQueues returns the rows of each channel whose first row is given, in order.
+// readQueues returns one queue for each of the given first rows: all rows of that row's channel, in
+// order.
 func readQueues(ctx context.Context, tx bun.Tx, firsts []Row) ([][]Row, error) {
 	keys := make([]string, len(firsts))
 	at := map[string]int{}
@@ -231,8 +232,8 @@ func (row *Row) key() string {
 	return row.SubjectID.String()
 }
 
-// relayAll relays queues concurrently, each up to its first failure. It returns the ids of the
-// relayed rows.
+// relayAll relays queues concurrently and stops each queue at its first failure. It returns the ids
+// of the relayed rows.
 func (r *Relay) relayAll(ctx context.Context, queues [][]Row) ([]int64, error) {
 	done := make([][]int64, len(queues))
 	errs := make([]error, len(queues))

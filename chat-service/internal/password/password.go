@@ -33,7 +33,7 @@ const (
 	maxTime   = 64
 )
 
-// Config configures a Hasher. Fields that are zero have the given default.
+// Config configures a Hasher. If a field is zero, its default is used.
 type Config struct {
 	MemoryMiB   int // default 19
 	Time        int // default 2 passes

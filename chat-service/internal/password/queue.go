@@ -14,7 +14,8 @@ import (
 
 // Source describes where a password comes from.
 type Source struct {
-	// Networks are the address blocks of the client, narrowest first. Empty if unknown.
+	// Networks holds the address blocks of the client, narrowest first. It is empty if they are
+	// unknown.
 	Networks []netip.Prefix
 	// Known is true if the password comes from a session, or from a device that the user has logged
 	// in from before.
@@ -24,12 +25,13 @@ type Source struct {
 // queue limits how many callers work at the same time and how many wait.
 //
 // Waiting is fair between networks. The turns rotate between the /48 and /24 networks of the
-// waiting callers, within them between /56 networks, and within those between /64 networks or
-// addresses. Known sources go first, except on every fourth turn. If the queue is full, a caller
-// from a network with few waiting callers replaces a caller from the network with the most.
+// waiting callers. Within a /48 network they rotate between /56 networks, and within a /56 network
+// between /64 networks. Within a /24 network they rotate between addresses. Known sources go first,
+// except on every fourth turn. If the queue is full, a caller from a network with few waiting
+// callers replaces a caller from the network that has the most waiting callers.
 type queue struct {
 	mu    sync.Mutex
-	free  int // callers that may start immediately; 0 if anybody waits
+	free  int // number of callers that may start immediately; 0 while anybody is waiting
 	room  int // maximum number of waiting callers
 	turns int
 	root  block
@@ -44,7 +46,7 @@ type block struct {
 	size    [2]int                  // number of waiting callers, by class
 	within  map[netip.Prefix]*block // the narrower blocks with waiting callers
 	order   []netip.Prefix          // order in which they get their turns
-	waiting []*waiter               // callers in order of arrival; only in the narrowest blocks
+	waiting []*waiter               // callers in order of arrival; set only in the narrowest blocks
 }
 
 func (b *block) total() int { return b.size[0] + b.size[1] }
@@ -164,7 +166,7 @@ func (b *block) push(w *waiter, path []netip.Prefix) {
 	inner.push(w, path[1:])
 }
 
-// next removes and returns the next waiter of a class. There must be one.
+// next removes and returns the next waiter of a class. There must be a waiter of that class.
 func (b *block) next(class int) *waiter {
 	if b.within == nil {
 		i := slices.IndexFunc(b.waiting, func(w *waiter) bool { return w.class == class })
@@ -209,9 +211,9 @@ func (b *block) forgetEmpty(name netip.Prefix) {
 	}
 }
 
-// heaviest returns the last waiter in the block with the most waiters. It returns nil unless the
-// newcomer's own block would still have fewer waiters after the newcomer joined it. path contains
-// the newcomer's blocks.
+// heaviest returns the waiter to replace in the block that has the most waiters. It returns nil
+// unless the newcomer's own block would still have fewer waiters after the newcomer joined it. path
+// contains the newcomer's blocks.
 func (b *block) heaviest(path []netip.Prefix) *waiter {
 	if len(path) == 0 || b.within == nil {
 		return nil
@@ -231,8 +233,8 @@ func (b *block) heaviest(path []netip.Prefix) *waiter {
 	return b.within[heavy].worst()
 }
 
-// worst returns the waiter to replace in a block: the last unknown one, or the last known one if
-// there are no unknown ones.
+// worst returns the waiter to replace in a block: a waiter of the class unknown if there is one, or
+// else a waiter of the class known; see last.
 func (b *block) worst() *waiter {
 	if b.size[unknown] > 0 {
 		return b.last(unknown)
@@ -240,8 +242,8 @@ func (b *block) worst() *waiter {
 	return b.last(known)
 }
 
-// last returns the last waiter of a class. It descends into the block with the most waiters of that
-// class at each level. There must be one.
+// last descends, at each level, into the block with the most waiters of a class. It returns the
+// newest waiter of that class in the innermost block. There must be a waiter of that class.
 func (b *block) last(class int) *waiter {
 	for b.within != nil {
 		name := slices.MaxFunc(b.order, func(x, y netip.Prefix) int { return b.within[x].size[class] - b.within[y].size[class] })

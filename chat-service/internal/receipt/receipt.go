@@ -121,8 +121,8 @@ func messageIn(items []event.Item, id chat.EventID, text []byte) *frame.Event {
 	return nil
 }
 
-// redisReceipts holds the members who have received a message according to Redis, with their
-// positions. The other members' positions are in PostgreSQL.
+// redisReceipts holds the positions of the members who, according to Redis, have received a
+// message. The other members' positions are in PostgreSQL.
 type redisReceipts struct {
 	users     []chat.UserID
 	delivered []int64

@@ -1,6 +1,7 @@
 // Package revoked marks sessions that ended before their last access token expired. A mark stays in
-// Redis as long as such a token could still be valid, and services check for it when they verify a
-// token. While Redis does not respond, the package queries PostgreSQL, which stores every session.
+// Redis as long as an access token of its session could still be valid, and services check for it
+// when they verify a token. While Redis does not respond, the package queries PostgreSQL, which
+// stores every session.
 package revoked
 
 import (
