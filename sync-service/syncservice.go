@@ -174,9 +174,9 @@ func (s *Service) Checks() []telemetry.Check {
 // Handler returns nil: the service has no API.
 func (s *Service) Handler() http.Handler { return nil }
 
-// Parts returns the parts of the service in starting order. They wait out outages of Redis and
-// PostgreSQL; a part fails only if the service cannot work with its settings. Before they stop,
-// they store the current batch.
+// Parts returns the parts of the service in the order in which they start. They wait out outages of
+// Redis and PostgreSQL; a part fails only if the service cannot work with its settings. Before they
+// stop, they store the current batch.
 func (s *Service) Parts() []lifecycle.Part {
 	redisPart, ready := program.Redis(s.rdb, s.watch, s.cfg.Partitions, redisclient.SyncService, s.log)
 	return []lifecycle.Part{

@@ -70,12 +70,14 @@ type codedError struct {
 func (e codedError) ExitCode() int { return e.code }
 func (e codedError) Unwrap() error { return e.error }
 
-// usageError exits with code 2, as does any invalid command line.
+// usageError is an error for which the program exits with code 2, as it does for any invalid
+// command line.
 type usageError struct{ error }
 
 func (usageError) ExitCode() int { return 2 }
 
-// errHelp is the value of the panic that replaces kong's exit after kong has printed the help.
+// errHelp is the value with which the program panics, instead of exiting, after kong has printed
+// the help.
 var errHelp = errors.New("help printed")
 
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) (err error) {

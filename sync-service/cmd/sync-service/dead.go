@@ -27,7 +27,7 @@ type deadLetterFilter struct {
 	Until   *moment          `help:"Only dead letters created before this time; UTC unless a zone is given."`
 }
 
-// Validate implements kong's validation: its error is reported as a command-line error.
+// Validate implements kong's validation. kong reports its error as an error in the command line.
 func (f deadLetterFilter) Validate() error { return checkSpan(f.Since, f.Until) }
 
 func (f deadLetterFilter) filter() deadletter.Filter {
@@ -69,7 +69,7 @@ type (
 	}
 )
 
-// deadLetter is a dead letter as it is printed.
+// deadLetter is the printed form of a dead letter.
 type deadLetter struct {
 	Letter   string         `json:"letter"`
 	Entry    string         `json:"entry_id"`

@@ -67,7 +67,7 @@ type backlogCommand struct {
 	Limit int `default:"20" help:"Maximum number of channels to show, largest backlog first; 0 shows all."`
 }
 
-// Validate implements kong's validation: its error is reported as a command-line error.
+// Validate implements kong's validation. kong reports its error as an error in the command line.
 func (c backlogCommand) Validate() error {
 	if c.Limit < 0 {
 		return fmt.Errorf("--limit %d is negative", c.Limit)

@@ -21,7 +21,7 @@ type repairCommand struct {
 	Wait   time.Duration `default:"30s" help:"How long to wait for the consumer group to store the current entries."`
 }
 
-// Validate implements kong's validation: its error is reported as a command-line error.
+// Validate implements kong's validation. kong reports its error as an error in the command line.
 func (c repairCommand) Validate() error { return verifyCommand{Wait: c.Wait}.Validate() }
 
 // Help implements kong.HelpProvider.
@@ -50,7 +50,7 @@ type repairReport struct {
 	Groups   []group.WrongCount `json:"groups"`
 	Counters []counters.Raised  `json:"counters"`
 	Stored   int64              `json:"stored"` // rows stored from streams and tails
-	Lost     int64              `json:"lost"`   // seqs that were found nowhere; each got a tombstone
+	Lost     int64              `json:"lost"`   // seqs whose events are lost; each got a tombstone
 	Holes    []holes.Filled     `json:"holes"`  // dry run only: what would be stored in each hole
 	Problems []audit.Problem    `json:"problems"`
 }

@@ -20,7 +20,7 @@ type verifyCommand struct {
 	Repair bool          `help:"Store missing events that the streams and tails still contain, store a tombstone at each seq that is lost, and check again."`
 }
 
-// Validate implements kong's validation: its error is reported as a command-line error.
+// Validate implements kong's validation. kong reports its error as an error in the command line.
 func (c verifyCommand) Validate() error {
 	if c.Wait < 0 {
 		return fmt.Errorf("--wait %s is negative", c.Wait)

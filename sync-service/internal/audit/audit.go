@@ -147,7 +147,7 @@ func Run(ctx context.Context, rdb redis.UniversalClient, s Store, o Options) (Re
 // readCounters reads the counter of every channel that has one.
 func (a *audit) readCounters(ctx context.Context) error {
 	var channels []chat.ChannelID
-	var mu sync.Mutex // a Cluster scans several nodes at the same time
+	var mu sync.Mutex // on a Cluster, several nodes are scanned at the same time
 	if err := scan.Channels(ctx, a.rdb, a.o.Partitions, rediskey.Counter, func(_ int, c chat.ChannelID) {
 		mu.Lock()
 		defer mu.Unlock()

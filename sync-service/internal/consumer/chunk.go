@@ -36,8 +36,8 @@ type entry struct {
 	storedElsewhere bool   // the entry becomes a dead letter, but its event is stored under another seq
 	seqTaken        bool   // another event holds its seq; it is appended again or becomes a dead letter
 
-	// The readable part of an entry that could not be converted to an event's row; see
-	// chunk.origin.
+	// partial holds the readable part of an entry that could not be converted to an event's row;
+	// see chunk.origin.
 	partial *event.Entry
 }
 
@@ -117,7 +117,7 @@ func (ch *chunk) fail(id string, e event.Entry, reason, detail string) {
 // why returns the reason why the entry becomes a dead letter, with details for operators.
 func (e *entry) why() string { return store.Rejected{Reason: e.failed, Detail: e.detail}.Why() }
 
-// full reports whether the chunk has reached a limit, so that the stream may have more entries.
+// full reports whether the chunk has reached a limit. If it has, the stream may have more entries.
 func (ch *chunk) full() bool { return len(ch.entries) >= maxChunkEntries || ch.bytes >= maxChunkBytes }
 
 // room returns how many more entries to read into a chunk that is not full.

@@ -28,7 +28,7 @@ import (
 	"parley.chat/sync-service/internal/streamworker"
 )
 
-// Config configures a Consumer. A zero optional field means its default.
+// Config configures a Consumer. If an optional field is zero, its default is used.
 type Config struct {
 	streamworker.Config
 

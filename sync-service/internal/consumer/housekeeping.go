@@ -34,7 +34,7 @@ type watermarks interface {
 	Raise(ctx context.Context, marks map[int]entryid.ID) error
 }
 
-// progress tracks a partition since its watermark was last raised.
+// progress records what has happened in a partition since its watermark was last raised.
 type progress struct {
 	latest group.Snapshot // from the last acknowledgement
 	dirty  bool           // latest is not written yet
@@ -222,8 +222,8 @@ func (c *Consumer) recordTails(p int, channels []channelID) {
 	}
 }
 
-// trimPartitionTails trims tails of one partition and returns the channels whose tail still has
-// items that are not stored.
+// trimPartitionTails trims the tails of some channels of one partition. It returns the channels
+// whose tails still have items that are not stored.
 func (c *Consumer) trimPartitionTails(ctx context.Context, p int, channels []channelID) ([]channelID, error) {
 	mark, err := c.watermark(ctx, p)
 	if err != nil {
@@ -246,7 +246,7 @@ func (c *Consumer) trimPartitionTails(ctx context.Context, p int, channels []cha
 	return unsettled, nil
 }
 
-// callTrimTails calls the script for tails of one partition.
+// callTrimTails calls the script for several tails of one partition.
 func callTrimTails(ctx context.Context, rdb redis.UniversalClient, p int, mark entryid.ID, channels []channelID, keep int, expiry time.Duration) ([]any, error) {
 	var calls []group.Call
 	for some := range slices.Chunk(channels, tailsPerCall) {

@@ -2,7 +2,7 @@
 -- never decreases. The count belongs to that id; it may decrease, because the count restarts when
 -- the stream is created again or restored.
 -- KEYS[1] mirror   parley:{P}:stored
--- ARGV[1] entry id    ARGV[2] number of entries added up to it, -1 if unknown
+-- ARGV[1] entry id    ARGV[2] number of entries added up to that id, or -1 if unknown
 -- returns 1 if it updated the mirror
 local entry = redis.call('HGET', KEYS[1], 'entry')
 if entry and less(ARGV[1], entry) then return 0 end

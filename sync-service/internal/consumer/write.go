@@ -37,8 +37,8 @@ const fullChunkWait = 2 * time.Millisecond
 
 // collectChunks waits for a chunk and then briefly for chunks of other partitions, so that
 // transactions are fewer and larger. It stops waiting when the transaction is large enough or when
-// every reader has submitted its chunk. Only one writer collects at a time; the others store. It
-// returns no chunks when the readers are done.
+// every reader has submitted its chunk. Only one writer collects at a time; the other writers store
+// their chunks during that time. collectChunks returns no chunks when the readers are done.
 func (c *Consumer) collectChunks(ctx context.Context) []*chunk {
 	c.collecting.Lock()
 	defer c.collecting.Unlock()

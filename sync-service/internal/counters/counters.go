@@ -1,8 +1,8 @@
 // Package counters repairs the channel counters after Redis has lost them or their latest values.
 // It raises each counter above the highest seq in PostgreSQL, the stream or the tail, in a new
-// epoch. If a counter was behind, writes were lost, and the channel gets a gap event, as when a
-// gateway discovers it. A missing counter is created without a gap event. No counter is ever
-// lowered.
+// epoch. If a counter was behind, writes were lost, and the channel gets a gap event, as it does
+// when a gateway discovers the loss. A missing counter is created without a gap event. No counter
+// is ever lowered.
 package counters
 
 import (
@@ -106,7 +106,7 @@ func Rebuild(ctx context.Context, rdb redis.UniversalClient, s Store, partitions
 	return report, nil
 }
 
-// maxHead returns h with its seq and its epoch raised, independently, to the given values.
+// maxHead returns the higher of h's seq and seq, and the newer of h's epoch and epoch.
 func maxHead(h eventlog.Head, seq int64, epoch event.Epoch) eventlog.Head {
 	h.Seq = max(h.Seq, seq)
 	if epoch.Number() > h.Epoch.Number() {

@@ -2,9 +2,9 @@
 // sync-service has written: the rows of the event log, the dead letters, and the tails of the
 // channels. Until the names are removed, readers omit them.
 //
-// It works in small batches and needs to record no position, because its queries find only rows
-// that still contain a name. So it may be interrupted at any time, and any number of instances may
-// run. Events that are stored after a deletion, because they waited in a stream or were dead
+// It works in small batches. It does not have to record its position, because its queries find only
+// rows that still contain a name. So it may be interrupted at any time, and any number of instances
+// may run. Events that are stored after a deletion, because they waited in a stream or were dead
 // letters, are found by later passes.
 package erasure
 
@@ -27,7 +27,7 @@ import (
 	"parley.chat/sync-service/internal/deadletter"
 )
 
-// Config configures a Scrubber. A zero optional field means its default.
+// Config configures a Scrubber. If an optional field is zero, its default is used.
 type Config struct {
 	Redis      redis.UniversalClient // required, as are the next three fields
 	Store      Store

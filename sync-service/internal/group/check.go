@@ -24,8 +24,8 @@ type WrongCount struct {
 	Right  int64  `json:"right"` // the correct value; Ack sets it
 }
 
-// Check returns the streams among acks whose group has a wrong entries-read. A count that Redis
-// does not know is not wrong. Check changes nothing and ignores the IDs.
+// Check returns the streams among acks whose group has a wrong entries-read. It does not return a
+// stream whose entries-read is unknown to Redis. Check changes nothing and ignores the IDs.
 func Check(ctx context.Context, rdb redis.UniversalClient, acks []Acks) ([]WrongCount, error) {
 	calls := make([]Call, len(acks))
 	for i, a := range acks {

@@ -1,4 +1,5 @@
--- check.lua: returns a group's entries-read and the value that it should have. Changes nothing.
+-- check.lua: returns a group's entries-read and the value that it should have. The script changes
+-- nothing.
 -- KEYS[1] stream   KEYS[2] mirror, absent for a receipts stream   ARGV[1] group
 -- returns { entries-read, correct value }, each -1 if unknown, or {} if the stream or the group
 -- does not exist

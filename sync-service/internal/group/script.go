@@ -58,8 +58,8 @@ func RunAll(ctx context.Context, rdb redis.UniversalClient, script *redis.Script
 	return answers, nil
 }
 
-// Acks holds the entries of a stream to acknowledge. If IDs is empty, it only asks for the
-// Snapshot.
+// Acks holds the entries of a stream to acknowledge. If IDs is empty, Ack acknowledges nothing and
+// only returns the Snapshot.
 type Acks struct {
 	Stream string
 	Mirror string // the key that mirrors the stream's watermark; "" if there is none
@@ -99,8 +99,8 @@ type Snapshot struct {
 	Known bool       // false if the stream or the group does not exist
 	Bound entryid.ID // every entry at or below it is stored and acknowledged
 	Added int64      // number of entries added at or below Bound, -1 if unknown
-	// Corrected is true if the group's entries-read was wrong, as after a failover, and has been
-	// corrected.
+	// Corrected is true if the group's entries-read was wrong, for example after a failover, and
+	// has been corrected.
 	Corrected bool
 }
 

@@ -23,7 +23,8 @@ type Partition struct {
 	Dead      int64  `json:"dead"`
 	Watermark string `json:"watermark"` // the mirror of the events' watermark in Redis
 	Receipts  Stream `json:"receipts"`
-	// Lost is when Redis was last found to have lost writes of the partition, or nil.
+	// Lost is the time when a loss of the partition's writes in Redis was last detected, or nil if
+	// none is known.
 	Lost *time.Time `json:"lost,omitempty"`
 }
 
@@ -35,7 +36,7 @@ type Stream struct {
 	Lag           *int64     `json:"lag"`
 	Pending       int64      `json:"pending"`
 	OldestPending *string    `json:"oldest_pending"` // an entry id
-	LagSeconds    float64    `json:"lag_seconds"`    // age of the oldest entry that is not stored
+	LagSeconds    float64    `json:"lag_seconds"`    // age of the oldest entry that is not stored yet
 	Bytes         int64      `json:"bytes"`          // memory of the stream, as estimated by Redis
 	Group         bool       `json:"group"`          // whether the consumer group exists
 	Delivered     string     `json:"last_delivered"`
@@ -58,7 +59,7 @@ type commands struct {
 	pending   *redis.XPendingCmd
 	memory    *redis.IntCmd
 	first     *redis.XMessageSliceCmd // the first undelivered entry
-	mark      *redis.StringCmd        // entry count at or below the mirrored watermark; nil for a receipts stream
+	mark      *redis.StringCmd        // number of entries up to the mirrored watermark; nil for a receipts stream
 }
 
 // Read returns the state of all partitions, using two round trips.

@@ -2,12 +2,12 @@
 // in Redis and stores them in PostgreSQL.
 //
 // Nobody waits for this, because readers use the greater of the receipts in Redis and PostgreSQL.
-// So one goroutine reads all partitions once a second, without blocking reads. It folds the
+// So one goroutine reads all partitions once a second, with reads that do not block. It folds the
 // receipts to the maximum per member, stores them, and only then acknowledges the entries. It reads
 // a few partitions at a time, spread evenly over the second: storing all of them at once would load
 // PostgreSQL for tens of milliseconds and delay messages. Entries may be stored again and in any
-// order, and any number of instances share the work. While a store is down it waits, holding at
-// most the entries of one read of all partitions in memory.
+// order, and any number of instances share the work. While a store is down, the goroutine waits.
+// During that time, it holds at most the entries of one read of all partitions in memory.
 //
 // It trims all acknowledged entries, whatever their age. Once all of a channel's receipts are
 // stored, it sets an expiry on the copy in Redis.
@@ -31,7 +31,7 @@ import (
 	"parley.chat/sync-service/internal/streamworker"
 )
 
-// Config configures a Consumer. A zero optional field means its default.
+// Config configures a Consumer. If an optional field is zero, its default is used.
 type Config struct {
 	streamworker.Config
 
@@ -161,8 +161,9 @@ func (c *Consumer) allPartitions(position string) map[int]string {
 // receipts, so a read of all partitions needs at most a few tens of MB.
 const maxRead = 64
 
-// read reads each partition in from after its position, in one round trip, and stores the entries.
-// It returns the partitions that may have more entries, with the positions to continue from.
+// read reads several partitions in one round trip and stores the entries. The map from contains the
+// partitions and, for each, the position after which to read. read returns the partitions that may
+// have more entries, in the same form.
 func (c *Consumer) read(ctx context.Context, from map[int]string) (map[int]string, error) {
 	pipe := c.reads.Pipeline()
 	replies := make(map[int]*redis.XStreamSliceCmd, len(from))

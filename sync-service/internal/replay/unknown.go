@@ -29,7 +29,8 @@ type UnknownChannel struct {
 	span
 }
 
-// span holds the number of a user's or channel's events, and the times of the first and last.
+// span holds the number of a user's or channel's events, and the times of the first and the last of
+// these events.
 type span struct {
 	Events int64     `json:"events"`
 	First  time.Time `json:"first"`

@@ -59,8 +59,8 @@ func rank(k event.Kind) int {
 	return rankEvent
 }
 
-// resolveConflicts handles rows that could not be inserted. Nearly all of them were stored before;
-// a single query finds those. The remaining few are resolved one by one.
+// resolveConflicts handles rows that could not be inserted. Nearly all of these rows were stored
+// before, and a single query finds them. The few remaining rows are resolved one by one.
 func resolveConflicts(ctx context.Context, tx pgx.Tx, rows []Row, at []int, res *Result) error {
 	stored, err := holders(ctx, tx, rows, at)
 	if err != nil {

@@ -178,7 +178,7 @@ func (s *Store) StoreTombstones(ctx context.Context, partition int, channel chat
 }
 
 // Drop marks the tombstone of a dead letter as permanent: nothing replaces it anymore. It reports
-// whether there was such a tombstone.
+// whether it found the tombstone.
 func (s *Store) Drop(ctx context.Context, partition int, channel chat.ChannelID, seq int64) (dropped bool, err error) {
 	err = s.transaction(ctx, []int{partition}, func(ctx context.Context, tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `update messages set data = coalesce(data, '{}') || '{"dropped": true}'

@@ -55,7 +55,7 @@ func New(rdb redis.UniversalClient, key, consumer string) *Reader {
 
 const (
 	bufferSize    = 32 << 10
-	dialTimeout   = 3 * time.Second // for the dial and for each handshake command
+	dialTimeout   = 3 * time.Second // limits the dial, and each handshake command
 	readTimeout   = 3 * time.Second // in addition to the time that the command may block
 	maxKeptBuffer = 256 << 10       // a larger entry buffer is not reused
 	maxField      = 512 << 20       // the limit in Redis
@@ -70,9 +70,9 @@ func (e ReplyError) Error() string { return string(e) }
 func (ReplyError) RedisError() {}
 
 // Read reads at most count entries after from (">" for entries never delivered to the group) and
-// calls handle with each. If block is negative, it does not wait for entries. It returns the number
-// of entries; after an error, handle has already been called for that many entries. Read checks ctx
-// only before it sends the command, so block bounds how long it may take.
+// calls handle for each of them. If block is negative, it does not wait for entries. It returns the
+// number of entries; after an error, handle has already been called for that many entries. Read
+// checks ctx only before it sends the command, so block bounds how long it may take.
 func (s *Reader) Read(ctx context.Context, from string, count int, block time.Duration, handle func(Entry)) (n int, err error) {
 	if err := s.connect(ctx); err != nil {
 		return 0, err

@@ -1,5 +1,6 @@
-// Package streamtest gives tests of sync-service a real PostgreSQL and a real Redis, which are
-// private to the test, and entries as gateways append them. Only test files import the package.
+// Package streamtest gives each test of sync-service its own real PostgreSQL database and Redis
+// server. It also creates entries in the form in which gateways append them. Only test files import
+// the package.
 package streamtest
 
 import (
@@ -40,7 +41,7 @@ func Message(c chat.ChannelID, seq int64, body string) frame.Event {
 	}
 }
 
-// Entry returns the entry of an event, as a gateway appends it.
+// Entry returns the entry of an event, in the form in which a gateway appends it.
 func Entry(t testing.TB, f frame.Event) event.Entry {
 	t.Helper()
 	payload, err := f.Encode()
@@ -54,7 +55,8 @@ func Entry(t testing.TB, f frame.Event) event.Entry {
 	return e
 }
 
-// Streams is a Redis, or a cluster, without entries. Its methods fail the test T on errors.
+// Streams is a Redis server or a Redis Cluster that contains no entries. Its methods fail the test
+// T on errors.
 type Streams struct {
 	T     testing.TB
 	Redis *redistest.Server // nil for a cluster
@@ -139,20 +141,20 @@ type World struct {
 	Env      map[string]string // settings of a service
 }
 
-// Open returns a world with a PostgreSQL and a Redis of its own.
+// Open returns a world with its own PostgreSQL database and Redis server.
 func Open(t testing.TB) *World {
 	t.Helper()
 	return On(t, schematest.Open(t))
 }
 
-// On returns a world that uses the given PostgreSQL and a Redis of its own.
+// On returns a world with the given PostgreSQL database and its own Redis server.
 func On(t testing.TB, pg *pgtest.DB) *World {
 	t.Helper()
 	s := OpenStreams(t)
 	return on(s, pg, s.Redis.URL())
 }
 
-// OpenOnCluster returns a world with a PostgreSQL and a Redis Cluster of its own.
+// OpenOnCluster returns a world with its own PostgreSQL database and Redis Cluster.
 func OpenOnCluster(t testing.TB) *World {
 	t.Helper()
 	r := redistest.Cluster(t, 3, 0)
@@ -178,8 +180,8 @@ func OpenStore(t testing.TB, pg *pgtest.DB) *store.Store {
 	return store.New(db)
 }
 
-// OpenPrepared is Open, with the rows of the partitions and the consumer groups that consumers
-// create when they start.
+// OpenPrepared is like Open, but also creates what consumers create when they start: the rows of
+// the partitions, and the consumer groups.
 func OpenPrepared(t testing.TB) *World {
 	t.Helper()
 	w := Open(t)
@@ -240,7 +242,7 @@ func (w *World) Count(sql string, args ...any) (n int) {
 // Getenv returns the value of a setting.
 func (w *World) Getenv(name string) string { return w.Env[name] }
 
-// Configure sets the settings of a service on the world's stores.
+// Configure loads the settings of a service that uses the world's stores into cfg.
 func (w *World) Configure(cfg any) {
 	w.T.Helper()
 	if err := config.Load(cfg, w.Getenv); err != nil {

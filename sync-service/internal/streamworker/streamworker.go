@@ -22,7 +22,7 @@ import (
 	"parley.chat/sync-service/internal/entryid"
 )
 
-// Config configures a Worker. A zero optional field means its default.
+// Config configures a Worker. If an optional field is zero, its default is used.
 type Config struct {
 	// Name is the name of this consumer in the group. It is required, unique among the instances,
 	// and the same after a restart so that the consumer finds its pending entries.
@@ -36,7 +36,7 @@ type Config struct {
 	RetryMin, RetryMax time.Duration // default 100ms, 5s: limits of the retry backoff
 
 	Logger  *slog.Logger
-	Outages *outage.Log // default: a new one that uses Logger; a program shares one across all its steps
+	Outages *outage.Log // default: a new log that uses Logger; all steps of a program share one log
 }
 
 // SetDefaults sets the optional fields that are zero.
