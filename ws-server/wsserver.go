@@ -264,10 +264,10 @@ func (s *Server) Close() error {
 	return errors.Join(errs...)
 }
 
-// Parts returns the parts of the service in starting order. They are stopped in reverse order, so
-// that the gateway drains while the parts that it needs are still running. A listener, if any, must
-// come after them. They do not wait for Redis: what clients send until Redis is available
-// is refused or retried.
+// Parts returns the parts of the service in the order in which they start. They are stopped in
+// reverse order, so that the gateway drains while the parts that it needs are still running. A
+// listener, if any, must come after them. The parts do not wait for Redis: frames that clients send
+// before Redis is available are refused or retried.
 func (s *Server) Parts() []lifecycle.Part {
 	redisPart, _ := program.Redis(s.rdb, s.watch, s.cfg.Partitions, redisclient.WSServer, s.log)
 	parts := []lifecycle.Part{

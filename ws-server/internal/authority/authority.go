@@ -19,8 +19,9 @@
 // Redis.
 //
 // Run starts two goroutines: one verifies cached data, the other reads blocks after notices. There
-// is no timer per connection. Memory is bounded by the number of connections: at most one User
-// each, with the memberships that connections hold and at most maxUnheld others.
+// is no timer per connection. Memory is bounded by the number of connections: there is at most one
+// User per connection, and a User contains the memberships that connections hold and at most
+// maxUnheld other memberships.
 package authority
 
 import (
@@ -74,8 +75,8 @@ type Config struct {
 	Expelled func(chat.UserID, chat.ChannelID)
 	// Ended is called when a verification finds that a session with connections here has ended.
 	Ended func(revoked.Login)
-	// Blocked is called after a user's blocks have changed. added and lifted hold the other user of
-	// each new block and of each lifted one.
+	// Blocked is called after a user's blocks have changed. added contains the other user of each
+	// new block, and lifted the other user of each lifted block.
 	Blocked func(user chat.UserID, added, lifted []chat.UserID)
 }
 
@@ -99,7 +100,7 @@ type Authority struct {
 	}
 }
 
-// New returns an Authority. It does no I/O. All of its reads are canceled with ctx.
+// New returns an Authority. It does no I/O. Canceling ctx cancels all of its reads.
 func New(ctx context.Context, cfg Config) *Authority {
 	cfg.VerifyEvery, cfg.Logger = cmp.Or(cfg.VerifyEvery, 30*time.Second), cmp.Or(cfg.Logger, slog.Default())
 	a := &Authority{

@@ -10,7 +10,7 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// blocks holds the users a user has blocked and the users who have blocked that user.
+// blocks holds the users whom a user has blocked and the users who have blocked that user.
 type blocks struct {
 	with   map[chat.UserID]struct{}
 	known  bool // the blocks were read at least once
@@ -141,7 +141,7 @@ func (a *Authority) HasBlocks(user chat.UserID) bool {
 // by somebody.
 func (a *Authority) AnyBlocks() bool { return a.blockIndex.pairs.Load() > 0 }
 
-// scheduleRead queues the user for Run to read the user's blocks.
+// scheduleRead queues the user, so that Run reads the user's blocks.
 func (a *Authority) scheduleRead(u *User) {
 	a.dirty.mu.Lock()
 	a.dirty.users[u] = struct{}{}

@@ -17,8 +17,7 @@ const (
 	// verifyTimeout limits one query.
 	verifyTimeout = 5 * time.Second
 	// removalGrace is how long a subscription may continue after a removal, so that the member_left
-	// event can end it in order with the other events. A subscription that still exists after that
-	// time is ended here.
+	// event can end it in order with the other events. After that time, verification ends it.
 	removalGrace = 500 * time.Millisecond
 )
 

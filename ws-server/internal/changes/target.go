@@ -71,7 +71,7 @@ func (r *Rules) isDeleted(ctx context.Context, channel chat.ChannelID, id chat.E
 	case t.stored:
 		return r.Store.Deleted(ctx, channel, id)
 	case t.ringEnd == 0:
-		return false, nil // the message was found in the tail, which was searched from its end
+		return false, nil // the tail was searched from its end, so a deletion would have been found
 	}
 	// Search the events that were appended but have not reached the ring yet.
 	items, err := r.Log.TailRange(ctx, channel, t.ringEnd+1, math.MaxInt64)

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// Config configures a Group. A zero field means its default.
+// Config configures a Group. If a field is zero, its default is used.
 type Config struct {
 	// MaxReads is the maximum number of reads that run at the same time; default 2.
 	MaxReads int
@@ -47,7 +47,7 @@ type Group[Q comparable, A any] struct {
 const maxRetries = 8
 
 type call[Q comparable, A any] struct {
-	ctx       context.Context // the caller's context; once it is done, its questions are skipped
+	ctx       context.Context // the caller's context; once it is done, the call's questions are skipped
 	questions []Q
 	answers   []A
 	err       error

@@ -32,9 +32,9 @@ var writeTimeout = 20 * time.Second
 
 // Conn is the sending side of a WebSocket, after Begin. It is safe for concurrent use.
 type Conn struct {
-	// The fields up to queue are all that is needed to send a frame that the socket accepts. They
-	// share a cache line of 64 bytes, because a fan-out to thousands of connections finds none of
-	// their memory in the CPU cache.
+	// If the socket accepts a frame without blocking, sending the frame uses only the fields up to
+	// queue. These fields share a cache line of 64 bytes, because a fan-out to thousands of
+	// connections finds none of their memory in the CPU cache.
 
 	// out writes to net. It is used only while mu is held and closed is false. net is also closed
 	// only while mu is held.
@@ -45,7 +45,7 @@ type Conn struct {
 	events   int32        // events in queue
 	writing  bool         // the writer goroutine is running, and only it may write
 	closing  bool         // a close frame is queued or sent, and nothing may follow it
-	slow     bool         // closing as a slow consumer: the writer drops frames that it has not started to write
+	slow     bool         // closing as a slow consumer: the writer drops the frames that it has not begun to write
 	closed   bool         // the socket is closed
 	holding  bool         // held is not empty
 	queue    []chunk      // data that the socket has not accepted yet
@@ -64,8 +64,8 @@ type chunk struct {
 }
 
 // Begin makes c the sending side of a socket. From then on, only c may close the socket. writers
-// counts the writer goroutines of c, so that their owner can wait for them. The goroutine that
-// reads the socket notices that it was closed when a read fails.
+// counts the writer goroutines of c, so that their owner can wait for them. When the socket is
+// closed, the goroutine that reads it gets an error from its next read.
 func (c *Conn) Begin(conn net.Conn, writers *sync.WaitGroup) {
 	c.net, c.out, c.writers = conn, socket.NewSender(conn), writers
 	c.Touch(time.Now())

@@ -1,7 +1,7 @@
 // Package feed receives what Redis publishes. It passes events to the hub, for the channels in
 // which this gateway is live. It passes notices for this gateway's users to the gateway. Pub/sub
 // may lose messages, so the feed recovers lost events. It fills a gap from the tail or from
-// PostgreSQL, and detects a lost last event by reading the channel's counter.
+// PostgreSQL. It reads a channel's counter to detect that the channel's newest event was lost.
 //
 // The package does not deal with sockets.
 package feed

@@ -230,11 +230,13 @@ func (f *Feed) trySeed(ch *hub.Channel) bool {
 	return f.Hub.Channel(ch.ID()) != ch
 }
 
-// maxQuietInterval is the maximum time before a lost last event in a quiet channel is detected.
+// maxQuietInterval is the maximum time before the loss of a quiet channel's newest event is
+// detected.
 const maxQuietInterval = 60 * time.Second
 
-// checkQuiet detects lost last events. It reads the counter of a channel after 1, 2, 4, … and 60 s
-// without events, and then every 60 s. The reads of all channels that are due are pipelined.
+// checkQuiet detects that the newest event of a channel was lost. It reads the counter of a channel
+// after 1, 2, 4, … and 60 s without events, and then every 60 s. The reads of all channels that are
+// due are pipelined.
 func (f *Feed) checkQuiet(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()

@@ -79,7 +79,8 @@ func (f *Feed) readWithNames(ctx context.Context, ch *hub.Channel, seq int64) ([
 		return events, nil
 	}
 	if head-seq < warmEvents {
-		// The first client to return fills the ring, which then serves the other clients.
+		// The read for the first client that resumes fills the ring, from which the other clients
+		// are then served.
 		_, err := f.share(ctx, fmt.Sprint("warm ", ch.ID(), head), func(ctx context.Context) ([]hub.Event, error) {
 			return nil, f.warm(ctx, ch, head)
 		})

@@ -47,9 +47,9 @@ type client struct {
 	badFrames         int          // bad frames in a row; used only by the reader
 	frameBucket       tokenBucket  // limits all frames; used only by the reader
 	controlBucket     tokenBucket  // limits control frames; used only by the reader
-	freeSubscriptions int          // number of further subscriptions that do not count as frames; used only by the reader
+	freeSubscriptions int          // how many more subscriptions do not count as frames; used only by the reader
 	counted           bool         // counts toward the instance's limit; guarded by g.mu
-	addr              netip.Addr   // the client address whose limit it counts toward, if addresses are limited; guarded by g.mu
+	addr              netip.Addr   // address whose limit the connection counts toward, if any; guarded by g.mu
 
 	earlyFrames []decodedFrame // objects that arrived in the same frame as auth; used only by the reader
 	inflight    chan struct{}  // limits the sends that are waiting for an ack; used only by the reader

@@ -1,11 +1,11 @@
 // Package gateway implements the WebSocket endpoint. It upgrades HTTP requests, authenticates
 // clients, and answers the frames that they send.
 //
-// Each connection has one reader goroutine. It also has a writer while its socket is full, and a
-// replay goroutine while a subscription is missing events. The gateway itself runs one goroutine,
-// the heartbeat. Everything behind the protocol is in separate packages, each with its own
-// goroutines: receipts, typing, presencefanout and authority. The Gateway constructs and owns them,
-// and Run waits for all goroutines.
+// Each connection has one reader goroutine. It also has a writer goroutine while its socket is
+// full, and a replay goroutine while a subscription is missing events. The gateway itself runs one
+// goroutine, the heartbeat. Everything behind the protocol is in separate packages, each with its
+// own goroutines: receipts, typing, presencefanout and authority. The Gateway constructs and owns
+// them, and Run waits for all goroutines.
 package gateway
 
 import (

@@ -56,7 +56,8 @@ func (c *client) sendHello(ctx context.Context) error {
 	if err := c.g.cfg.Feed.Watch(ctx, c.user); err != nil {
 		return err
 	}
-	// A revocation from now on arrives as a notice. An earlier one has left a mark in Redis.
+	// If the session is revoked from now on, a notice arrives. If it was revoked earlier, Redis
+	// holds a mark.
 	marked, err := c.g.sharedReads.revoked.Ask(ctx, revoked.Login{User: c.user, Session: c.session})
 	if err != nil {
 		return apierr.Wrap(err, apierr.Unavailable, "The session cannot be checked at the moment.")
@@ -102,7 +103,7 @@ func (c *client) sendHello(ctx context.Context) error {
 		NotFollowed: max(0, len(list)-room),
 	})
 	for rest := summaries[len(first):]; len(rest) > 0; {
-		select { // waits for room in the queue, so that the whole list is never queued at once
+		select { // waits for room in the queue, so that the queue never holds the whole list
 		case <-c.out.Drained():
 		case <-c.g.ctx.Done():
 			return c.g.ctx.Err()
@@ -192,7 +193,8 @@ func (c *client) sortByActivity(ctx context.Context, list []store.Membership) er
 }
 
 // heads returns the head of each channel. If the client subscribes to its channels, heads also
-// joins as many as the connection may subscribe to, in order, and returns the joined channels.
+// joins as many of them, in order, as the connection may subscribe to, and returns the joined
+// channels.
 func (c *client) heads(ctx context.Context, list []store.Membership) ([]eventlog.Head, []*hub.Channel, error) {
 	if c.onlyChannel == nil && !c.subscribeAll {
 		heads, err := c.readHeads(ctx, list)

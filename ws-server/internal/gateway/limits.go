@@ -53,7 +53,7 @@ func (g *Gateway) fullLocked() bool {
 // reserveConnection counts a connection toward the limits of the instance and of its address. It
 // returns an error if either limit has been reached.
 func (g *Gateway) reserveConnection(c *client, r *http.Request) error {
-	var addr netip.Addr // stays invalid if addresses are not limited, or for a Unix socket
+	var addr netip.Addr // stays invalid without a limit per address, and for a Unix socket
 	if g.cfg.Bounds.ConnectionsPerAddress > 0 {
 		addr = clientAddress(r, g.cfg.Bounds.TrustedProxies)
 	}

@@ -73,7 +73,7 @@ func changedBy(n notice.Notice) chat.UserID {
 }
 
 // channelAdded informs the client of a channel that its user has joined. If the client subscribes
-// to all channels, it is also subscribed to the events after the summary.
+// to all channels, channelAdded also subscribes it to the events that follow the summary.
 func (c *client) channelAdded(id chat.ChannelID, by chat.UserID) {
 	ctx, cancel := c.requestContext()
 	defer cancel()
@@ -140,8 +140,8 @@ func (c *client) announceChannelLocked(ctx context.Context, m store.Membership, 
 	})
 }
 
-// keepsSubscription reports whether the connection has a subscription to the channel that will
-// continue. A user who leaves and immediately rejoins may get the notice of the rejoin before
+// keepsSubscription reports whether the connection is subscribed to the channel and will stay
+// subscribed. A user who leaves and immediately rejoins may get the notice of the rejoin before
 // member_left has ended the old subscription, so keepsSubscription waits for removedGrace and
 // checks again.
 func (c *client) keepsSubscription(id chat.ChannelID) bool {

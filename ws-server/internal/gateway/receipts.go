@@ -52,8 +52,8 @@ func (g *Gateway) seedChannel(id chat.ChannelID) {
 	})
 }
 
-// raiseToRedis raises the receipts in memberships read from PostgreSQL to the positions in Redis
-// wherever those are higher.
+// raiseToRedis raises the receipts in list, which were read from PostgreSQL, to the positions in
+// Redis if the positions in Redis are higher.
 func (c *client) raiseToRedis(ctx context.Context, list []store.Membership) error {
 	members := make([]chat.MemberKey, len(list))
 	for i, m := range list {

@@ -152,7 +152,7 @@ func (c *client) subscribeLocked(ctx context.Context, ch *hub.Channel, after int
 	c.subs.Set(ch.ID(), sub)
 	c.subscriptionBegan(ch.ID())
 	c.mu.Unlock()
-	if sub.Ended() { // it ended before it was added to c.subs
+	if sub.Ended() { // the subscription ended before it was added to c.subs
 		c.removeSubscription(ch.ID(), sub)
 		return nil
 	}

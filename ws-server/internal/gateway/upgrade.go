@@ -199,7 +199,8 @@ func closeParams(err error) (code int, why string) {
 	return code, closeReason(e.Message)
 }
 
-// writeProblem responds to a request that is not upgraded with a problem document (RFC 9457).
+// writeProblem sends a problem document (RFC 9457) as the response to a request that is not
+// upgraded.
 func writeProblem(w http.ResponseWriter, err error) {
 	e := apierr.Of(err)
 	status := e.Code.HTTPStatus()

@@ -94,7 +94,8 @@ func (ch *Channel) QuietSince() time.Time {
 	return ch.lastEvent
 }
 
-// Publish adds events, in any order and any number of times, and fans out each seq once, in order.
+// Publish adds events and fans out each seq once, in order. Events may be published in any order
+// and repeatedly.
 func (ch *Channel) Publish(events []Event) {
 	if ch.Add(events) {
 		ch.hub.fanouts.Go(ch.fanout)

@@ -6,8 +6,7 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// ephemeralFrame is an ephemeral frame for all live subscriptions except the subscriptions of
-// certain users.
+// ephemeralFrame is an ephemeral frame for all live subscriptions, except those of certain users.
 type ephemeralFrame struct {
 	frame   []byte
 	except  chat.UserID
@@ -24,10 +23,10 @@ func (p *ephemeralFrame) excludes(user chat.UserID) bool {
 	return p.except == user
 }
 
-// ephemeralQueue holds a channel's ephemeral frames. Sending one by itself costs as much per
-// subscription as sending an event, and there are more of them than events. So a channel with many
-// subscriptions sends them together: with the next event, or as soon as its pacing allows. If
-// nothing was sent recently, it sends them immediately.
+// ephemeralQueue holds a channel's ephemeral frames. Sending an ephemeral frame by itself costs as
+// much per subscription as sending an event, and there are more ephemeral frames than events. So a
+// channel with many subscriptions sends them together: with the next event, or as soon as its
+// pacing allows. If nothing was sent recently, it sends them immediately.
 type ephemeralQueue struct {
 	waiting  []ephemeralFrame
 	bytes    int           // total size of waiting, in bytes

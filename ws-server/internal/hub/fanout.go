@@ -240,7 +240,7 @@ func (ch *Channel) prepare(s *Subscription, r round, whole []byte) delivery {
 		return delivery{}
 	}
 	missing := r.batch
-	if n := len(missing); n > 0 && s.next != missing[0].Seq { // it already has some or all of the batch
+	if n := len(missing); n > 0 && s.next != missing[0].Seq { // s already has some or all of the batch
 		missing = missing[min(int(s.next-missing[0].Seq), n):]
 	}
 	frame := whole
@@ -265,8 +265,8 @@ func anyExcludes(ephemeral []ephemeralFrame, user chat.UserID) bool {
 	return false
 }
 
-// join combines events and the ephemeral frames that the user may receive into one frame. A zero
-// user receives them all. It returns nil if there is nothing to send.
+// join combines events and the ephemeral frames that the user may receive into one frame. If user
+// is zero, join includes all ephemeral frames. It returns nil if there is nothing to send.
 func (ch *Channel) join(batch []Event, ephemeral []ephemeralFrame, user chat.UserID) []byte {
 	frames := make([][]byte, 0, len(batch)+len(ephemeral))
 	for _, e := range batch {

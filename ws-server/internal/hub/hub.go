@@ -1,8 +1,8 @@
 // Package hub fans out channel events to the connections of one gateway.
 //
 // Each channel keeps its newest events in a ring and knows the seq that must come next. Publish
-// puts events into the ring, in order and once each. Each channel has a fan-out goroutine, which
-// runs only while there is something to deliver. It sends everything that has accumulated to each
+// puts each event into the ring once, in order. Each channel has a fan-out goroutine, which runs
+// only while there is something to deliver. It sends everything that has accumulated to each
 // subscription as one frame, with the same bytes for all. So a batch holds what arrived during the
 // previous fan-out: one event in a quiet channel, more under load. No timer is involved. Ephemeral
 // frames are queued separately; see Channel.PublishEphemeral.
@@ -127,7 +127,8 @@ func (h *Hub) Open(id chat.ChannelID) (ch *Channel, made bool) {
 	return ch, true
 }
 
-// Forget removes a channel that still has no subscriptions and reports whether it did.
+// Forget removes a channel if it still has no subscriptions, and reports whether it has removed the
+// channel.
 func (h *Hub) Forget(ch *Channel) bool {
 	ch.subsMu.Lock()
 	defer ch.subsMu.Unlock()

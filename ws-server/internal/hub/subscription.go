@@ -9,7 +9,7 @@ type state uint8
 
 const (
 	live      state = iota // the fan-out delivers to it
-	replaying              // its connection reads the events that it is missing
+	replaying              // the connection reads the events that the subscription is missing
 	ended
 )
 

@@ -26,8 +26,8 @@ type change struct {
 	redisscript.Call
 }
 
-// flush writes the channels that are due, as many as fit into one round trip. It reports whether
-// there are more.
+// flush writes as many of the due channels as fit into one round trip. It reports whether more
+// channels are due.
 func (p *Presence) flush(ctx context.Context) (more bool) {
 	batch, more := p.takeDue(time.Now())
 	if len(batch) == 0 {
@@ -65,7 +65,8 @@ func (p *Presence) failed(err error) {
 	p.failing = err != nil
 }
 
-// takeDue removes the channels that are due from the queue.
+// takeDue removes as many of the due channels from the queue as fit into one round trip. It reports
+// whether more channels are due.
 func (p *Presence) takeDue(now time.Time) (batch []*change, more bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

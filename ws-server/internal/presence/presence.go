@@ -50,7 +50,7 @@ const (
 	retryDelay        = time.Second     // delay before the next attempt if Redis did not respond
 )
 
-// Config configures a Presence. A zero optional field means its default.
+// Config configures a Presence. If an optional field is zero, its default is used.
 type Config struct {
 	Redis      redis.UniversalClient // required
 	Partitions int                   // required
@@ -86,7 +86,7 @@ type Presence struct {
 	cleanups sync.WaitGroup
 }
 
-// channel is a channel in which this gateway has users, or had users a moment ago.
+// channel is a channel in which this gateway has users or recently had users.
 type channel struct {
 	id           chat.ChannelID
 	users        map[chat.UserID]userState
@@ -120,7 +120,7 @@ type item struct {
 
 // clock estimates the Redis server's time, which determines when leases expire.
 type clock struct {
-	redis int64 // Redis time in milliseconds at the local time local
+	redis int64 // Redis time, in milliseconds, when the local time was local
 	local time.Time
 }
 
@@ -226,8 +226,8 @@ func (p *Presence) changedLocked(ch *channel, user chat.UserID) {
 	p.queueLocked(ch, batchDelay)
 }
 
-// queueLocked schedules a write of a channel after the given delay, or when the channel may be
-// written again if that is later.
+// queueLocked schedules a write of a channel after the given delay. If the channel may not be
+// written again by then, it is written as soon as it may be.
 func (p *Presence) queueLocked(ch *channel, after time.Duration) {
 	if ch.queued {
 		return

@@ -3,8 +3,9 @@
 // Two users, one of whom has blocked the other, must not see each other's typing, receipts or
 // presence. Typing and receipts skip such users during the fan-out (see
 // hub.Channel.PublishEphemeral). That does not work for presence frames, because they contain a
-// count of all online users. Users with blocks therefore get separate presence frames, which
-// neither name nor count the other users in those blocks.
+// count of all online users. Users with blocks (users who have blocked somebody or are blocked by
+// somebody) therefore get separate presence frames, which neither name nor count the other users in
+// those blocks.
 //
 // The package does not deal with WebSockets. It reaches connections through the hub and through the
 // functions in Config.
@@ -32,7 +33,7 @@ const (
 
 // Blocks answers questions about the blocks of users connected to this gateway.
 type Blocks interface {
-	// AnyBlocks reports whether any of these users has a block.
+	// AnyBlocks reports whether any connected user has blocked somebody or is blocked by somebody.
 	AnyBlocks() bool
 	// HasBlocks reports whether the user is connected, and has blocked somebody or is blocked by
 	// somebody.
@@ -193,7 +194,7 @@ func (f *Fanout) withoutBlocked(user chat.UserID, users []chat.UserID) []chat.Us
 
 // BlocksChanged updates the presence that a user sees in the channels shared with the other users
 // in the added and lifted blocks. For an added block, the other user appears to go offline. For a
-// lifted block, the other user appears to come online, if they are.
+// lifted block, the other user appears to come online if they are online.
 func (f *Fanout) BlocksChanged(ctx context.Context, user chat.UserID, added, lifted []chat.UserID) {
 	ctx, cancel := context.WithTimeout(ctx, blockChangeTimeout)
 	defer cancel()

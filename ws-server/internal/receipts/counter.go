@@ -42,11 +42,11 @@ type counter struct {
 // channelState is the state of a large channel whose receipts have changed recently.
 type channelState struct {
 	moved     bool  // receipts have changed since the last count
-	maxSeq    int64 // highest position that a member has reached since then
+	maxSeq    int64 // highest position that a member has reached since the last count
 	nextCount time.Time
 
 	members map[chat.UserID]receiptlog.Receipt // receipts read from PostgreSQL
-	unknown int                                // how many users in Redis were not members at that time; most of them have left
+	unknown int                                // number of users in Redis who were not in members at readAt; most have left
 	readAt  time.Time                          // when members was read
 }
 
@@ -134,8 +134,8 @@ func (c *counter) countChannel(ctx context.Context, id chat.ChannelID, s *channe
 	}
 }
 
-// sendCounts sends the counts for the newest message that a member may have reached to the sender
-// of that message. It returns the number of members counted.
+// sendCounts finds the newest message that a member may have reached, and sends its counts to its
+// sender. It returns the number of members counted.
 func (c *counter) sendCounts(ctx context.Context, id chat.ChannelID, s *channelState) (members int, err error) {
 	message, err := c.newestMessage(ctx, id, s)
 	if err != nil || message.seq == 0 {
@@ -204,8 +204,8 @@ func (c *counter) countMembers(ctx context.Context, id chat.ChannelID, s *channe
 }
 
 // refreshMembers reads a channel's stored receipts again if they are older than memberCacheTTL. It
-// also does so after minMemberCacheAge if Redis holds receipts of more unknown users than at the
-// last read: a member may have joined. While PostgreSQL is down, the old receipts are used.
+// also does so after minMemberCacheAge if Redis holds receipts of more unknown users than when they
+// were last read: a member may have joined. While PostgreSQL is down, the old receipts are used.
 func (c *counter) refreshMembers(ctx context.Context, id chat.ChannelID, s *channelState, held map[chat.UserID]receiptlog.Receipt) error {
 	age := time.Since(s.readAt)
 	if age <= minMemberCacheAge || age <= memberCacheTTL && s.countUnknown(held) <= s.unknown {
@@ -224,7 +224,8 @@ func (c *counter) refreshMembers(ctx context.Context, id chat.ChannelID, s *chan
 	return nil
 }
 
-// countUnknown returns how many of the users are not among the members read last.
+// countUnknown returns how many of the users are missing from the most recently read list of
+// members.
 func (s *channelState) countUnknown(users map[chat.UserID]receiptlog.Receipt) (n int) {
 	for user := range users {
 		if _, ok := s.members[user]; !ok {

@@ -20,12 +20,13 @@ const (
 	maxSmallChannel  = 100
 	sizeTTL          = time.Minute             // how long a channel's size is cached
 	estimatedSizeTTL = storeRetryInterval      // how long an estimated size is cached
-	sizeTimeout      = 1500 * time.Millisecond // for one read or estimate of channel sizes
+	sizeTimeout      = 1500 * time.Millisecond // limits one read or one estimate of channel sizes
 	maxSizesPerQuery = 500                     // maximum number of channels per query
 )
 
 // fanout delivers members' receipts to the subscribers of their channels. Moves that are published
-// while the goroutine, run, is busy are collected, and only each member's last move is delivered.
+// while the goroutine, run, is busy are collected, and only the newest move of each member is
+// delivered.
 //
 // Receipts are ephemeral and may be lost. Clients that need reliable values read them over REST.
 type fanout struct {
@@ -173,8 +174,8 @@ func (f *fanout) estimateSize(ctx context.Context, id chat.ChannelID) channelSiz
 }
 
 // deliver sends the moves in a small channel to the channel's subscriptions on this gateway, in one
-// frame. A move by a member with blocks is sent in a separate frame, which skips the other users in
-// those blocks.
+// frame. If the member has blocked other users or is blocked by them, the move is sent in a
+// separate frame, which those users do not receive.
 func (f *fanout) deliver(id chat.ChannelID, m *movedReceipts) {
 	ch := f.cfg.Hub.Channel(id)
 	if ch == nil {

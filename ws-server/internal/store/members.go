@@ -64,8 +64,8 @@ func (s *Store) Access(ctx context.Context, keys []chat.MemberKey) ([]Access, er
 	return found, nil
 }
 
-// Blocks returns, for each user in the order of users, the users that user has blocked or was
-// blocked by.
+// Blocks returns, for each user in the order of users, the users whom that user has blocked and the
+// users who have blocked that user.
 func (s *Store) Blocks(ctx context.Context, users []chat.UserID) ([][]chat.UserID, error) {
 	ids, index := make([][16]byte, len(users)), make(map[chat.UserID]int, len(users))
 	for i, u := range users {
