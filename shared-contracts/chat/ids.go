@@ -4,9 +4,11 @@ package chat
 
 import (
 	"crypto/md5" // to derive an id, not for security
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -60,6 +62,19 @@ func TombstoneID(channel ChannelID, seq int64) EventID {
 	id[6] = id[6]&0x0f | 0x80 // version 8: custom format
 	id[8] = id[8]&0x3f | 0x80
 	return EventID{id}
+}
+
+// CreatedAt returns when the id was created. It returns the zero time if the id is not a UUIDv7, as
+// that of a tombstone is not. The first 48 bits are milliseconds. The 12 bits after the version
+// count units of 256 ns, as the UUID package that creates our ids writes them (RFC 9562, section
+// 6.2, method 3).
+func (id EventID) CreatedAt() time.Time {
+	if id.Version() != 7 {
+		return time.Time{}
+	}
+	ms := int64(binary.BigEndian.Uint64(id.UUID[:]) >> 16)
+	part := int64(binary.BigEndian.Uint16(id.UUID[6:]) & 0xfff)
+	return time.UnixMilli(ms).Add(time.Duration(part<<8) * time.Nanosecond)
 }
 
 // ParseUserID parses the 36-character form of a UUID.

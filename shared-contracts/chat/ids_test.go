@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -94,4 +95,19 @@ func FuzzParseID(f *testing.F) {
 			t.Errorf("%q was parsed as %s", s, id)
 		}
 	})
+}
+
+func TestEventID_CreatedAt(t *testing.T) {
+	for range 1000 {
+		before := time.Now()
+		id := chat.NewEventID()
+		// No two ids of one process have the same time. If ids are created faster than one per 256
+		// ns, their times run ahead of the clock.
+		if at := id.CreatedAt(); at.Before(before.Add(-256*time.Nanosecond)) || at.After(time.Now().Add(100*time.Millisecond)) {
+			t.Fatalf("%s has the time %s, but was created between %s and now", id, at, before)
+		}
+	}
+	if at := chat.TombstoneID(chat.NewChannelID(), 7).CreatedAt(); !at.IsZero() {
+		t.Errorf("a tombstone has the time %s", at)
+	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"math/rand/v2"
-	"time"
 
 	"github.com/google/uuid"
 	"go.opentelemetry.io/otel/trace"
@@ -36,14 +35,6 @@ func thresholdOf(ratio float64) uint64 { return uint64((1 - ratio) * (1 << rando
 // isV7 reports whether id is a UUIDv7, like the ids of events, so that its random bits are in the
 // expected place.
 func isV7(id uuid.UUID) bool { return id[6]>>4 == 7 }
-
-// madeAt returns when an id was created. The first 48 bits are milliseconds. The 12 bits after the
-// version count units of 256 ns, as the UUID package that creates our ids writes them.
-func madeAt(id chat.EventID) time.Time {
-	ms := int64(binary.BigEndian.Uint64(id.UUID[:]) >> 16)
-	part := int64(binary.BigEndian.Uint16(id.UUID[6:]) & 0xfff)
-	return time.UnixMilli(ms).Add(time.Duration(part<<8) * time.Nanosecond)
-}
 
 // ids gives a root span the ids derived from its event, and other spans random ids.
 type ids struct{}

@@ -125,7 +125,7 @@ func (t *Tracer) begin(parent trace.SpanContext, name string, kind trace.SpanKin
 // root starts the root span of an event's trace.
 func (t *Tracer) root(id chat.EventID, name string, kind trace.SpanKind, attrs []attribute.KeyValue, links ...trace.Link) trace.Span {
 	_, span := t.tracer.Start(context.WithValue(context.Background(), rootKey{}, id), name, trace.WithNewRoot(),
-		trace.WithSpanKind(kind), trace.WithTimestamp(madeAt(id)), trace.WithAttributes(attrs...), trace.WithLinks(links...))
+		trace.WithSpanKind(kind), trace.WithTimestamp(id.CreatedAt()), trace.WithAttributes(attrs...), trace.WithLinks(links...))
 	return span
 }
 

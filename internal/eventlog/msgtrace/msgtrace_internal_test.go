@@ -89,7 +89,7 @@ func TestTrace(t *testing.T) {
 		t.Fatalf("%+v", c.Spans())
 	}
 	first, retry := byName["send"][0], byName["send"][1]
-	if first.ID != root.SpanID().String() || first.Parent != "" || !first.Began.Equal(madeAt(e.ID)) {
+	if first.ID != root.SpanID().String() || first.Parent != "" || !first.Began.Equal(e.ID.CreatedAt()) {
 		t.Errorf("the root is %+v", first)
 	}
 	for name, want := range map[string]map[string]string{

@@ -89,7 +89,7 @@ func (s *Send) append(parent trace.SpanContext, from, to time.Time) {
 // Retried creates the span of a retry, in the trace of the first send.
 func (t *Tracer) Retried(e *frame.Event, first chat.EventID) {
 	if t.Traces(first) {
-		t.begin(Root(first), "send", trace.SpanKindProducer, madeAt(e.ID), append(attributes(e), attribute.Bool("duplicate", true))...).End()
+		t.begin(Root(first), "send", trace.SpanKindProducer, e.ID.CreatedAt(), append(attributes(e), attribute.Bool("duplicate", true))...).End()
 	}
 }
 

@@ -88,7 +88,7 @@ func (r *Rules) isDeleted(ctx context.Context, channel chat.ChannelID, id chat.E
 // searchTail searches a channel's tail backward. The tail has a few hundred items unless
 // sync-service lags behind. The search stops at items that are too old to contain the message.
 func (r *Rules) searchTail(ctx context.Context, channel chat.ChannelID, s *search) error {
-	oldest := createdAt(s.id).Add(-clockSkew)
+	oldest := s.id.CreatedAt().Add(-clockSkew) // long ago, so no limit, if the id does not contain a time
 	items, err := r.Log.Tail(ctx, channel, tailPageSize)
 	for err == nil && len(items) > 0 {
 		for i := len(items) - 1; i >= 0; i-- {
@@ -131,17 +131,4 @@ func (s *search) visit(kind event.Kind, b []byte) {
 	case kind == event.Delete && e.MessageID != nil && *e.MessageID == s.id:
 		s.target.deleted = true
 	}
-}
-
-// createdAt returns when an id, a UUIDv7, was created. For other UUID versions it returns the zero
-// time, which does not limit a search.
-func createdAt(id chat.EventID) time.Time {
-	if id.Version() != 7 {
-		return time.Time{}
-	}
-	var ms int64
-	for _, b := range id.UUID[:6] {
-		ms = ms<<8 | int64(b)
-	}
-	return time.UnixMilli(ms)
 }
