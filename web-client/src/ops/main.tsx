@@ -1,5 +1,6 @@
 import "../styles/tokens.css";
 import "../styles/base.css";
+import "../styles/message-text.css";
 import "./ops.css";
 
 import { render } from "preact";
