@@ -19,6 +19,7 @@ type channel struct {
 	Description    string     `json:"description"`
 	GroupID        *uuid.UUID `json:"group_id"`
 	ID             uuid.UUID  `json:"id"`
+	JoinedSeq      int64      `json:"joined_seq"`
 	Kind           string     `json:"kind"`
 	LastReadSeq    int64      `json:"last_read_seq"`
 	LastSeq        int64      `json:"last_seq"`
@@ -56,22 +57,20 @@ func (s *server) list(ctx context.Context, user chat.UserID) (page[channel], err
 		return p, fmt.Errorf("list channels: %w", err)
 	}
 	defer rows.Close()
-	var joined []int64
 	var last, sorted string // name of the last channel on the page
 	for rows.Next() {
 		var c channel
 		var group, by, peer *[16]byte
 		var at time.Time
 		var name, display string
-		var from int64
 		last = sorted
-		if err := rows.Scan(raw(&c.ID), &c.Kind, &c.Name, &c.Description, &group, &by, &at, &sorted, &c.Role, &from, &c.LastReadSeq,
+		if err := rows.Scan(raw(&c.ID), &c.Kind, &c.Name, &c.Description, &group, &by, &at, &sorted, &c.Role, &c.JoinedSeq, &c.LastReadSeq,
 			&c.MemberCount, &c.MentionAll, &peer, &name, &display); err != nil {
 			return p, fmt.Errorf("list channels: %w", err)
 		}
 		c.GroupID, c.CreatedBy, c.CreatedAt = (*uuid.UUID)(group), (*uuid.UUID)(by), chat.At(at)
 		c.LastSeq = s.heads[chat.ChannelID{UUID: c.ID}]
-		p.Items, joined = append(p.Items, c), append(joined, from)
+		p.Items = append(p.Items, c)
 	}
 	if err := rows.Err(); err != nil {
 		return p, fmt.Errorf("list channels: %w", err)
@@ -80,16 +79,16 @@ func (s *server) list(ctx context.Context, user chat.UserID) (page[channel], err
 		p.Items = p.Items[:limit]
 		p.NextCursor = cursor(`{"listChannels":{"n":` + strconv.Quote(last) + `,"i":"` + p.Items[limit-1].ID.String() + `"}}`)
 	}
-	return p, s.unread(ctx, user, p.Items, joined)
+	return p, s.unread(ctx, user, p.Items)
 }
 
 // unread adds the number of messages that the user has not read in each channel.
-func (s *server) unread(ctx context.Context, user chat.UserID, list []channel, joined []int64) error {
+func (s *server) unread(ctx context.Context, user chat.UserID, list []channel) error {
 	var place []int
 	var ids, users []uuid.UUID
 	var after, before []int64
 	for i := range list {
-		if read := max(joined[i], list[i].LastReadSeq); list[i].LastSeq > read {
+		if read := max(list[i].JoinedSeq, list[i].LastReadSeq); list[i].LastSeq > read {
 			place, ids, users = append(place, i), append(ids, list[i].ID), append(users, user.UUID)
 			after, before = append(after, read), append(before, list[i].LastSeq+1)
 		}
