@@ -79,9 +79,9 @@ func (q *queryBuilder) where(condition string, args ...any) {
 	q.text.WriteString(condition)
 }
 
-// selectListed starts the query for every list. It selects channels together with the user's
-// membership and, for direct channels, the other user. join is the type of the join with the
-// memberships.
+// selectListed builds the beginning of the query that all channel lists share. It selects each
+// channel with the user's membership and, for a direct channel, the other user. join is the join
+// type used for the memberships.
 func selectListed(user chat.UserID, join string) *queryBuilder {
 	q := &queryBuilder{args: []any{[16]byte(user.UUID)}}
 	q.text.WriteString(`select c.id, c.kind, c.name, c.description, c.group_id, c.created_by, c.created_at, c.mention_all, lower(c.name),

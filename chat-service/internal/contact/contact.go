@@ -85,8 +85,8 @@ const both = `select u.id as user_id, u.username, u.display_name, lower(u.userna
 		group by other) k
 	join users u on u.id = k.other and u.deleted_at is null`
 
-// find returns another user and the states of both rows. The other user must exist. If there are no
-// rows, Since is the current time.
+// find returns another user and the states of the two contact rows, one per direction. It returns
+// NotFound if that user does not exist. If there are no contact rows, Since is the current time.
 func find(ctx context.Context, db bun.IDB, user, other chat.UserID) (row, error) {
 	var r row
 	err := db.NewRaw(`select u.id as user_id, u.username, u.display_name, coalesce(m.state, '') as mine, coalesce(t.state, '') as theirs,

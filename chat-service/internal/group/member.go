@@ -63,13 +63,12 @@ func (s *Service) add(ctx context.Context, group chat.GroupID, by token.Claims, 
 	return m, nil, err
 }
 
-// mayAdd returns an error unless a member whose role is mine may add another user with the given
-// role.
-func mayAdd(mine, role chat.Role) error {
+// mayAdd returns an error unless a member with role actor may add another user with the given role.
+func mayAdd(actor, role chat.Role) error {
 	switch {
-	case !mine.May(chat.Invite):
+	case !actor.May(chat.Invite):
 		return apierr.New(apierr.Forbidden, "Only owners and admins can add members.")
-	case role != chat.Member && !mine.MayGrant(chat.Member, role):
+	case role != chat.Member && !actor.MayGrant(chat.Member, role):
 		return apierr.New(apierr.Forbidden, "Only owners can assign a role above member.")
 	}
 	return nil

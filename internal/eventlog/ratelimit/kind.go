@@ -97,7 +97,7 @@ type Use struct {
 	Subject string
 }
 
-// By returns a use by the given user.
+// By returns a Use that counts against the given user's limit for the kind.
 func By(kind Kind, user chat.UserID) Use { return Use{kind, user.String()} }
 
 // Into returns the use for a user who joins a channel.

@@ -139,8 +139,8 @@ func (g *Guard) CheckRequest(r *http.Request) error {
 	return nil
 }
 
-// CheckUpgrade checks a WebSocket request. Unlike for a REST request, a page from another origin
-// could see the responses.
+// CheckUpgrade checks the origin of a WebSocket request. The same-origin policy of browsers does
+// not cover WebSockets, so without this check a page from another origin could read the responses.
 func (g *Guard) CheckUpgrade(r *http.Request) error {
 	origin := r.Header.Get("Origin")
 	if origin == "" || slices.Contains(g.origins, origin) {

@@ -16,9 +16,9 @@ import (
 const interval = time.Minute
 
 // Log logs one kind of outage, such as a store that cannot be reached. An outage may affect several
-// parts of a program's work. It begins when the first part fails and ends when every part that
-// failed has worked again. A Log starts no goroutine; the lines are written by the calls that
-// report attempts. It is safe for concurrent use.
+// parts of a program. It begins when the first part fails and ends when every failed part has
+// recovered. A Log starts no goroutine; the lines are written by the calls that report attempts. It
+// is safe for concurrent use.
 type Log struct {
 	log          *slog.Logger
 	begins, ends string

@@ -16,7 +16,7 @@ type Line struct {
 	Name   string
 	X, Y   []float64
 	Dashed bool
-	Color  int // related lines, such as two quantiles of a figure, have the same color
+	Color  int // related lines, such as two quantiles of the same metric, have the same color
 }
 
 // Chart is a set of lines with the same axes.

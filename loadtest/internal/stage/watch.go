@@ -37,7 +37,7 @@ type Mark struct {
 // One goroutine does the watching; Mark may be called at the same time. Read the results only after
 // Stop.
 type Watch struct {
-	Lags    []int64         // entries of the event streams that were not stored, each second
+	Lags    []int64         // number of entries not stored yet, sampled once per second
 	Stored  stats.Histogram // from ack to row
 	Skipped int64           // marks that were dropped because they came too fast
 

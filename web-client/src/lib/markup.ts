@@ -1,7 +1,7 @@
 /**
- * The tree of a message body, and what a body contains without any marks: links and mentions. A body
- * is plain text: nothing here produces HTML, and the page creates its own elements from the tree.
- * `markdown.ts` parses bodies with marks.
+ * The tree of a message body, and the elements that are recognized in text without marks: links and
+ * mentions. A body is plain text: nothing here produces HTML, and the page creates its own elements
+ * from the tree. `markdown.ts` parses bodies with marks.
  */
 
 import { clip } from "./clusters";

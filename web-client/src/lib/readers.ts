@@ -23,7 +23,7 @@ export interface Readers {
 
 export const NO_READERS: Readers = { delivered: 0, allRead: 0, positions: new Map(), counts: new Map() };
 
-/** MAX_COUNTS limits for how many messages the server's counts are kept. */
+/** MAX_COUNTS is the maximum number of messages for which the server's counts are kept. */
 const MAX_COUNTS = 50;
 
 /** withPosition adds that a member has received and read everything up to these seqs. */

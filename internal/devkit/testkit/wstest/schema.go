@@ -69,8 +69,9 @@ func loadSchema() (*Schema, error) {
 	return s, nil
 }
 
-// findSchema searches for the schema in the folder docs of the workspace: upward from the working
-// directory, which is the test's package, then from where this file was compiled.
+// findSchema searches for the schema in the workspace's docs folder. It searches upward from the
+// working directory, which is the folder of the package under test, and then from the folder of
+// this source file.
 func findSchema() (string, error) {
 	const name = "docs/websocket.schema.json"
 	var from []string
