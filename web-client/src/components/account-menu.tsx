@@ -64,7 +64,8 @@ export function AccountMenu(): JSX.Element {
               class="menu-item"
               tabIndex={-1}
               onClick={() => {
-                menu.current?.hidePopover(); // returns the focus to the button, to which a dialog returns it
+                // This moves the focus back to the button, so that a dialog returns it there.
+                menu.current?.hidePopover();
                 run();
               }}
               data-testid={testid}

@@ -30,7 +30,7 @@ export function Composer({ state }: { readonly state: ChannelState }): JSX.Eleme
   return peer !== undefined && blocked.value.has(peer.user_id) ? <Blocked userID={peer.user_id} username={peer.username} /> : <MessageField state={state} />;
 }
 
-/** Blocked takes the place of the message field if this user has blocked the other. */
+/** Blocked replaces the message field if this user has blocked the other user. */
 function Blocked({ userID, username }: { readonly userID: string; readonly username: string }): JSX.Element {
   const name = nameOf(person(userID).value, username);
   return (

@@ -1,6 +1,7 @@
 /**
- * Asks for confirmation of a destructive action: it says what happens and to whom. The focus starts
- * where Enter does no harm. The dialog stays open until the action is done, and shows its error.
+ * Asks for confirmation of a destructive action: the text says what will happen and to whom. The
+ * focus is initially on a control where pressing Enter does no harm. The dialog stays open until
+ * the action is done, and shows its error.
  */
 
 import type { ComponentChildren, JSX } from "preact";
@@ -18,7 +19,7 @@ interface ConfirmationProps {
   /** The label of the button that performs the action. */
   readonly action: string;
   readonly testid: string;
-  /** A name that the user must type first. */
+  /** A name that the user must type to confirm the action. */
   readonly typed?: string | undefined;
   readonly alternative?: JSX.Element | undefined;
   readonly onClose: () => void;

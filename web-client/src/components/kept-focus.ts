@@ -1,7 +1,7 @@
 /**
  * useKeptFocus moves the focus to the next sensible control when the focused one disappears, such
  * as a button whose row is removed by its action. Browsers would move it to the document's body,
- * from where keyboards and screen readers start over.
+ * and keyboard users and screen readers would have to start again from the top of the page.
  */
 
 import type { RefObject } from "preact";

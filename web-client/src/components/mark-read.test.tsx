@@ -15,7 +15,7 @@ const message = (seq: number): Message => ({
   sent_at: "2026-01-02T03:04:05.006Z", edited_at: null, deleted_at: null, reactions: [],
 });
 
-/** The page's observer, whose entries the test determines. */
+/** The rows that the page observes, and the callback through which the test reports entries. */
 let observed: Set<Element>;
 let report: (entries: IntersectionObserverEntry[]) => void;
 const VIEW = 400;

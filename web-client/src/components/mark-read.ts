@@ -9,7 +9,7 @@ import { sawMessages } from "../state/reading";
 
 /**
  * THRESHOLDS are the visible shares of a row at which the observer reports it. Each is half of the
- * next one, so that rows of any height are reported before the whole view shows only them.
+ * next one, so that a row of any height is reported before it fills the whole view.
  */
 const THRESHOLDS = [0, ...Array.from({ length: 11 }, (_, i) => 0.5 ** i)];
 

@@ -36,7 +36,10 @@ export function MessageText({ body, mentioned, reachable = false }: MessageTextP
   );
 }
 
-/** The bodies that are shown in full. A row keeps this when it leaves the window and comes back. */
+/**
+ * The bodies that are shown in full. A body stays unfolded when its row leaves the window and
+ * returns.
+ */
 const unfolded = signal<ReadonlySet<string>>(new Set());
 
 function toggle(body: string): void {

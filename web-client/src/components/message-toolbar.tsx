@@ -19,9 +19,7 @@ interface MessageToolbarProps {
   readonly state: ChannelState;
   readonly message: LoggedMessage;
   readonly mine: boolean;
-  /**
-   * Whether Tab reaches the buttons. This is so only for the message that is the list's tab stop.
-   */
+  /** Whether Tab reaches the buttons. True only for the message that is the list's tab stop. */
   readonly reachable: boolean;
 }
 

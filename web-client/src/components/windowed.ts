@@ -16,10 +16,10 @@ const OVERSCAN = 500; // pixels rendered above and below the view
 /** Within this many pixels of the end, the view counts as being at the end. */
 const END_SLACK = 32;
 /**
- * MAX_CHAIN limits how many renders in a row may each cause the next one. New rows usually need two
- * or three: their measured heights move the view, which may bring further rows into it. Without a
- * limit, heights that differ at every measurement (as during a CSS transition) would cause renders
- * forever.
+ * MAX_CHAIN limits how many consecutive renders may each cause the next one. New rows usually need
+ * two or three: their measured heights move the view, which may bring further rows into it. Without
+ * a limit, heights that differ at every measurement (as during a CSS transition) would cause
+ * renders forever.
  */
 const MAX_CHAIN = 10;
 

@@ -1,4 +1,4 @@
-/** Shows a question on top of another dialog, or alone. */
+/** Shows a question that asks for confirmation, alone or on top of another dialog. */
 
 import type { JSX } from "preact";
 

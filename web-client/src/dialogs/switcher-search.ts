@@ -23,8 +23,8 @@ export interface Found {
 const NOTHING: Found = { query: "", users: [], channels: [] };
 
 /**
- * useSearch returns the results of the last completed search. If the server does not respond, the
- * switcher still finds the user's own channels, which is not worth an error message.
+ * useSearch returns the results of the most recently completed search. If the server does not
+ * respond, the switcher still finds the user's own channels, which is not worth an error message.
  */
 export function useSearch(typed: string): Found {
   const [found, setFound] = useState(NOTHING);

@@ -102,8 +102,9 @@ export default function Switcher(): JSX.Element {
 }
 
 /**
- * useResults returns the results for a query. The user's own channels come first, at once; those of
- * the server are added below them, so that what is chosen does not move.
+ * useResults returns the results for a query. The user's own channels come first and are shown
+ * immediately. The server's results are added below them, so that the selected result does not
+ * move.
  */
 function useResults(query: string): readonly Result[] {
   const found = useSearch(query);

@@ -1,9 +1,12 @@
-/** Phrases with counts, by a language's plural rules and number format. */
+/** Phrases that contain a count, with the plural rules and the number format of a language. */
 
-/** Forms has a phrase for each plural category that the language distinguishes; # is the number. */
+/**
+ * Forms has a phrase for each plural category that the language distinguishes; # stands for the
+ * number.
+ */
 export type Forms = Partial<Record<Intl.LDMLPluralRule, string>> & { readonly other: string };
 
-/** counterFor returns a function that writes a number into the phrase for it. */
+/** counterFor returns a function that inserts a number into the phrase for its plural category. */
 export function counterFor(language: string): (n: number, forms: Forms) => string {
   const rules = new Intl.PluralRules(language);
   const numbers = new Intl.NumberFormat(language);

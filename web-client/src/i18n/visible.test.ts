@@ -17,8 +17,8 @@ const VISIBLE = new Set(["alt", "aria-description", "aria-label", "aria-roledesc
 const SHOWING = new Set(["addAnnouncement", "leave", "setProblem", "toast"]);
 const LETTER = /\p{L}/u;
 /**
- * A string of at least two words that begins like a sentence. Such a string counts as visible text
- * wherever it occurs.
+ * A string of at least two words that begins like a sentence. It counts as visible text wherever it
+ * occurs.
  */
 const SENTENCE = /^\p{Lu}[\p{L}'’]* \p{L}/u;
 

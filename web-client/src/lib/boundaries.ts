@@ -1,7 +1,7 @@
 /**
- * Tells marks (`*`, `_`, `~~`) from characters that people mean as they are: `2*3*4`, `*.go`,
- * `a_b`, `f(*args)`. A mark stands at a word boundary: outside it is white space, a quote or
- * punctuation, and inside it touches the text that it marks.
+ * Distinguishes marks (`*`, `_`, `~~`) from the same characters in ordinary text: `2*3*4`, `*.go`,
+ * `a_b`, `f(*args)`. A mark must be at a word boundary: its outer side is next to white space, a
+ * quote or punctuation, and its inner side is next to the text that it marks.
  */
 
 import { isUnspaced } from "./mention";
@@ -12,7 +12,10 @@ export interface Role {
   readonly closes: boolean;
 }
 
-/** Characters that a mark never touches on its inner side: white space, comments of C, paths. */
+/**
+ * Characters that are never next to a mark's inner side: white space, and the slashes of C comments
+ * and paths.
+ */
 const OUTSIDE = /[\s/\\]/u;
 const SPACE = /\s/u;
 const OPENING = /[<\p{Ps}\p{Pi}]/u;

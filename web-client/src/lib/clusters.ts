@@ -1,6 +1,6 @@
 /**
  * Cuts text between grapheme clusters, so that what a reader sees as one character (an emoji of
- * several code points, a letter with accents) stays whole or is removed.
+ * several code points, a letter with accents) is kept whole or removed whole.
  */
 
 const segmenter = typeof Intl === "object" && "Segmenter" in Intl ? new Intl.Segmenter(undefined, { granularity: "grapheme" }) : undefined;

@@ -17,7 +17,7 @@ interface Example {
   readonly section: string;
 }
 
-/** What bodies do not support, and how to recognize an example of it. */
+/** The features that bodies do not support, each with a function that recognizes its examples. */
 const UNSUPPORTED: readonly (readonly [string, (e: Example) => boolean])[] = [
   ["headings, rules, images, hard breaks", ({ html }) => /<(?:h\d|hr|img|br)\b/.test(html)],
   ["code by indentation", ({ markdown, html }) => html.includes("<pre>") && !/^[ >*+-]*(?:```|~~~)/m.test(markdown)],
@@ -88,8 +88,8 @@ function block(node: Block): string {
 }
 
 /**
- * comparable removes what only depends on how HTML is written: white space outside blocks of code,
- * and the paragraphs of tight lists.
+ * comparable removes differences that come only from how HTML is written: white space outside
+ * blocks of code, and the paragraphs of tight lists.
  */
 const comparable = (source: string): string =>
   source

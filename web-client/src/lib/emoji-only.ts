@@ -3,8 +3,8 @@
 /** MAX_LARGE is the highest number of emoji that are shown large. */
 const MAX_LARGE = 12;
 
-// The flag v is written as a string, because the build target is older than the flag. Every browser
-// that the page supports has it.
+// This is not a literal, because the build target is older than the flag v. Every browser that the
+// page supports has the flag.
 const ONLY_EMOJI = new RegExp(`^(?:\\s*\\p{RGI_Emoji}){1,${MAX_LARGE}}\\s*$`, "v");
 
 /** onlyEmoji reports whether a body is at most MAX_LARGE emoji, with or without white space. */

@@ -8,8 +8,9 @@ const HUES = 24;
 const SHADES = 2;
 
 /**
- * colorOf returns one of 48 colors, the same for an id on every device. Among 10 colors, four of
- * a dozen members had the same one in most channels; among 48, in one of a hundred.
+ * colorOf returns one of 48 colors. It is the same for an id on every device. With 10 colors, most
+ * channels with a dozen members had four members of the same color; with 48 colors, one channel in
+ * a hundred did.
  */
 export function colorOf(id: string): { readonly hue: number; readonly shade: number } {
   let hash = 2166136261;

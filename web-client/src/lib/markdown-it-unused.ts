@@ -1,6 +1,6 @@
 /**
- * Stands for the dependencies of markdown-it that bodies do not use: its table of entities, its search
- * for addresses, and Punycode. So they are not in the chunk of the parser.
+ * Replaces the dependencies of markdown-it that bodies do not use (its table of entities, its
+ * search for addresses, and Punycode), so that they are not in the parser's chunk.
  */
 
 export class LinkifyIt {}

@@ -1,8 +1,9 @@
 /**
  * markdown-it with the rules of a chat:
  *
- * - A line break is a line break. A quote or a list item ends where its marks end.
- * - A mark stands at a word boundary (`boundaries.ts`), and a block has text on its first line.
+ * - A line break is shown as a line break. A quote ends before a line that lacks its mark, and a
+ *   list item ends where its indentation ends.
+ * - A mark must be at a word boundary (`boundaries.ts`), and a block has text on its first line.
  * - No character vanishes except marks: there are no escapes, entities, headings, rules, references
  *   or images.
  */
@@ -14,7 +15,9 @@ import { type MentionedNames, pieceAt, webAddress } from "./markup";
 
 /** MAX_LEVEL limits the nesting of quotes and lists; a list with its item counts as two levels. */
 const MAX_LEVEL = 8;
-/** MAX_COLUMNS limits a table, because a row may omit cells, and markdown-it adds them. */
+/**
+ * MAX_COLUMNS limits the columns of a table, because markdown-it adds every cell that a row omits.
+ */
 const MAX_COLUMNS = 20;
 
 const md = new MarkdownIt({ maxNesting: 20 });
@@ -50,7 +53,9 @@ function blockRule(name: string): BlockRule {
 const [fence, blockquote, list, table] = [blockRule("fence"), blockRule("blockquote"), blockRule("list"), blockRule("table")];
 block.ruler.enableOnly(["table", "fence", "blockquote", "list", "paragraph"]);
 
-/** when returns a rule that applies only if a condition holds for the text of the first line. */
+/**
+ * when returns a rule that applies only if the text of the block's first line meets a condition.
+ */
 const when =
   (condition: (line: string, state: StateBlock) => boolean, rule: BlockRule): BlockRule =>
   (state, line, end, silent) =>
@@ -59,7 +64,9 @@ const when =
 const textOfLine = (state: StateBlock, line: number): string =>
   state.src.slice((state.bMarks[line] ?? 0) + (state.tShift[line] ?? 0), state.eMarks[line]);
 
-/** ending returns the option of a rule whose block ends the named blocks. */
+/**
+ * ending returns the markdown-it option for a rule whose block may end blocks of the named kinds.
+ */
 const ending = (...blocks: string[]): { alt: string[] } => ({ alt: blocks });
 
 block.ruler.at("fence", when((line) => /^(?:`{3,}|~{3,})[ \t]*[\w+#.-]{0,20}[ \t]*$/.test(line), fenceWithContent), ending("paragraph", "blockquote", "list"));
@@ -74,14 +81,14 @@ block.ruler.at("paragraph", paragraph);
 // Ends a quote before a line without its mark. markdown-it would continue a paragraph of the quote.
 block.ruler.before("paragraph", "quote_end", (state, _line, _end, silent) => silent && state.parentType === "blockquote", ending("blockquote"));
 
-/** fenceWithContent parses code. A fence on the last line opens nothing. */
+/** fenceWithContent parses code. A fence on the last line does not open a block. */
 function fenceWithContent(state: StateBlock, line: number, end: number, silent: boolean): boolean {
   return line + 1 < end && fence(state, line, end, silent);
 }
 
 /**
- * wholeTable parses a table and stores the cells of each row in the row's token, because markdown-it
- * omits those that have no head and adds those that are missing.
+ * wholeTable parses a table and stores the cells of each row in the row's token, because
+ * markdown-it omits the cells that have no head and adds missing cells.
  */
 function wholeTable(state: StateBlock, line: number, end: number, silent: boolean): boolean {
   const before = state.tokens.length;
@@ -154,7 +161,10 @@ function endOfParagraph(state: StateBlock, start: number, end: number): number {
   return line;
 }
 
-/** pushParagraph adds the tokens of a paragraph. The meta has the white space that follows the text. */
+/**
+ * pushParagraph adds the tokens of a paragraph. The token's meta contains the white space that
+ * follows the text.
+ */
 function pushParagraph(state: StateBlock, text: string, space: string): void {
   state.push("paragraph_open", "p", 1);
   const token = state.push("inline", "", 0);
@@ -228,7 +238,7 @@ class ChatState extends inline.State {
     while (end < this.posMax && this.src[end] === mark) {
       end++;
     }
-    // Names of code begin and end with pairs of _.
+    // Names in code may begin and end with two underscores.
     const { opens, closes } = mark === "_" && end - start > 1 ? { opens: false, closes: false } : roleOf(this.src, start, end);
     return { can_open: opens, can_close: closes, length: end - start };
   }

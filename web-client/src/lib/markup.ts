@@ -1,5 +1,5 @@
 /**
- * The tree of a message body, and the elements that are recognized in text without marks: links and
+ * The tree of a message body, and the parser for bodies without marks, which finds only links and
  * mentions. A body is plain text: nothing here produces HTML, and the page creates its own elements
  * from the tree. `markdown.ts` parses bodies with marks.
  */

@@ -26,7 +26,7 @@ export const NO_READERS: Readers = { delivered: 0, allRead: 0, positions: new Ma
 /** MAX_COUNTS is the maximum number of messages for which the server's counts are kept. */
 const MAX_COUNTS = 50;
 
-/** withPosition adds that a member has received and read everything up to these seqs. */
+/** withPosition records that a member has received and read everything up to these seqs. */
 export function withPosition(readers: Readers, userID: string, delivered: number, read: number): Readers {
   const known = readers.positions.get(userID) ?? 0;
   return {
@@ -61,8 +61,8 @@ export interface Progress {
 }
 
 /**
- * progressOf returns how far the message with the given seq has come: "read" only if all other
- * members have read it. `others` is the number of other members now.
+ * progressOf returns the progress of the message with the given seq: "read" only if all other
+ * members have read it. `others` is the current number of other members.
  */
 export function progressOf(readers: Readers, seq: number, others: number): Progress {
   const members = Math.max(1, readers.counts.get(seq)?.members ?? others);

@@ -29,8 +29,8 @@ export const NEW_ROW = "new";
 const times = new WeakMap<LoggedMessage, number>();
 
 /**
- * sentMs returns when a message was sent. The result is cached because every event iterates over up
- * to 10,000 messages.
+ * sentMs returns when a message was sent. The result is cached because the rows are computed from
+ * up to 10,000 messages after every event.
  */
 export function sentMs(message: LoggedMessage): number {
   let ms = times.get(message);

@@ -4,8 +4,9 @@ import { firstSeq, indexOfSeq, type LoggedMessage, type MessageLog } from "./log
 
 /**
  * readThrough returns the seq up to which everything has been read. It starts at `floor` and stops
- * before the first message that has not been read. Behind the newest message, it returns `end`, the
- * seq of the channel's newest event. Messages that the log does not contain count as not read.
+ * before the first message that has not been read. If even the newest message has been read, it
+ * returns `end`, the seq of the channel's newest event. Messages that the log does not contain
+ * count as not read.
  */
 export function readThrough(log: MessageLog, floor: number, end: number, isRead: (message: LoggedMessage) => boolean): number {
   if (!reaches(log, floor)) {

@@ -1,12 +1,14 @@
 /**
- * Colors code: splits it into spans by highlight.js's grammars, as text without HTML. Each grammar is
- * a chunk of its own, loaded with the first block of code in its language.
+ * Colors code: splits it into spans with highlight.js's grammars. The spans are text, not HTML.
+ * Each grammar is a chunk of its own, loaded with the first block of code in its language.
  */
 
 import type { Emitter, LanguageFn } from "highlight.js";
 import hljs from "highlight.js/lib/core";
 
-/** The kinds of spans, with the scopes of highlight.js. The style sheet has a color for each kind. */
+/**
+ * The kinds of spans, each with its highlight.js scopes. The style sheet has a color for each kind.
+ */
 const kinds = {
   comment: ["comment", "quote", "meta", "doctag"],
   keyword: ["keyword", "built_in", "literal", "selector-tag", "name", "section", "tag"],
@@ -122,9 +124,11 @@ export async function colorizer(language: string): Promise<Colorizer | undefined
   return (code) => (hljs.highlight(code, { language: name, ignoreIllegals: true })._emitter as SpanEmitter).spans;
 }
 
-/** spansOf returns code in spans, or undefined if its language is unknown or the code is too long. */
+/**
+ * spansOf returns code as spans, or undefined if its language is unknown or the code is too long.
+ */
 export async function spansOf(language: string, code: string): Promise<readonly Span[] | undefined> {
   const spans = code.length > MAX_COLORED ? undefined : (await colorizer(language))?.(code);
-  // After an error in a grammar, a part is missing.
+  // If a grammar fails, the spans lack a part of the code.
   return spans?.map(({ text }) => text).join("") === code ? spans : undefined;
 }

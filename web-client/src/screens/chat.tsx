@@ -39,7 +39,7 @@ export function Chat(): JSX.Element {
           {t().chat.skip}
         </a>
       )}
-      {/* On a phone, the list alone is the main content. */}
+      {/* On a phone, the list is the main content while it is the only visible pane. */}
       <div class="chat-side" role={shown ? undefined : "main"}>
         {!shown && <h1 class="visually-hidden">Parley</h1>}
         <Sidebar />
@@ -115,8 +115,9 @@ function Welcome(): JSX.Element {
 }
 
 /**
- * useFoundFocus moves the focus to the dialog below or to the main content if the focused control
- * has disappeared with a question, a dialog or a channel.
+ * useFoundFocus moves the focus if the focused control has disappeared because a question, a dialog
+ * or a channel was closed. The focus moves to the dialog below the question, if there is one, and
+ * to the main content otherwise.
  */
 function useFoundFocus(): void {
   const open = dialog.value;

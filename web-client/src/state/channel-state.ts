@@ -12,7 +12,7 @@ export interface Online {
   readonly users: ReadonlySet<string>;
 }
 
-/** UnreadMark is where the user has marked messages as unread that they had read. */
+/** UnreadMark records the messages that the user had read and then marked as unread. */
 export interface UnreadMark {
   /** The seq of the first of these messages. */
   readonly from: number;
@@ -32,7 +32,7 @@ export class ChannelState {
   readonly unread = computed(() => this.counted.value.unread + (this.mark.value?.count ?? 0));
   readonly mentions = computed(() => this.counted.value.mentions);
   /**
-   * When the last message was sent, in milliseconds since 1970; 0 if none has arrived since the
+   * When the newest message was sent, in milliseconds since 1970; 0 if none has arrived since the
    * page was loaded.
    */
   readonly activeAt = signal(0);
@@ -88,7 +88,7 @@ export class ChannelState {
 
   /**
    * The seq up to which no message counts as unread, according to the server or the SDK. Messages
-   * from before the user joined never do.
+   * from before the user joined never count as unread.
    */
   get serverReadSeq(): number {
     const details = this.details.peek();

@@ -95,7 +95,7 @@ export function revealRow(message: LoggedMessage): void {
   target.value = { key: keyOf(message, myID()), flash: false, focus: false };
 }
 
-/** lastOwn returns the user's last message in the log that is not deleted. */
+/** lastOwn returns the user's newest message in the log that is not deleted. */
 export function lastOwn(state: ChannelState): LoggedMessage | undefined {
   const me = myID();
   return state.log.peek()?.messages.findLast((m) => m.sender_id === me && m.deleted_at === null);

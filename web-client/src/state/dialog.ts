@@ -1,4 +1,7 @@
-/** The open dialog, of which there is at most one, and a question on top of it. */
+/**
+ * The open dialog, and the question that asks for confirmation on top of it. At most one of each is
+ * open.
+ */
 
 import { signal } from "@preact/signals";
 
@@ -20,11 +23,14 @@ export type DialogRequest =
 /** Question asks the user to confirm an action that cannot simply be undone. */
 export interface Question {
   readonly title: string;
-  /** What happens, and to whom. */
+  /** What will happen, and to whom. */
   readonly text: string;
   /** The label of the button that performs the action. */
   readonly action: string;
-  /** A name that the user must type first, for an action that is final for others too. */
+  /**
+   * A name that the user must type to confirm an action that also affects other users and cannot be
+   * undone.
+   */
   readonly typed?: string;
   readonly work: () => Promise<unknown>;
   /** Another action that the user may want instead. */
@@ -38,7 +44,10 @@ export const openDialog = (request: DialogRequest): void => {
   dialog.value = request;
 };
 
-/** ask shows a question on top of the open dialog, if any, to which the user returns. */
+/**
+ * ask shows a question, on top of the open dialog if there is one. The user then returns to that
+ * dialog.
+ */
 export const ask = (about: Question): void => {
   question.value = about;
 };

@@ -6,7 +6,7 @@ import { toast } from "./toasts";
 /** refuseFiles handles a drop or a paste of files. Without it, the browser would replace the page. */
 export function refuseFiles(event: DragEvent | ClipboardEvent): void {
   const transfer = "dataTransfer" in event ? event.dataTransfer : event.clipboardData;
-  // Some programs put a picture of the text next to the text.
+  // If the user copies text, some programs also provide a picture of it.
   if (transfer === null || !transfer.types.includes("Files") || transfer.types.includes("text/plain")) {
     return;
   }

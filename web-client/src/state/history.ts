@@ -36,7 +36,7 @@ class Reader {
    */
   generation = 0;
   notBefore = 0; // the earliest time of the next read after a failure
-  /** Repeats the last read of the whole log, if it failed. */
+  /** Repeats the most recent read of the whole log, if that read failed. */
   readonly retry = signal<(() => Promise<void>) | undefined>(undefined);
 }
 
@@ -61,7 +61,8 @@ export interface FailedRead {
 }
 
 /**
- * failedRead returns the last read of the channel's log if it failed, for example while offline.
+ * failedRead returns the most recent read of the channel's log if that read failed, for example
+ * while offline.
  */
 export function failedRead(state: ChannelState): FailedRead | undefined {
   const { retry, notBefore } = readerOf(state);

@@ -10,8 +10,8 @@ import { navigate, openChannel, route } from "./route";
 import { attempt, toast } from "./toasts";
 
 /**
- * leaveChannel leaves a channel. It asks first if the user could not simply join again: as the last
- * member, in a private channel, or with a role. Otherwise it offers to undo.
+ * leaveChannel leaves a channel. It asks first if the user could not simply join again: if the user
+ * is the last member or has a role, or if the channel is private. Otherwise it offers to undo.
  */
 export function leaveChannel(state: ChannelState): void {
   const texts = t().leave;

@@ -1,6 +1,7 @@
 /**
- * Whether the members are shown. This is remembered if there is room for them beside the messages.
- * Where they would cover the messages, they are shown only when the user opens them.
+ * Whether the members are shown. The choice is remembered only if there is room for the members
+ * beside the messages. Where they would cover the messages, they are shown only when the user opens
+ * them.
  */
 
 import { computed, signal } from "@preact/signals";

@@ -135,7 +135,7 @@ async function loadProfiles(ids: readonly string[]): Promise<void> {
 
 /**
  * knowNames waits until the names of these users are known, so that they do not change while they
- * are read. It does not wait long.
+ * are read. It waits for at most MAX_NAME_WAIT_MS.
  */
 export async function knowNames(ids: Iterable<string>): Promise<void> {
   const users = new Set(ids);

@@ -9,7 +9,7 @@ import { store, stored } from "../lib/storage";
 import type { ChannelState, UnreadMark } from "./channel-state";
 import { myID } from "./me";
 
-/** Visit is what happened to a channel since it was opened. */
+/** Visit records what the user has seen and marked in a channel since the channel was opened. */
 interface Visit {
   /** The seqs of unread messages that were on screen. */
   readonly seen: Set<number>;
@@ -92,7 +92,9 @@ function setMark(state: ChannelState, mark: UnreadMark | undefined): void {
 const isMark = (value: unknown): value is UnreadMark =>
   typeof value === "object" && value !== null && "from" in value && "count" in value && Number.isInteger(value.from) && Number.isInteger(value.count);
 
-/** restoreMark reads the channel's mark of an earlier visit to the page. */
+/**
+ * restoreMark reads the channel's unread mark, which an earlier visit to the page may have stored.
+ */
 export function restoreMark(state: ChannelState): void {
   state.mark.value = stored(keyOf(state.id), undefined, (value): value is UnreadMark | undefined => isMark(value));
 }

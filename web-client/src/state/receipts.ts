@@ -6,7 +6,10 @@ import type { ChannelState } from "./channel-state";
 import { sdk } from "./client";
 import { myID } from "./me";
 
-/** The members of a small channel fit into one page, so that receipts that arrive later add up. */
+/**
+ * One page contains all members of a small channel, so that later receipts can be added to its
+ * counts.
+ */
 const PAGE = 200;
 
 /**

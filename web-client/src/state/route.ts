@@ -11,8 +11,9 @@ export const route = signal<Route>(here());
 
 addEventListener("popstate", () => {
   if (closeTopmost()) {
-    // Back closes a dialog instead of changing the channel below it, so return to this entry. If the
-    // dialog was opened on the first entry of the page, Back leaves the page, as it would without it.
+    // Back closes a dialog instead of changing the channel below it, so return to this entry. If
+    // the dialog was opened on the first entry of the page, Back leaves the page, as it would
+    // without a dialog.
     history.forward();
   } else {
     route.value = here();

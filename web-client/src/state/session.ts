@@ -74,7 +74,7 @@ export async function deleteAccount(password: string): Promise<void> {
 
 /**
  * leaveForGood ends the session and forgets the open channel. Otherwise the sign-in screen would
- * take its address for an invitation.
+ * treat the channel's address as an invitation.
  */
 function leaveForGood(notice?: string): void {
   leave(notice);
