@@ -18,7 +18,7 @@ import (
 // part holds a channel's messages from the tail. Every event with a seq below split is stored.
 // Every message with a seq of split or higher is in the part.
 type part struct {
-	after, upTo int64 // the lowest values in all questions about the channel
+	after, upTo int64 // the lowest After and the lowest UpTo of the Questions about the channel
 	split       int64
 	messages    []message
 	deleted     []chat.EventID // messages deleted by an event whose seq is split or higher

@@ -39,8 +39,8 @@ type Options struct {
 	ApplicationName  string        // shown in pg_stat_activity
 }
 
-// Prepare makes connections with cfg use this package. Sessions that cannot write are refused,
-// regardless of target_session_attrs in DATABASE_URL.
+// Prepare changes cfg so that this package sets up every connection opened with it. Sessions that
+// cannot write are refused, regardless of target_session_attrs in DATABASE_URL.
 func Prepare(cfg *pgx.ConnConfig, o Options) {
 	if o.ApplicationName != "" {
 		cfg.RuntimeParams["application_name"] = o.ApplicationName

@@ -190,7 +190,7 @@ func (c *Chart) line(b *bytes.Buffer, l Line, x, y axis, legend int) {
 		width-right+14, legend-4, color, dash, width-right+44, legend, html.EscapeString(l.Name))
 }
 
-// Short formats a number for people, for example 1200000 as 1.2 M.
+// Short formats a number in human-readable form, for example 1200000 as 1.2 M.
 func Short(v float64) string {
 	for _, unit := range []struct {
 		of   float64

@@ -50,7 +50,7 @@ func kilo(f func(*scenario.Result) float64) func(*scenario.Result) float64 {
 	return func(r *scenario.Result) float64 { return f(r) / 1e3 }
 }
 
-// faults returns the number of faults. There must not be any.
+// faults returns how many events or receipts were lost, repeated or skipped. A valid run has none.
 func faults(r *scenario.Result) float64 {
 	return float64(r.Lost+r.Holes+r.Repeats) + r.Figures["clients_without_all"] + r.Figures["not_stored"] + r.Figures["cursors_behind"]
 }

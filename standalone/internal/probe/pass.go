@@ -215,7 +215,7 @@ func (p *probe) login(ctx context.Context) error {
 	return nil
 }
 
-// stored waits for the row of a message.
+// stored waits until the message is in PostgreSQL.
 func (p *probe) stored(ctx context.Context, ack client.Ack) error {
 	var last error
 	for {

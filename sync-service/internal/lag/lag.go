@@ -187,7 +187,8 @@ func ignoreMissing(err error) error {
 	return err
 }
 
-// setAge sets LagSeconds from the oldest pending entry or else the first undelivered entry.
+// setAge sets LagSeconds from the oldest pending entry or, if there is none, from the first
+// undelivered entry.
 func (s *Stream) setAge(undelivered []redis.XMessage) {
 	oldest := ""
 	if len(undelivered) > 0 {

@@ -53,7 +53,10 @@ function growth(counter: Counter, before: OpsMetrics, now: OpsMetrics): number |
   return total;
 }
 
-/** sampleOf returns the figures of one reading and, given the previous reading, the rates. */
+/**
+ * sampleOf returns the values of one reading. If the previous reading is given, it also returns the
+ * rates since then.
+ */
 export function sampleOf(now: OpsMetrics, before?: OpsMetrics): Sample {
   const values: Partial<Record<Key, number>> = {};
   const set = (key: Key, value: number | null | undefined): void => {

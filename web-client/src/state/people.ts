@@ -20,7 +20,7 @@ export interface Person {
 const people = new Map<string, Signal<Person>>();
 /** The profiles that have been requested; each promise ends when the response has arrived. */
 const requested = new Map<string, Promise<void>>();
-/** The next request for profiles; it contains all that are requested before it is sent. */
+/** The next request for profiles. It collects the ids that are needed before it is sent. */
 let next: { readonly ids: string[]; readonly sent: Promise<void> } | undefined;
 
 /** MAX_IDS is the maximum number of profiles per request. */

@@ -80,7 +80,8 @@ type Config struct {
 	Blocked func(user chat.UserID, added, lifted []chat.UserID)
 }
 
-// Authority is the cache of one gateway. It is safe for concurrent use. Construct it, then Run it.
+// Authority caches permissions for one gateway. It is safe for concurrent use. Construct it, then
+// Run it.
 type Authority struct {
 	cfg     Config
 	ctx     context.Context // the context for all reads
