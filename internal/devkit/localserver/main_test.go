@@ -11,13 +11,15 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"parley.chat/internal/devkit/testkit"
 )
 
 // TestMain also lets the test binary act as a program that runs both servers until it is killed.
 func TestMain(m *testing.M) {
 	dir := os.Getenv("LOCALSERVER_TEST_DIR")
 	if dir == "" {
-		goleak.VerifyTestMain(m)
+		goleak.VerifyTestMain(m, testkit.Redialing())
 		return
 	}
 	ctx := context.Background()
