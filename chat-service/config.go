@@ -87,7 +87,7 @@ const (
 	opsForEverybody = "everybody"
 )
 
-// check validates the rules that the parsers of the individual variables do not check.
+// check returns an error that names each variable whose value can be parsed but is not allowed.
 func (c *Config) check() error {
 	var errs []error
 	positive := func(name string, ok bool) {

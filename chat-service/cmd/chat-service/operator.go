@@ -22,8 +22,8 @@ const operatorUsage = `  chat-service operator grant NAME    let a user view the
 // commandTimeout limits the duration of a command that needs PostgreSQL.
 const commandTimeout = 15 * time.Second
 
-// operator runs a command that grants, revokes or lists the operator role. The command may run
-// while instances of chat-service are running; changes take effect immediately.
+// operator runs a command that grants or revokes the operator role or lists the operators. The
+// command may run while instances of chat-service are running; changes take effect immediately.
 func operator(ctx context.Context, stdout io.Writer, args []string, cfg chatservice.Config) error {
 	if !(len(args) == 1 && args[0] == "list" || len(args) == 2 && (args[0] == "grant" || args[0] == "revoke")) {
 		return errors.New("operator: expected list, grant NAME or revoke NAME, see --help")

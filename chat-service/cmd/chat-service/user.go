@@ -22,8 +22,8 @@ const userUsage = `  chat-service user suspend NAME [--reason TEXT]   end all se
 
 var errUserUsage = errors.New("user: expected list, suspend NAME [--reason TEXT] or restore NAME, see --help")
 
-// user runs a command that suspends or restores accounts. It needs only PostgreSQL, through which
-// running instances are notified.
+// user runs a command that suspends or restores accounts. It needs only PostgreSQL, which also
+// notifies the running instances.
 func user(ctx context.Context, stdout io.Writer, args []string, cfg chatservice.Config) error {
 	command, err := userCommand(args)
 	if err != nil {

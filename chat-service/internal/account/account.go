@@ -1,8 +1,8 @@
 // Package account implements user accounts: signup, login, sessions with their refresh tokens, and
 // profiles.
 //
-// A session is one login together with all refresh tokens that it has had. Each refresh token can
-// be used once. A token that is used a second time must have been copied, so its session ends,
+// A session is one login together with all refresh tokens issued for it. Each refresh token can be
+// used once. A token that is used a second time must have been copied, so its session ends,
 // regardless of who holds the newer token.
 package account
 
@@ -37,7 +37,7 @@ type Config struct {
 	Revoked *revoked.Marks   //
 	Poke    func()           // wakes the outbox relay
 
-	Leave           []Leave       // called when an account is deleted; in locking order: groups, channels
+	Leave           []Leave       // called when an account is deleted; in lock order: groups, channels
 	OpsOpen         bool          // whether every user is an operator
 	FirstOperates   bool          // whether the first account to sign up becomes an operator
 	RefreshTTL      time.Duration // default 30 days: how long a session lasts without a refresh
@@ -70,7 +70,7 @@ func New(cfg Config) (*Service, error) {
 	return &Service{cfg: cfg}, nil
 }
 
-// user is a row of the table users.
+// user is a row of the users table.
 type user struct {
 	bun.BaseModel `bun:"table:users,alias:u"`
 
@@ -99,9 +99,9 @@ func errAccountDeleted() error {
 	return apierr.New(apierr.Unauthenticated, "This account has been deleted.")
 }
 
-// Clean removes data that is no longer needed. It does so once an hour until ctx is canceled. It
-// removes refresh tokens that were used more than RefreshTTL ago and sessions that expired more
-// than RefreshTTL ago. It also removes devices that are no longer known and expired username
+// Clean removes data that is no longer needed, once an hour, until ctx is canceled. It removes
+// refresh tokens that were used more than RefreshTTL ago and sessions that expired more than
+// RefreshTTL ago. It also removes devices that are no longer known and expired username
 // reservations.
 func (s *Service) Clean(ctx context.Context) error {
 	tick := time.NewTicker(time.Hour)

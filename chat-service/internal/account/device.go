@@ -22,8 +22,8 @@ type device struct {
 	proof     []byte     // hash of the device token in the request, or nil
 }
 
-// source describes, for the password hashing queue, where the request came from. known means that
-// the user has logged in from this device before.
+// source describes the origin of the request for the password hashing queue. known means that the
+// user has logged in from this device before.
 func (d device) source(known bool) password.Source {
 	return password.Source{Networks: ratelimit.Networks(d.address), Known: known}
 }
@@ -32,8 +32,8 @@ func (d device) source(known bool) password.Source {
 // which browsers keep a cookie.
 const deviceTTL = 400 * 24 * time.Hour
 
-// maxDevices limits the known devices of a user. If there are more, the least recently used device
-// is forgotten.
+// maxDevices limits the number of known devices per user. When the limit is exceeded, the least
+// recently used device is forgotten.
 const maxDevices = 50
 
 // newDeviceToken returns a new device token. The database stores only its hash.

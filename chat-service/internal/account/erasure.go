@@ -11,12 +11,12 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// erasures lists the tables with data that identifies a user, and the statements that erase this
-// data when the account is deleted. ?0 is the user's id. The rows in users and sessions stay,
+// erasures lists the tables that contain data identifying a user, with the statements that erase
+// this data when the account is deleted. ?0 is the user's id. The rows in users and sessions stay,
 // because messages and tokens refer to them.
 //
 // Except for messages, the tables that are not listed contain only ids. A trigger adds the user to
-// the table erasures. Readers of the event log then omit the user's names, and sync-service removes
+// the erasures table. Readers of the event log then omit the user's names, and sync-service removes
 // them from the stored rows. Text that other users wrote about the user is not changed.
 var erasures = []struct{ table, query string }{
 	// No user can sign up with the new username, because usernames do not contain a tilde.

@@ -160,7 +160,7 @@ func (s *Service) DeleteMe(ctx context.Context, in api.DeleteMeRequestObject) (a
 	return api.DeleteMe204Response{}, nil
 }
 
-// inBody reports whether the tokens are sent in the body instead of cookies.
+// inBody reports whether the tokens are sent in the body instead of in cookies.
 func inBody(mode *api.SessionMode) bool { return mode != nil && *mode == api.SessionModeBearer }
 
 // refreshToken returns the refresh token from the body, where clients without cookies send it, or

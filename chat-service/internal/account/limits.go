@@ -108,7 +108,7 @@ func (s *Service) forgive(ctx context.Context, g guess) {
 // A device that u has logged in from before has its own limit, which nobody else can use up. For
 // other devices the limits belong to the login name, not to the account. If the username and the
 // email address of an account shared a limit, an attacker could use up the limit through one of
-// them and see from the response for the other that both belong to the same account.
+// them. The response for the other would then reveal that both belong to the same account.
 func guessAtLogin(u *user, known bool, name string, d device) guess {
 	if u != nil && known {
 		return guess{own: ratelimit.Use{Kind: ratelimit.Guess, Subject: "device:" + u.ID.String() + ":" + hex.EncodeToString(d.proof)}}

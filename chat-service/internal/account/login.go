@@ -51,7 +51,7 @@ func (s *Service) login(ctx context.Context, name, pass string, d device) (*user
 	return nil, tokens{}, apierr.New(apierr.Unavailable, "The account was changed at the same time. Please try again.")
 }
 
-// authenticate returns the user with a login name if pass is their password.
+// authenticate returns the user with the given login name if pass is their password.
 func (s *Service) authenticate(ctx context.Context, name, pass string, d device) (*user, error) {
 	u, err := s.find(ctx, name)
 	if err != nil {
@@ -94,7 +94,7 @@ func (s *Service) verify(ctx context.Context, u *user, pass string, from passwor
 	return outdated, nil
 }
 
-// find returns the user with a username or email address, or nil.
+// find returns the user with the given username or email address, or nil.
 func (s *Service) find(ctx context.Context, name string) (*user, error) {
 	if chat.CheckLine(name, maxEmailChars) != nil {
 		return nil, nil // not a valid name, and possibly not valid text for PostgreSQL
@@ -118,8 +118,8 @@ func (s *Service) find(ctx context.Context, name string) (*user, error) {
 // isEmail reports whether a login name is an email address. Usernames contain no @.
 func isEmail(name string) bool { return strings.Contains(name, "@") }
 
-// composed returns a login name in the form that signup uses when it stores an email address.
-// Earlier releases stored addresses as typed.
+// composed returns a login name in the form in which signup stores email addresses. Earlier
+// releases stored addresses as typed.
 func composed(login string) string {
 	if address, err := names.Email(login); err == nil {
 		return address

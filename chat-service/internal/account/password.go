@@ -19,7 +19,7 @@ import (
 
 // changePassword changes the password of a user, ends all their sessions and starts a new one for
 // the caller. This locks out everybody who knew the old password or has copied a token, including a
-// token of the session that makes the change. Other devices are no longer known devices.
+// token of the session that makes the change. It also forgets the user's other devices.
 func (s *Service) changePassword(ctx context.Context, by token.Claims, old, fresh string, d device) (*user, tokens, error) {
 	u, err := s.verifyOwnPassword(ctx, by, old, d)
 	if err != nil {
@@ -91,8 +91,8 @@ func (s *Service) verifyOwnPassword(ctx context.Context, by token.Claims, pass s
 var errUserChanged = errors.New("the user has changed in the meantime")
 
 // lockUnchanged locks a user whose password is still the one that was checked. Without this lock, a
-// concurrent login with the old password could survive a password change. Logins of the same user
-// also exclude each other, so that each sees the sessions of the others.
+// concurrent login with the old password could survive a password change. The lock also serializes
+// logins of the same user, so that each login sees the sessions that the others started.
 func lockUnchanged(ctx context.Context, tx bun.Tx, u *user) error {
 	return lock(ctx, tx, u, "no key update")
 }
@@ -117,8 +117,8 @@ func userChanged(err error) error {
 	return err
 }
 
-// revocationsPerInsert limits how many rows one statement inserts. A program that logs in for each
-// call has many sessions.
+// revocationsPerInsert limits how many rows one statement inserts. A program that logs in for every
+// call can have many sessions.
 const revocationsPerInsert = 1000
 
 // endAll ends the active sessions of a user, except session keep, and adds a revocation for each

@@ -32,10 +32,10 @@ type tokens struct {
 	ended   []chat.SessionID // sessions that a login ended because of maxSessions
 }
 
-// maxSessions limits the active sessions of a user.
+// maxSessions limits the number of active sessions per user.
 const maxSessions = 50
 
-// session is a row of the table sessions.
+// session is a row of the sessions table.
 type session struct {
 	bun.BaseModel `bun:"table:sessions,alias:s"`
 
@@ -141,9 +141,9 @@ func (s *Service) refresh(ctx context.Context, raw string) (tokens, error) {
 	return t, nil
 }
 
-// use marks a refresh token as used. It returns the token's session and whether the token had been
-// used before. The token stays locked until the transaction ends, so the second of two concurrent
-// requests sees the first. For an unknown token it returns a zero session id.
+// use marks a refresh token as used. It returns the token's session and reports whether the token
+// had been used before. The token stays locked until the transaction ends, so the second of two
+// concurrent requests sees the first. For an unknown token it returns a zero session id.
 func use(ctx context.Context, tx bun.Tx, hash []byte) (id chat.SessionID, used bool, err error) {
 	var row struct {
 		SessionID chat.SessionID `bun:"session_id,type:uuid"`

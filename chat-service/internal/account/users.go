@@ -71,7 +71,8 @@ type position struct {
 	ID   chat.UserID `json:"i"`
 }
 
-// maxSortNameChars exceeds the length of any name, because lowercasing can lengthen a name.
+// maxSortNameChars is greater than the maximum length of a name, because lowercasing can lengthen a
+// name.
 const maxSortNameChars = 4 * chat.MaxUsernameChars
 
 // ListUsers handles GET /v1/users.

@@ -24,15 +24,15 @@ import (
 const (
 	// timeout limits a fetch, including redirects.
 	timeout = 8 * time.Second
-	// maxRedirects is the number of redirects that are followed.
+	// maxRedirects is the maximum number of redirects that are followed.
 	maxRedirects = 3
 	// maxConcurrentFetches limits how many pictures are fetched and decoded at the same time.
 	// Decoding one takes up to 64 MiB.
 	maxConcurrentFetches = 2
 )
 
-// These errors say why an address or a picture was refused. Their messages complete a sentence that
-// begins with the field's name.
+// These errors explain why an address or a picture was refused. Their messages complete a sentence
+// that begins with the field's name.
 var (
 	errAddress = errors.New("is not the HTTPS address of a public host on port 443")
 	errSilent  = errors.New("does not answer with a picture in time")

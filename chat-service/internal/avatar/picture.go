@@ -34,7 +34,7 @@ type Picture struct {
 	Data []byte
 }
 
-// Make decodes a PNG, JPEG, GIF (first frame only) or WebP picture, crops it to its middle square
+// Make decodes a PNG, JPEG, GIF (first frame only) or WebP picture, crops it to its central square
 // and shrinks it. Its error completes the sentence "the picture …".
 func Make(source []byte) (Picture, error) {
 	config, _, err := image.DecodeConfig(bytes.NewReader(source))
@@ -51,7 +51,7 @@ func Make(source []byte) (Picture, error) {
 	return encode(shrink(original))
 }
 
-// shrink returns the middle square of a picture, scaled to at most side pixels.
+// shrink returns the central square of a picture, scaled to at most side pixels.
 func shrink(original image.Image) *image.NRGBA {
 	b := original.Bounds()
 	edge := min(b.Dx(), b.Dy())

@@ -26,8 +26,8 @@ type Archived struct {
 // ErrNotArchived means that no archived channel has the given id.
 var ErrNotArchived = errors.New("no archived channel has this id")
 
-// ListArchived returns the archived channels, most recently archived first, for operators of the
-// deployment.
+// ListArchived returns the archived channels, most recently archived first. Only operators of the
+// deployment may see this list.
 func ListArchived(ctx context.Context, db bun.IDB) ([]Archived, error) {
 	var found []Archived
 	err := db.NewRaw(`select id, kind, name, archived_at from channels

@@ -16,8 +16,8 @@ import (
 	"parley.chat/chat-service/internal/outbox"
 )
 
-// settings holds the settings of a channel that can be changed, in the form that the event
-// channel_updated has.
+// settings holds the settings of a channel that can be changed, in the form used by the
+// channel_updated event.
 type settings struct {
 	Name        string           `bun:"name" json:"name"`
 	Description string           `bun:"description" json:"description"`
@@ -84,7 +84,7 @@ func (s *Service) close(ctx context.Context, channel chat.ChannelID, by token.Cl
 
 // closeLocked deletes a locked channel. One event in the channel and one notice per member on the
 // member's own topic announce the deletion. If the channel carried one event per member, the number
-// of deliveries would be the square of the number of members.
+// of deliveries would grow with the square of the number of members.
 func closeLocked(ctx context.Context, tx bun.Tx, channel chat.ChannelID, by chat.UserID) error {
 	if err := outbox.Add(ctx, tx, outbox.Update(channel, by, map[string]any{"deleted_at": chat.Now()})); err != nil {
 		return err

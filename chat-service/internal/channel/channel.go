@@ -68,7 +68,7 @@ func New(cfg Config) (*Service, error) {
 	return &Service{cfg, counter}, nil
 }
 
-// row is a row of the table channels.
+// row is a row of the channels table.
 type row struct {
 	bun.BaseModel `bun:"table:channels,alias:c"`
 
@@ -83,7 +83,7 @@ type row struct {
 	MentionAll  chat.MentionAll  `bun:"mention_all"`
 }
 
-// member is a row of the table channel_members.
+// member is a row of the channel_members table.
 type member struct {
 	bun.BaseModel `bun:"table:channel_members,alias:m"`
 
@@ -133,9 +133,9 @@ func (a Access) Allow(act chat.Action) error {
 // two cases must look the same.
 func errNoChannel() error { return apierr.New(apierr.NotFound, "This channel does not exist.") }
 
-// Admit returns the access of a member to a channel, and an error for everybody else. The error
-// does not reveal the existence of a channel that is hidden from the user. Every handler checks the
-// channel id in its path with Admit.
+// Admit returns a member's access to a channel, and an error for everybody else. The error does not
+// reveal the existence of a channel that is hidden from the user. Every handler checks the channel
+// id in its path with Admit.
 func Admit(ctx context.Context, db bun.IDB, channel chat.ChannelID, user chat.UserID) (Access, error) {
 	access, err := accessOf(ctx, db, channel, user)
 	if err != nil {
@@ -171,8 +171,8 @@ func AdmitReader(ctx context.Context, db bun.IDB, log *eventlog.Log, channel cha
 	return unstored.MarkOf(ctx, db, log.Partition(channel.UUID)) // the user has just joined
 }
 
-// accessOf returns the access of a user to a channel, or errNoChannel if the channel is hidden from
-// the user.
+// accessOf returns a user's access to a channel, or errNoChannel if the channel is hidden from the
+// user.
 func accessOf(ctx context.Context, db bun.IDB, channel chat.ChannelID, user chat.UserID) (Access, error) {
 	var access Access
 	err := db.NewRaw(`select c.kind, coalesce(m.role, '') as role, c.group_id, g.user_id is not null as in_group,

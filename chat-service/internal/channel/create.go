@@ -81,7 +81,7 @@ func (s *Service) create(ctx context.Context, by token.Claims, in api.ChannelCre
 }
 
 // mayAddToGroup returns an error unless the user may create channels in a group. It locks the group
-// and the user's membership, so that neither ends while the channel is created.
+// and the user's membership, so that neither can end while the channel is being created.
 func mayAddToGroup(ctx context.Context, tx bun.Tx, group chat.GroupID, user chat.UserID) error {
 	var one int
 	var role chat.Role

@@ -29,7 +29,7 @@ type listed struct {
 	PeerName    string
 	PeerDisplay string
 
-	// The query does not set these fields, because they need Redis.
+	// The query does not set these fields, because their values come from Redis.
 	lastSeq          int64
 	unread, mentions int
 }
@@ -79,7 +79,7 @@ func (q *queryBuilder) where(condition string, args ...any) {
 	q.text.WriteString(condition)
 }
 
-// selectListed builds the beginning of the query that all channel lists share. It selects each
+// selectListed builds the part of the query that all channel lists have in common. It selects each
 // channel with the user's membership and, for a direct channel, the other user. join is the join
 // type used for the memberships.
 func selectListed(user chat.UserID, join string) *queryBuilder {
@@ -197,7 +197,7 @@ func (s *Service) Get(ctx context.Context, channel chat.ChannelID, user chat.Use
 	return s.get(ctx, channel, user)
 }
 
-// summarize adds the heads of the channels, the user's read positions and the unread counts.
+// summarize adds to each channel its head, the user's read position and the unread counts.
 func (s *Service) summarize(ctx context.Context, user chat.UserID, rows []listed) ([]api.Channel, error) {
 	sums := make([]api.Channel, len(rows))
 	if len(rows) == 0 {

@@ -21,9 +21,9 @@ import (
 	"parley.chat/chat-service/internal/roster"
 )
 
-// Every change to a membership takes its locks in the same order, so that no two changes deadlock:
-// the user, the group, the user's membership in the group, the channel. Conditions are checked
-// again after the locks are taken.
+// Every change to a membership takes its locks in the same order, so that no two changes deadlock.
+// The order is the user, the group, the user's membership in the group, the channel. Conditions are
+// checked again after the locks are taken.
 
 // join makes a user a member. If the user is already a member, nothing changes and nobody is
 // notified.
@@ -38,7 +38,8 @@ func (s *Service) join(ctx context.Context, channel chat.ChannelID, by token.Cla
 	})
 }
 
-// mayAdd returns an error unless a member with the given access may add another user with a role.
+// mayAdd returns an error unless a member with the given access may add another user with the given
+// role.
 func mayAdd(access Access, role chat.Role) error {
 	if err := access.Allow(chat.Invite); err != nil {
 		return err
@@ -49,8 +50,8 @@ func mayAdd(access Access, role chat.Role) error {
 	return nil
 }
 
-// add makes another user a member with a role, on behalf of a member who may do so. If the two
-// users do not know each other, the user is invited instead, and add returns the invitation.
+// add makes another user a member with the given role, on behalf of a member who may do so. If the
+// two users do not know each other, the user is invited instead, and add returns the invitation.
 func (s *Service) add(ctx context.Context, channel chat.ChannelID, by token.Claims, other chat.UserID, role chat.Role) (api.Member, *api.Invitation, error) {
 	access, err := Admit(ctx, s.cfg.DB, channel, by.UserID)
 	if err == nil {
@@ -143,8 +144,8 @@ func (s *Service) Accept(ctx context.Context, inv invitation.Invitation) error {
 	})
 }
 
-// MayBeAdded returns an error if user other has blocked user by. Nobody can be added to a channel
-// or group by a user whom they have blocked.
+// MayBeAdded returns an error if the user other has blocked the user by. Nobody can be added to a
+// channel or group by a user whom they have blocked.
 func MayBeAdded(ctx context.Context, db bun.IDB, by, other chat.UserID) error {
 	blocked, err := contact.Blocks(ctx, db, other, by)
 	if err == nil && blocked {
@@ -154,7 +155,7 @@ func MayBeAdded(ctx context.Context, db bun.IDB, by, other chat.UserID) error {
 }
 
 // entry describes how a user becomes a member: actor is the user who makes the change, subject the
-// user who becomes a member, and role their new role ("" if the user joins by themselves).
+// user who becomes a member, and role their new role ("" if the user joins on their own).
 type entry struct {
 	actor, subject chat.UserID
 	role           chat.Role

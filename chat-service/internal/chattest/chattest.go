@@ -1,6 +1,6 @@
 // Package chattest gives each test of chat-service its own real PostgreSQL database and Redis
-// server. It also creates the users, groups and channels that a test starts with: it inserts them
-// directly as rows, without applying the rules of the service. Only test files import the package.
+// server. It also creates the users, groups and channels that a test starts with. It inserts their
+// rows directly, without applying the rules of the service. Only test files import the package.
 package chattest
 
 import (
@@ -37,7 +37,7 @@ type World struct {
 	PG       *pgtest.DB
 	DB       *bun.DB           // connected as chat-service
 	Pool     *pgxpool.Pool     // connected as superuser
-	Redis    *redistest.Server // nil if the world has no Redis; so are the fields below
+	Redis    *redistest.Server // nil if the world has no Redis, as are the fields below
 	RDB      *redis.Client
 	Log      *eventlog.Log
 	Receipts *receiptlog.Log
@@ -108,7 +108,7 @@ func (w *World) Session(user string) chat.SessionID {
 	return id
 }
 
-// Contact inserts a user's entry about another user.
+// Contact inserts a user's row in contacts for another user.
 func (w *World) Contact(user, contact, state string) {
 	w.T.Helper()
 	w.Exec("insert into contacts (user_id, contact_id, state) values ($1, $2, $3)", w.ID(user).String(), w.ID(contact).String(), state)
@@ -223,7 +223,7 @@ func (w *World) Settled() {
 	})
 }
 
-// AwaitLocks waits until at least n statements in the database wait for a lock.
+// AwaitLocks waits until at least n statements in the database are waiting for a lock.
 func (w *World) AwaitLocks(n int) {
 	w.T.Helper()
 	testkit.Until(w.T, testkit.Timeout, func() error {

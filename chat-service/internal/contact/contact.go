@@ -1,10 +1,11 @@
 // Package contact implements contacts, contact requests and blocks.
 //
-// A row in contacts is a statement by one user about another: a contact request or a block. Only
-// its author writes a row. The exceptions are a removal and a block, which delete the requests of
-// both users. The relation between two users is determined by their two rows. Two users who send
-// each other requests at the same time therefore become contacts, in whichever order they commit.
-// Nothing here reveals to a user that they are blocked.
+// Each row in contacts belongs to one user and concerns another: it is a contact request or a
+// block. Only the user to whom a row belongs writes it. The exceptions are a removal and a block,
+// which delete the requests of both users. The relation between two users is determined by their
+// two rows. Two users who send each other requests at the same time therefore become contacts,
+// regardless of the order in which the transactions commit. Nothing here reveals to a user that
+// they are blocked.
 package contact
 
 import (
@@ -23,8 +24,8 @@ import (
 	"parley.chat/chat-service/internal/outbox"
 )
 
-// The states of a row. Rows of earlier releases may have the state accepted, which has the same
-// meaning as requested.
+// The states of a row. Rows written by earlier releases may be in the accepted state, which has the
+// same meaning as requested.
 const (
 	requested = "requested"
 	blocked   = "blocked"

@@ -17,8 +17,8 @@ import (
 	"parley.chat/chat-service/internal/roster"
 )
 
-// add makes a user a member with a role. An existing member keeps their role. If the two users do
-// not know each other, the user is invited instead, and add returns the invitation.
+// add makes a user a member with the given role. An existing member keeps their role. If the two
+// users do not know each other, the user is invited instead, and add returns the invitation.
 func (s *Service) add(ctx context.Context, group chat.GroupID, by token.Claims, other chat.UserID, role chat.Role) (api.Member, *api.Invitation, error) {
 	if _, err := s.get(ctx, group, by.UserID); err != nil {
 		return api.Member{}, nil, err // checked first, so that a caller outside the group cannot find out which users exist
@@ -161,8 +161,8 @@ func (s *Service) expel(ctx context.Context, group chat.GroupID, by token.Claims
 }
 
 // removeMember ends a user's membership in a locked group. It deletes the membership row first. A
-// transaction that adds the user to one of the channels holds a lock on that row, so the delete
-// waits for it, and the new channel membership is then found and ended as well.
+// transaction that adds the user to one of the channels holds a lock on that row. The delete waits
+// for that transaction, so the new channel membership is found and ended as well.
 func removeMember(ctx context.Context, tx bun.Tx, group chat.GroupID, actor, subject chat.UserID, username string) error {
 	if _, err := tx.NewRaw("delete from group_members where group_id = ? and user_id = ?", group, subject).Exec(ctx); err != nil {
 		return fmt.Errorf("remove member: %w", err)

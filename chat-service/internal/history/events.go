@@ -19,8 +19,8 @@ import (
 )
 
 // log returns up to limit events after a seq, and reports whether there are more. The events are in
-// the form that subscribers receive, with two exceptions: the bodies of deleted messages, and the
-// bodies of versions that were replaced before the user joined, are empty.
+// the form that subscribers receive, with two exceptions. The bodies of deleted messages are empty,
+// and so are those of versions that were replaced before the user joined.
 func (s *Service) log(ctx context.Context, at markedChannel, user chat.UserID, after int64, limit int) ([]frame.Event, bool, error) {
 	sp := span{after: after, before: math.MaxInt64, oldest: true}
 	events, items, more, err := s.read(ctx, at, sp, limit)
@@ -61,9 +61,9 @@ func (s *Service) log(ctx context.Context, at markedChannel, user chat.UserID, a
 	return events, more, nil
 }
 
-// addStoredDeletions adds messages to deleted. It adds each message that the tail contains, as the
-// message itself or as an edit of it, if the message's deletion is stored. Rows do not need this
-// check, because a deletion removes the text from them.
+// addStoredDeletions adds to deleted every message whose deletion is stored and whose text is in
+// the tail, in the message itself or in an edit. Rows do not need this check, because a deletion
+// removes the text from them.
 func (s *Service) addStoredDeletions(ctx context.Context, channel chat.ChannelID, events []frame.Event, items []event.Item, deleted replay.Deleted) error {
 	if len(items) == 0 {
 		return nil

@@ -78,8 +78,8 @@ func (t *messageState) remove(seq int64, at chat.Time) {
 	}
 }
 
-// react adds a reaction. Earlier releases stored an emoji in several forms, and also texts that are
-// not emojis.
+// react adds a reaction. Earlier releases stored the same emoji in several forms, and accepted
+// texts that are not emojis.
 func (t *messageState) react(r reaction, s vote) {
 	if emoji, ok := text.Emoji(r.emoji); ok {
 		r.emoji = emoji

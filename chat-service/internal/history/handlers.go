@@ -17,7 +17,7 @@ const (
 	listEvents   = "listEvents"
 )
 
-// position is where the next page begins. Exactly one field is set, depending on the direction of
+// position is the start of the next page. Exactly one field is set, depending on the direction of
 // the list.
 type position struct {
 	Before int64 `json:"b,omitempty"`
@@ -138,7 +138,8 @@ func (s *Service) answer(ctx context.Context, r reader, in request) ([]api.Messa
 				return nil, nil, err
 			}
 		}
-		// At either end of the channel, one half fills the space that the other leaves.
+		// Near either end of the channel, one half is short, and the other half fills the rest of
+		// the page.
 		if over := len(older) + len(newer) - in.limit; over > 0 {
 			older, more = older[over:], true
 		}

@@ -1,4 +1,4 @@
-// Package history reads the messages and events of a channel, including events that are
+// Package history reads the messages and events in a channel, including events that are
 // acknowledged but not yet stored in PostgreSQL. Edits, deletions and reactions are applied to the
 // messages.
 //
@@ -56,7 +56,7 @@ type markedChannel struct {
 }
 
 // span is an exclusive range of seqs. If oldest is set, a page contains the oldest events in the
-// span; if not, the newest.
+// span; otherwise, it contains the newest.
 type span struct {
 	after, before int64
 	oldest        bool
@@ -68,7 +68,7 @@ func (s span) contains(seq int64, kind event.Kind) bool {
 	return seq > s.after && seq < s.before && (s.kind == "" || s.kind == kind)
 }
 
-// read returns up to limit events of a span, sorted by ascending seq, and reports whether there are
+// read returns up to limit events in a span, sorted by ascending seq, and reports whether there are
 // more. It also returns the unstored items in the tail that are newer than the first event, since
 // they may change the returned events.
 func (s *Service) read(ctx context.Context, at markedChannel, sp span, limit int) (events []frame.Event, items []event.Item, more bool, err error) {
@@ -129,7 +129,7 @@ func merge(rows, fresh []frame.Event) []frame.Event {
 	return slices.CompactFunc(all, func(x, y frame.Event) bool { return x.Seq == y.Seq })
 }
 
-// rows returns up to n events of a span. It reads one range of the primary key, regardless of the
+// rows returns up to n events in a span. It reads one range of the primary key, regardless of the
 // channel's size.
 func (s *Service) rows(ctx context.Context, channel chat.ChannelID, sp span, n int) ([]frame.Event, error) {
 	var rows []eventrow.Row

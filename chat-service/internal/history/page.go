@@ -73,7 +73,7 @@ type storedState struct {
 	removed       []bool
 }
 
-// load reads up to n messages of a span from PostgreSQL.
+// load reads up to n messages in a span from PostgreSQL.
 func (s *Service) load(ctx context.Context, r reader, sp span, n int) (storedPage, error) {
 	query := newestSQL
 	if sp.oldest {
@@ -119,8 +119,8 @@ func (p *storedPage) scan(rows pgx.Rows, channel chat.ChannelID, n int) error {
 	return nil
 }
 
-// page returns up to limit messages of a span in their current state, and reports whether there are
-// more.
+// page returns up to limit messages in a span, in their current state, and reports whether there
+// are more.
 func (s *Service) page(ctx context.Context, r reader, sp span, limit int) ([]api.Message, bool, error) {
 	sp.kind = event.Message
 	for range 3 { // the user may join or leave between two queries

@@ -81,8 +81,8 @@ func ByCookie(c echo.Context) bool {
 }
 
 // CheckOrigin refuses a write that a browser sends on behalf of a page from another origin. It
-// accepts all reads. It also accepts requests without the headers Origin and Sec-Fetch-Site,
-// because they do not come from a browser.
+// accepts all reads. It also accepts requests without Origin and Sec-Fetch-Site headers, because
+// they do not come from a browser.
 func (a *API) CheckOrigin(c echo.Context) error {
 	if err := a.guard.CheckRequest(c.Request()); err != nil {
 		return apierr.Wrap(err, apierr.ForeignOrigin, "Pages from this origin are not allowed to use this API.")

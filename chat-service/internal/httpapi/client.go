@@ -18,8 +18,8 @@ type Client struct {
 	Plain bool
 }
 
-// Client returns where the request came from. Forwarding headers are used only if a trusted proxy
-// sent the request.
+// Client describes the client that sent the request. It uses forwarding headers only if a trusted
+// proxy sent the request.
 func (a *API) Client(c echo.Context) Client {
 	r := c.Request()
 	addr := addrOf(r.RemoteAddr)
@@ -63,7 +63,7 @@ func addrOf(s string) netip.Addr {
 	return addr.Unmap().WithZone("")
 }
 
-// secure reports whether the response's cookies get the attribute Secure. Over HTTPS they always
+// secure reports whether the response's cookies get the Secure attribute. Over HTTPS they always
 // do.
 func (a *API) secure(c echo.Context) bool {
 	if browser.OverHTTPS(c.Request()) {

@@ -1,4 +1,4 @@
-// Package httpapi contains what all endpoints of chat-service have in common: routing,
+// Package httpapi contains the common parts of all endpoints of chat-service: routing,
 // authentication, the client's address, validation, error responses, logging and metrics.
 //
 // Features implement the interface that is generated from the API document (see package api).

@@ -24,7 +24,8 @@ type Limits interface {
 }
 
 // count counts a write against the limit for its kind and against the limit for the client's
-// network. Messages are counted where they are sent, so that a retry does not count again.
+// network. It does not count messages: package sender counts them, so that a retry does not count
+// again.
 func (a *API) count(c echo.Context, kind ratelimit.Kind) error {
 	if a.cfg.Limits == nil || kind == "" || kind == ratelimit.Message {
 		return nil

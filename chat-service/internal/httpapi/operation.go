@@ -24,7 +24,7 @@ import (
 	"parley.chat/chat-service/internal/api"
 )
 
-// operation holds what is needed to validate requests to one endpoint in the API document.
+// operation holds the data needed to validate requests to one endpoint in the API document.
 type operation struct {
 	private bool // whether a valid access token is required
 	params  []*openapi3.Parameter
@@ -188,8 +188,8 @@ const (
 )
 
 // readBody returns the JSON object in the body of a request. It returns nil if there is no body and
-// none is required. Unpaired surrogates, which Go's JSON decoder would replace silently, are added
-// to wrong.
+// none is required. It adds an error to wrong for each unpaired surrogate, which Go's JSON decoder
+// would replace silently.
 func readBody(c echo.Context, needed bool, wrong *fields) (any, error) {
 	r := c.Request()
 	if !needed && r.ContentLength == 0 {

@@ -34,11 +34,11 @@ func Cursor(list string, v any) *string {
 	return &s
 }
 
-// DecodeCursor decodes the parameter cursor of the operation list and stores the position in *into.
-// It reports whether there was a cursor. It accepts only the exact string that Cursor returns for
-// the decoded position, so no field can be missing, unknown or repeated. If a damaged cursor were
-// decoded as the zero position, a client would read the list from the start again and again, in an
-// endless loop.
+// DecodeCursor decodes the cursor parameter of the operation named by list and stores the position
+// in *into. It reports whether there was a cursor. It accepts only the exact string that Cursor
+// returns for the decoded position, so no field can be missing, unknown or repeated. If a damaged
+// cursor were decoded as the zero position, a client would read the list from the start again, in
+// an endless loop.
 func DecodeCursor(list string, given *string, into any) (bool, error) {
 	if given == nil || *given == "" {
 		return false, nil

@@ -33,7 +33,7 @@ const (
 	removed = "removed"
 )
 
-// Invitation is a row of the table invitations. It refers to either a channel or a group.
+// Invitation is a row of the invitations table. It refers to either a channel or a group.
 type Invitation struct {
 	ID        chat.InvitationID `bun:"id,type:uuid"`
 	ChannelID *chat.ChannelID   `bun:"channel_id,type:uuid"`

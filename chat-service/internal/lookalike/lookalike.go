@@ -48,7 +48,7 @@ func (k *Backfill) Run(ctx context.Context) error {
 	}
 }
 
-// Fill computes the key of every name that has none, oldest first.
+// Fill computes the missing keys, starting with the oldest names.
 func (k *Backfill) Fill(ctx context.Context) error {
 	for _, t := range []struct{ table, column, where string }{
 		{"users", "username", "true"}, {"channels", "name", "kind <> 'direct'"},
@@ -81,8 +81,8 @@ func (k *Backfill) fill(ctx context.Context, table, column, where string) (int, 
 		key := names.Key(r.Name)
 		err := k.set(ctx, table, column, r.ID, r.Name, key)
 		if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == "23505" {
-			// The names were stored before lookalikes were refused. Both names are kept, so the
-			// newer one gets a unique key.
+			// Both names date from before lookalikes were refused. Both are kept, so the newer one
+			// gets a unique key.
 			k.logger.WarnContext(ctx, "name looks like an older name", "table", table, "id", r.ID.String())
 			err = k.set(ctx, table, column, r.ID, r.Name, key+" "+r.ID.String())
 		}

@@ -90,9 +90,9 @@ func labelOf(series *dto.Metric, name string) string {
 	return ""
 }
 
-// summary combines what the sync-services report about the streams. They all measure the same
-// streams at nearly the same time, so for gauges the largest value is used. The instances' counters
-// are added up.
+// summary combines the figures that the instances of sync-service report about the streams. All
+// instances measure the same streams at nearly the same time, so for gauges the largest value is
+// used. The instances' counters are added up.
 type summary struct {
 	known, overBudget bool
 	vanished          int64
@@ -104,7 +104,7 @@ type partition struct {
 	entries, lag, seconds, pending, dead, receipts, receiptsSeconds float64
 }
 
-// gauges maps each metric that has the label partition to its field.
+// gauges maps each metric that has the partition label to its field.
 var gauges = map[string]func(*partition) *float64{
 	"parley_sync_stream_entries":           func(p *partition) *float64 { return &p.entries },
 	"parley_sync_lag_entries":              func(p *partition) *float64 { return &p.lag },

@@ -30,8 +30,8 @@ func (s *Service) instances(ctx context.Context) []instance {
 	return slices.Concat(found...)
 }
 
-// resolve returns the instances of one target. A target with HTTPS is always one instance, because
-// its certificate is issued for the host name.
+// resolve returns the instances of one target. An HTTPS target is always one instance, because its
+// certificate is issued for the host name.
 func (s *Service) resolve(ctx context.Context, target string) []instance {
 	u, err := url.Parse(target)
 	if err != nil || u.Scheme != "http" {

@@ -8,7 +8,8 @@
 // be sent twice.
 //
 // A channel's rows are in the order of their transactions only if these transactions exclude each
-// other. Therefore, call Add only after the transaction has locked what the row describes.
+// other. Therefore, call Add only after the transaction has locked the object that the row
+// describes.
 package outbox
 
 import (
@@ -75,7 +76,7 @@ type (
 	}
 )
 
-// Row is a row of the table outbox: a change that has not been published yet.
+// Row is a row of the outbox table: a change that has not been published yet.
 type Row struct {
 	bun.BaseModel `bun:"table:outbox,alias:o"`
 
@@ -113,7 +114,8 @@ func RoleChange(channel chat.ChannelID, actor, member chat.UserID, to chat.Role)
 	return Update(channel, actor, map[string]any{"member": map[string]any{"user_id": member, "role": to}})
 }
 
-// Update returns a row for a channel that has changed. what is the object that members see.
+// Update returns a row for a channel that has changed. Its payload is what, the object that members
+// see.
 func Update(channel chat.ChannelID, actor chat.UserID, what any) Row {
 	return Row{Kind: ChannelUpdated, ChannelID: &channel, ActorID: &actor, Payload: payload(what)}
 }
@@ -127,7 +129,7 @@ func GroupChange(group chat.GroupID, actor chat.UserID, change string, users ...
 // a whole.
 const usersPerRow = 500
 
-// AddClosed adds the rows that notify the current members of a channel that the channel is deleted.
+// AddClosed adds the rows that notify a channel's current members of its deletion.
 func AddClosed(ctx context.Context, tx bun.Tx, channel chat.ChannelID, actor chat.UserID) error {
 	_, err := tx.NewRaw(`insert into outbox (kind, channel_id, actor_id, payload)
 		select ?, ?, ?, jsonb_build_object('user_ids', jsonb_agg(user_id))
@@ -163,7 +165,7 @@ func Invite(id chat.InvitationID, actor, subject chat.UserID, change string) Row
 }
 
 // Block returns a row for a user who has blocked another or lifted the block. Both users' gateways
-// then read the block again.
+// then reread the block.
 func Block(actor, subject chat.UserID) Row {
 	return Row{Kind: Blocked, ActorID: &actor, SubjectID: &subject, Payload: payload(struct{}{})}
 }

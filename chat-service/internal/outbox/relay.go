@@ -156,9 +156,9 @@ type outcome struct {
 }
 
 // round relays rows from the next channels whose first row has an id greater than after. The
-// transaction that locks a channel's first row owns the channel. Other relays skip the channel, and
-// none of its later rows becomes its first row before the commit. The returned error describes the
-// rows that could not be relayed; the other rows are relayed and deleted regardless.
+// transaction that locks a channel's first row owns the channel. Other relays skip the channel
+// until the commit, because its first row stays the same until then. The returned error describes
+// the rows that could not be relayed; the other rows are relayed and deleted regardless.
 func (r *Relay) round(ctx context.Context, after int64) (outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
 	defer cancel()
@@ -344,8 +344,8 @@ func (r *Relay) append(ctx context.Context, row Row, e frame.Event) error {
 	return err
 }
 
-// channelUpdated appends the event. If the event changes a member's role, a notice also makes the
-// gateways discard the cached role.
+// channelUpdated appends a channel_updated event. If the event changes a member's role, a notice
+// also makes the gateways discard the cached role.
 func (r *Relay) channelUpdated(ctx context.Context, row Row) error {
 	var p roleChange
 	if row.ChannelID == nil || row.ActorID == nil || json.Unmarshal(row.Payload, &p) != nil {

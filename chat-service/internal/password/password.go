@@ -82,7 +82,7 @@ func New(cfg Config) (*Hasher, error) {
 	return h, err
 }
 
-// Hash returns the PHC string for password. It returns the error Overloaded if too many callers are
+// Hash returns the PHC string for password. It returns an Overloaded error if too many callers are
 // waiting, and ctx's error if ctx is canceled.
 func (h *Hasher) Hash(ctx context.Context, from Source, password string) (string, error) {
 	if err := h.queue.enter(ctx, from); err != nil {
@@ -117,7 +117,7 @@ func (h *Hasher) Verify(ctx context.Context, from Source, password, hash string)
 }
 
 // VerifyNobody takes as long as Verify. It is called for a login name that does not exist, so that
-// the response time does not reveal this.
+// the response time does not reveal that the name is unknown.
 func (h *Hasher) VerifyNobody(ctx context.Context, from Source, password string) error {
 	_, _, err := h.Verify(ctx, from, password, h.dummy)
 	return err

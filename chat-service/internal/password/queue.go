@@ -80,7 +80,7 @@ type waiter struct {
 	turn  chan error // receives nil when it is the waiter's turn, or an error when the waiter is replaced
 }
 
-// enter waits for a turn. It returns the error Overloaded if the queue is full, and ctx's error if
+// enter waits for a turn. It returns an Overloaded error if the queue is full, and ctx's error if
 // ctx is canceled.
 func (q *queue) enter(ctx context.Context, from Source) error {
 	q.mu.Lock()
@@ -134,7 +134,7 @@ func errFull() error {
 	}
 }
 
-// makeRoomLocked removes a waiter with lower priority than w, if there is one.
+// makeRoomLocked removes a waiter with a lower priority than w, if there is one.
 func (q *queue) makeRoomLocked(w *waiter) bool {
 	victim := q.root.heaviest(w.path)
 	if victim == nil && w.class == known && q.root.size[unknown] > 0 {
@@ -233,8 +233,8 @@ func (b *block) heaviest(path []netip.Prefix) *waiter {
 	return b.within[heavy].worst()
 }
 
-// worst returns the waiter to replace in a block: a waiter of the class unknown if there is one, or
-// else a waiter of the class known; see last.
+// worst returns the waiter to replace in a block: an unknown source if one is waiting, otherwise a
+// known source; see last.
 func (b *block) worst() *waiter {
 	if b.size[unknown] > 0 {
 		return b.last(unknown)

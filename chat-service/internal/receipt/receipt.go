@@ -75,7 +75,7 @@ type target struct {
 	SenderID chat.UserID `bun:"sender_id,type:uuid"`
 }
 
-// find returns a message of a channel, even if it is not stored in PostgreSQL yet.
+// find returns a message in a channel, even if the message is not stored in PostgreSQL yet.
 func (s *Service) find(ctx context.Context, channel chat.ChannelID, id chat.EventID, mark unstored.Mark) (target, error) {
 	text := []byte(id.String())
 	items, err := unstored.Above(ctx, s.log, channel, mark, func(items []event.Item) bool { return messageIn(items, id, text) != nil })
@@ -97,8 +97,8 @@ func (s *Service) find(ctx context.Context, channel chat.ChannelID, id chat.Even
 	return t, nil
 }
 
-// Find returns an error unless id is a message of the channel, which may not be stored yet. For any
-// other id the error is NotFound.
+// Find returns an error unless the channel contains a message with this id. The message may not be
+// stored yet. If there is no such message, the error is NotFound.
 func (s *Service) Find(ctx context.Context, channel chat.ChannelID, id chat.EventID) error {
 	mark, err := unstored.MarkOf(ctx, s.db, s.log.Partition(channel.UUID))
 	if err == nil {
@@ -144,8 +144,8 @@ func (s *Service) receivedInRedis(ctx context.Context, channel chat.ChannelID, s
 }
 
 // addressees selects the members who were in the channel when the message was sent, except the
-// sender and members who have blocked asker or are blocked by asker. For each selected member it
-// returns whether they have received and read the message.
+// sender and members who have blocked asker or are blocked by asker. For each selected member, it
+// reports whether they have received and read the message.
 func (m redisReceipts) addressees(channel chat.ChannelID, t target, asker chat.UserID) schema.QueryWithArgs {
 	return bun.SafeQuery(`select m.user_id, greatest(m.last_delivered_seq, k.delivered) >= ? as delivered, greatest(m.last_read_seq, k.read) >= ? as read
 		from channel_members m
@@ -155,8 +155,8 @@ func (m redisReceipts) addressees(channel chat.ChannelID, t target, asker chat.U
 		t.Seq, t.Seq, bun.List(m.users), bun.List(m.delivered), bun.List(m.read), channel, t.SenderID, t.Seq, asker)
 }
 
-// counts holds how many members a message was sent to, how many have received it and how many have
-// read it.
+// counts holds the number of members to whom a message was sent, and the numbers of members who
+// have received and read it.
 type counts struct {
 	Members   int `bun:"members"`
 	Delivered int `bun:"delivered"`

@@ -23,9 +23,9 @@ import (
 const (
 	// redisTimeout limits the lookup of a mark, because every authenticated response waits for it.
 	redisTimeout = 250 * time.Millisecond
-	// redisBackoff is how long only PostgreSQL is queried after Redis failed to respond. It is
-	// longer than the outbox relay's maximum retry delay. Sessions that end during the outage are
-	// therefore marked before Redis is queried again.
+	// redisBackoff is how long the package queries only PostgreSQL after Redis has failed to
+	// respond. It is longer than the outbox relay's maximum retry delay. Sessions that end during
+	// the outage are therefore marked before Redis is queried again.
 	redisBackoff = 10 * time.Second
 )
 
@@ -93,7 +93,7 @@ func (m *Marks) marked(ctx context.Context, user chat.UserID, session chat.Sessi
 	return n > 0, nil
 }
 
-// stored reads from PostgreSQL whether a session has ended. If a session has no row, it ended and
+// stored checks in PostgreSQL whether a session has ended. A session without a row has ended and
 // was removed.
 func (m *Marks) stored(ctx context.Context, user chat.UserID, session chat.SessionID) (ended bool, err error) {
 	err = m.db.NewRaw("select not exists (select from sessions where id = ? and user_id = ? and revoked_at is null)", session, user).

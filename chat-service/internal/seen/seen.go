@@ -1,7 +1,7 @@
 // Package seen remembers the last seq and epoch of each channel that this process has appended to.
-// An append uses them to detect that Redis has lost its newest writes, instead of assigning a seq a
-// second time. In a gateway, the hub remembers them. The package is safe for concurrent use and
-// starts no goroutines.
+// An append uses them to detect that Redis has lost its newest writes, so that no seq is assigned
+// twice. In a gateway, the hub remembers them. The package is safe for concurrent use and starts no
+// goroutines.
 package seen
 
 import (
@@ -14,8 +14,8 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// maxHeads limits the number of remembered channels. If there are more, an arbitrary channel is
-// forgotten. A loss in that channel may then go unnoticed.
+// maxHeads limits the number of remembered channels. When the limit is exceeded, an arbitrary
+// channel is forgotten. A loss in that channel may then go unnoticed.
 const maxHeads = 10_000
 
 // Heads remembers the heads of channels.

@@ -31,7 +31,7 @@ var pages = map[string][]string{
 	"ops.html":   {"/ops"},
 }
 
-// hashed is the folder of files with content hashes in their names.
+// hashed is the folder of the files whose names contain content hashes.
 const hashed = "assets/"
 
 // policy is the Content-Security-Policy of pages. A page may run scripts and connect only to its
@@ -95,9 +95,9 @@ func (s *Site) Register(add func(method, path string, h echo.HandlerFunc)) {
 	})
 }
 
-// ServeUnknown responds to a browser that opens a path that does not exist, with status 404 and the
-// web client, which reports the missing page. It returns false without a response if the request is
-// for the API, or does not ask for a page.
+// ServeUnknown responds with status 404 and the web client, which reports the missing page, if a
+// browser opens a path that does not exist. It returns false without a response if the request is
+// for the API or does not ask for a page.
 func (s *Site) ServeUnknown(c echo.Context) bool {
 	r := c.Request()
 	isPage := r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html") && !strings.HasPrefix(r.URL.Path, "/v1/")
