@@ -2,9 +2,9 @@
 //
 // A Client maintains one WebSocket. When the connection is lost for a reason that is not final, the
 // client waits, connects to the next gateway, resumes every channel from its position, and resends
-// every send that was not acknowledged. It guarantees:
+// every unacknowledged send. It guarantees:
 //
-//   - Every event of a channel is delivered once, in order and without gaps, across any number of
+//   - Every event in a channel is delivered once, in order and without gaps, across any number of
 //     connections. Where that is impossible (the server has lost writes, or too many events were
 //     missed), the caller gets a Reset, which describes the gap.
 //   - Every send has exactly one result: it is acknowledged with its seq, or refused with a reason.
@@ -162,7 +162,7 @@ func (c *Client) Limits() frame.Limits {
 	return c.limits
 }
 
-// Channels returns what the client knows about its channels, in no particular order.
+// Channels returns the last known state of each channel, in no particular order.
 func (c *Client) Channels() []frame.ChannelSummary {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -251,7 +251,7 @@ func (c *Client) stay(ctx context.Context) error {
 	}
 }
 
-// replaced reports whether err says that the token's session has ended, and the source already has
+// replaced reports whether err means that the token's session has ended and the source already has
 // a token for a new session. This happens after a password change, which starts a new session.
 func (c *Client) replaced(ctx context.Context, err error, used string) bool {
 	e, ok := errors.AsType[*CloseError](err)

@@ -48,8 +48,8 @@ type conn struct {
 }
 
 // connect runs one connection, from getting a token until the connection ends. It returns the token
-// that was used, whether the server sent hello, and why the connection ended. All of its goroutines
-// have ended by then.
+// that it used, whether the server sent hello, and the error that ended the connection. All of its
+// goroutines have ended when it returns.
 func (c *Client) connect(ctx context.Context, address, rejected string) (used string, greeted bool, err error) {
 	token, err := c.cfg.Tokens.Token(ctx, rejected)
 	if err != nil {
@@ -173,8 +173,8 @@ func (c *Client) write(ctx context.Context, l *conn) error {
 	}
 }
 
-// next returns the next frame to send, or how long to wait for one (0: until the writer is woken),
-// and events for the caller.
+// next returns the next frame to send, or the time to wait for one (0: until the writer is woken).
+// It also returns events for the caller.
 func (c *Client) next(l *conn) (data []byte, news []Event, wait time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -44,7 +44,7 @@ func (e *CloseError) Error() string {
 	return fmt.Sprintf("the server has closed the connection with %d %s", e.Code, e.Reason)
 }
 
-// Close codes that mean something more specific than the range they are in.
+// Close codes that have a more specific meaning than their range.
 const (
 	closeExpired         = 4001
 	closeFinal           = 4500 // and above

@@ -13,9 +13,9 @@ type Event interface{ clientEvent() }
 
 // The types of Event. Server events without a seq are ephemeral and may be missed.
 type (
-	// ChannelEvent is an event of a channel's log: a message, an edit, a reaction, a member
-	// joining. Each seq in a channel is delivered once, in order. Seq and Epoch form a Position
-	// that the caller can store.
+	// ChannelEvent is an event in a channel's log, such as a message, an edit, a reaction or a
+	// member joining. Each seq in a channel is delivered once, in order. Seq and Epoch form a
+	// Position that the caller can store.
 	ChannelEvent struct {
 		frame.Event
 		Epoch string
@@ -34,7 +34,7 @@ type (
 		Err       error       // set if the server has refused the subscription
 	}
 	// Reset reports a gap that cannot be filled event by event. The caller should discard any
-	// events of the channel after To.Seq and read the newest page of its history. The next event is
+	// events in the channel after To.Seq and read the newest page of its history. The next event is
 	// the one after To.
 	Reset struct {
 		ChannelID chat.ChannelID
@@ -47,7 +47,7 @@ type (
 		ChannelID chat.ChannelID // zero while a direct message is Pending
 		Kind      event.Kind
 		State     State
-		ID        chat.EventID // set in the state Sent and later ones
+		ID        chat.EventID // set in the state Sent and all later states
 		Seq       int64
 		SentAt    chat.Time
 		Err       error // set if State is Failed: an *Error, ErrUnknown, ErrClosed or a *StoreError

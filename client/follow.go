@@ -7,8 +7,8 @@ import (
 
 // Follow follows a channel whose summary has NotFollowed set because its user has more channels
 // than a connection can follow. If there is no room, the channel that has been inactive for the
-// longest time is no longer followed. Missed events are delivered as they are after any other
-// interruption. For any other channel, Follow does nothing.
+// longest time is no longer followed. Missed events are delivered, as after any other interruption.
+// For any other channel, Follow does nothing.
 func (c *Client) Follow(id chat.ChannelID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

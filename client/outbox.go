@@ -11,14 +11,14 @@ import (
 )
 
 const (
-	// idempotent is how long the server is sure to recognize a send as a retry: the server's ten
-	// minutes, minus a margin for clock differences and latency.
+	// idempotent is the time within which the server is certain to recognize a send as a retry: the
+	// server's ten minutes, minus a margin for clock differences and latency.
 	idempotent = 9 * time.Minute
 	// maxInFlight is the maximum number of sends in flight. The server accepts 64 per connection.
 	maxInFlight = 32
 )
 
-// Ack reports that an event is durable, with its seq.
+// Ack reports that an event is durable and contains its seq.
 type Ack struct {
 	ClientID  chat.ClientID
 	ChannelID chat.ChannelID
@@ -53,7 +53,8 @@ func (o *outbound) kind() event.Kind {
 	return event.Message
 }
 
-// target is what a temporary refusal applies to: a channel, or the recipient of a direct message.
+// target identifies the channel, or the recipient of a direct message, that a temporary refusal
+// applies to.
 type target struct {
 	channel chat.ChannelID
 	user    chat.UserID
@@ -66,7 +67,7 @@ func (o *outbound) target() target {
 	return target{channel: *o.ChannelID}
 }
 
-// item is a send in the outbox. It is settled when it is acknowledged or has failed for good.
+// item is a send in the outbox. It is settled when it is acknowledged or has failed permanently.
 type item struct {
 	outbound
 	first     time.Time // time of the first attempt; zero if not sent yet
@@ -147,7 +148,7 @@ func (b *outbox) pausedUntil(t target, now time.Time) time.Time {
 	return until
 }
 
-// next returns the item to send now, or how long to wait for one (0: until something changes).
+// next returns the item to send now, or the time to wait for one (0: until something changes).
 // ready reports whether an item may be sent; it rejects items that are past their idempotency
 // window. Items for the same target stay in order.
 func (b *outbox) next(now time.Time, limits frame.Limits, ready func(*item) bool) (*item, time.Duration) {
@@ -183,7 +184,7 @@ func (b *outbox) next(now time.Time, limits frame.Limits, ready func(*item) bool
 	return nil, wait
 }
 
-// rateDelay returns how long to wait to stay within the rate limit. Exceeding the limit would block
+// rateDelay returns the time to wait to stay within the rate limit. Exceeding the limit would block
 // the user for much longer.
 func (b *outbox) rateDelay(now time.Time, limits frame.Limits) time.Duration {
 	n, within := limits.RateMessages, time.Duration(limits.RateSeconds)*time.Second

@@ -305,8 +305,8 @@ func (a *API) Events(ctx context.Context, id chat.ChannelID, after int64) ([]fra
 	return p.Items, err
 }
 
-// Receipts returns how many of the other members have received a message, how many have read it,
-// and how many there are.
+// Receipts returns the number of other members who have received a message, the number who have
+// read it, and the number of all other members.
 func (a *API) Receipts(ctx context.Context, id chat.ChannelID, message chat.EventID) (delivered, read, members int, err error) {
 	var r struct {
 		Members   int `json:"member_count"`

@@ -10,8 +10,8 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// perSubscribe is the maximum number of channels in one subscribe frame. A frame may have at most
-// 128 KiB.
+// perSubscribe is the maximum number of channels in one subscribe frame. The size limit of a frame
+// is 128 KiB.
 const perSubscribe = 500
 
 // phase is the state of a channel on the current connection.
@@ -295,7 +295,7 @@ func (c *Client) catchUp(ctx context.Context, l *conn, ch *channel) {
 	}
 }
 
-// advanceLocked delivers an event if it is the next one of its channel. c.mu must be held.
+// advanceLocked delivers an event if it is the next one in its channel. c.mu must be held.
 func (c *Client) advanceLocked(ch *channel, e *frame.Event) []Event {
 	if e.Seq != ch.pos+1 {
 		return nil

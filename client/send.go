@@ -31,7 +31,7 @@ type Draft struct {
 
 // Send sends a message and returns when it is acknowledged, no matter how many connections that
 // takes. If the message is refused permanently, Send returns the server's *Error. ctx limits only
-// the waiting: the message is still sent after ctx is done, and a Status reports the result.
+// the wait: the message is still sent after ctx is done, and a Status reports the result.
 func (c *Client) Send(ctx context.Context, to To, body string) (Ack, error) {
 	return c.wait(ctx, c.draft(Draft{To: to, Body: body}))
 }

@@ -193,7 +193,7 @@ func (s *Session) LogOut(ctx context.Context) error {
 	return s.api.call(ctx, http.MethodPost, "/v1/logout", map[string]string{"refresh_token": s.held.Refresh}, nil)
 }
 
-// renewIn returns how long to wait before renewing a token, or zero if its expiry is unknown.
+// renewIn returns the time to wait before renewing a token, or zero if its expiry is unknown.
 func renewIn(t Token, now time.Time) time.Duration {
 	if t.Expires.IsZero() {
 		return 0

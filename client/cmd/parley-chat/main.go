@@ -31,8 +31,8 @@ same time. If a channel id is given, joins that channel.
 
 `
 
-// maxLine is the longest line that can be typed, in bytes. It is more than the server accepts, so
-// that the server reports the error.
+// maxLine is the maximum length of a typed line, in bytes. It exceeds the server's limit, so that
+// the server reports the error.
 const maxLine = 1 << 20
 
 func main() {

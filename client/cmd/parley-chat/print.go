@@ -205,7 +205,7 @@ func (s *screen) switchTo(ctx context.Context, id chat.ChannelID) {
 	s.history(ctx, id, 0)
 }
 
-// history prints the newest messages in a channel whose seq is greater than after.
+// history prints the newest of the channel's messages with a seq greater than after.
 func (s *screen) history(ctx context.Context, id chat.ChannelID, after int64) {
 	messages, err := s.c.API().Newest(ctx, id, historyLines)
 	if err != nil {
@@ -268,7 +268,8 @@ func (s *screen) name(id chat.ChannelID) string {
 	return id.String()[:8]
 }
 
-// snippets holds the beginnings of the newest messages, to show which one an event is about.
+// snippets holds the beginnings of the newest messages. They identify the message that an edit, a
+// deletion or a reaction refers to.
 type snippets struct {
 	text map[chat.EventID]string
 	ids  []chat.EventID // oldest first

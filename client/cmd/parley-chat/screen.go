@@ -16,10 +16,10 @@ import (
 )
 
 const (
-	// historyLines is how many messages are shown when the user switches to a channel.
+	// historyLines is the number of messages shown when the user switches to a channel.
 	historyLines = 15
-	// flushTimeout is how long to wait for an acknowledgement at the end, in addition to the delay
-	// caused by the server's rate limit.
+	// flushTimeout is how long to wait for an acknowledgement after the input has ended, in
+	// addition to the delay caused by the server's rate limit.
 	flushTimeout = 10 * time.Second
 	// maxUnsent limits how many unacknowledged lines are read ahead from a pipe.
 	maxUnsent = 100

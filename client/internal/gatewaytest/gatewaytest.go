@@ -1,6 +1,6 @@
 // Package gatewaytest provides a fake server that can fail on demand, for tests of the SDK and of
-// its programs. The tests in e2e use real servers, which cannot do that. Only test files import the
-// package.
+// its programs. The tests in e2e use real servers, which cannot fail on demand. Only test files
+// import the package.
 package gatewaytest
 
 import (
@@ -27,8 +27,8 @@ import (
 const Timeout = 2 * time.Minute
 
 // Gateway is a fake server that follows docs/websocket.md, with one user and small limits. A test
-// may set the fields that are functions before a client connects. All of these functions except
-// REST run with Mu held.
+// may set the function fields before a client connects. All of these functions except REST run with
+// Mu held.
 type Gateway struct {
 	URL    string
 	User   chat.UserID // the user of every connection
@@ -51,12 +51,12 @@ type Gateway struct {
 	Greet   func(conn *websocket.Conn) bool                   // returns false to send no hello
 	Hello   func(conn *websocket.Conn, h *frame.Hello)        // changes a hello
 	OnAsk   func(p frame.ChannelPosition) apierr.Code         // refuses a subscription, or returns ""
-	// OnSend returns an error code to refuse the frame, or true to send no answer.
+	// OnSend returns an error code to refuse a frame, or true to leave it unanswered.
 	OnSend  func(conn *websocket.Conn, f frame.Client) (apierr.Code, bool)
 	OnFrame func(conn *websocket.Conn, f frame.Client) // handles a frame whose type is unknown
 }
 
-// New returns a running gateway with channels, which ends with the test.
+// New returns a running gateway with the given channels. The gateway stops when the test ends.
 func New(t testing.TB, channels ...chat.ChannelID) *Gateway {
 	t.Helper()
 	g := Start(channels...)
@@ -65,7 +65,7 @@ func New(t testing.TB, channels ...chat.ChannelID) *Gateway {
 	return g
 }
 
-// Start returns a running gateway with channels, for an example.
+// Start returns a running gateway with the given channels, for use in an example.
 func Start(channels ...chat.ChannelID) *Gateway {
 	g := &Gateway{
 		User: chat.NewUserID(), Epoch: "1-a", Log: map[chat.ChannelID][]frame.Event{}, Acks: map[chat.ClientID]frame.Ack{},
@@ -165,7 +165,7 @@ func (g *Gateway) Put(c chat.ChannelID, events ...frame.Event) (id chat.EventID)
 	return id
 }
 
-// Received returns the received frames of some types, in order.
+// Received returns the received frames of the given types, in order.
 func (g *Gateway) Received(types ...frame.Type) (frames []frame.Client) {
 	g.Mu.Lock()
 	defer g.Mu.Unlock()
@@ -177,7 +177,7 @@ func (g *Gateway) Received(types ...frame.Type) (frames []frame.Client) {
 	return frames
 }
 
-// Await waits until n frames of a type have been received, and returns them.
+// Await waits until n frames of the given type have been received, and returns them.
 func (g *Gateway) Await(n int, typ frame.Type) []frame.Client {
 	g.t.Helper()
 	var frames []frame.Client
