@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Duration returns d in words, for use in a message: "24 hours", "1 minute 30 seconds". A fraction
-// of a second becomes part of the seconds.
+// Duration returns d in words, for use in a message: "24 hours", "1 minute 30 seconds". The number
+// of seconds may have a fraction.
 func Duration(d time.Duration) string {
 	var words []string
 	for _, unit := range []struct {

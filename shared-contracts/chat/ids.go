@@ -64,10 +64,10 @@ func TombstoneID(channel ChannelID, seq int64) EventID {
 	return EventID{id}
 }
 
-// CreatedAt returns when the id was created. It returns the zero time if the id is not a UUIDv7, as
-// that of a tombstone is not. The first 48 bits are milliseconds. The 12 bits after the version
-// count units of 256 ns, as the UUID package that creates our ids writes them (RFC 9562, section
-// 6.2, method 3).
+// CreatedAt returns the time at which the id was created. It returns the zero time if the id is not
+// a UUIDv7, as in the case of a tombstone's id. The first 48 bits are milliseconds. The 12 bits
+// after the version count units of 256 ns, as the UUID package that creates our ids writes them
+// (RFC 9562, section 6.2, method 3).
 func (id EventID) CreatedAt() time.Time {
 	if id.Version() != 7 {
 		return time.Time{}

@@ -52,15 +52,15 @@ func (r Role) rank() int {
 	return 0
 }
 
-// May reports whether a member with this role may perform a in a group or in a channel that is not
-// direct.
+// May reports whether a member with this role may perform the action a in a group or in a channel
+// that is not direct.
 func (r Role) May(a Action) bool {
 	lowest, known := minRole[a]
 	return known && r.rank() >= lowest.rank()
 }
 
-// MayIn reports whether a member with this role may perform a in a channel of the given kind. In a
-// direct channel, both members may read and post, but nothing else.
+// MayIn reports whether a member with this role may perform the action a in a channel of the given
+// kind. In a direct channel, both members may read and post, but nothing else.
 func (r Role) MayIn(kind ChannelKind, a Action) bool {
 	if kind == Direct && a != Read && a != Post {
 		return false

@@ -8,7 +8,7 @@ import (
 // TimeLayout is the format of all times in Parley: RFC 3339, in UTC, with milliseconds.
 const TimeLayout = "2006-01-02T15:04:05.000Z"
 
-// Time is a time that is encoded in TimeLayout, the form in which processes exchange it.
+// Time is a time that is encoded in TimeLayout, the form in which processes exchange times.
 type Time struct{ time.Time }
 
 // Now returns the current time, truncated to milliseconds so that encoding and decoding preserve

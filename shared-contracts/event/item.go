@@ -28,8 +28,8 @@ type Item struct {
 // Ephemeral reports whether the item is an event without a seq.
 func (it Item) Ephemeral() bool { return it.Seq == 0 }
 
-// AppendedAt returns when the event was appended, according to the clock of Redis. If the entry id
-// is malformed, AppendedAt returns the current time.
+// AppendedAt returns the time at which the event was appended, according to Redis's clock. If the
+// entry id is malformed, AppendedAt returns the current time.
 func (it Item) AppendedAt() time.Time {
 	ms, _, _ := strings.Cut(it.EntryID, "-")
 	n, err := strconv.ParseInt(ms, 10, 64)

@@ -19,7 +19,7 @@ import (
 // uses version 1.
 const Subprotocol = "parley.v1"
 
-// Limits on what a client sends, in bytes.
+// Limits on frames and fields from clients, in bytes.
 const (
 	MaxClientBytes = 128 << 10 // of one frame
 	MaxRefBytes    = 64
@@ -67,8 +67,8 @@ type Client struct {
 	Channels    []ChannelPosition `json:"channels"`
 }
 
-// ChannelPosition is one channel in a subscribe frame, with the position up to which the client has
-// its events.
+// ChannelPosition is a channel in a subscribe frame, with the position up to which the client has
+// received the channel's events.
 type ChannelPosition struct {
 	ChannelID   chat.ChannelID `json:"channel_id"`
 	LastSeenSeq *int64         `json:"last_seen_seq"`
@@ -260,8 +260,8 @@ func (c *Client) check() error {
 	return err
 }
 
-// checkEmoji replaces the emoji with its fully qualified form. If the reaction is to be removed, it
-// may also be other text, which an earlier release accepted.
+// checkEmoji replaces the emoji with its fully qualified form. When a reaction is removed,
+// checkEmoji also accepts text that is not an emoji, because earlier releases stored it.
 func (c *Client) checkEmoji() error {
 	if emoji, ok := text.Emoji(*c.Emoji); ok {
 		c.Emoji = &emoji

@@ -13,10 +13,10 @@ import (
 	"parley.chat/shared-contracts/event"
 )
 
-// scanMessage decodes the frame of a message that has exactly the form that Encode writes, in a
-// fraction of the time that encoding/json takes. sync-service and the gateways decode these frames
-// more often than any others. ok is false for anything else, valid or not; the caller then uses
-// encoding/json.
+// scanMessage decodes the frame of a message if the frame has exactly the form that Encode writes.
+// It takes a fraction of the time that encoding/json takes. sync-service and the gateways decode
+// these frames more often than any others. ok is false for anything else, valid or not; the caller
+// then uses encoding/json.
 func scanMessage(b []byte) (e Event, ok bool) {
 	s := scanner{rest: b}
 	e.Type = event.Message

@@ -136,15 +136,16 @@ type (
 		Next        string         `json:"next,omitempty"` // in an answer: cursor for the next page, if the channel is large
 		Ref         string         `json:"ref,omitempty"`
 	}
-	// Receipt tells subscribers up to which seq a member has received and read a channel's events.
+	// Receipt tells subscribers the seqs up to which a member has received and read a channel's
+	// events.
 	Receipt struct {
 		ChannelID    chat.ChannelID `json:"channel_id"`
 		UserID       chat.UserID    `json:"user_id"`
 		DeliveredSeq int64          `json:"delivered_seq"`
 		ReadSeq      int64          `json:"read_seq"`
 	}
-	// ReceiptCounts tells the sender of seq, in a large channel, how many of the other members have
-	// received and read it.
+	// ReceiptCounts tells the sender of the message at seq, in a large channel, how many of the
+	// other members have received and read it.
 	ReceiptCounts struct {
 		ChannelID      chat.ChannelID `json:"channel_id"`
 		Seq            int64          `json:"seq"`

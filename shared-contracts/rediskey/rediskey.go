@@ -1,6 +1,6 @@
 // Package rediskey builds the names of all keys, streams and topics that Parley uses in Redis; no
-// other code may build one. All names in a partition contain its number as a hash tag, so they are
-// on the same shard of a Cluster and a single script can access them.
+// other code may build one. All names in a partition contain its number as a hash tag. In Redis
+// Cluster, they are therefore on the same shard, and a single script can access them.
 package rediskey
 
 import (
@@ -17,7 +17,7 @@ const DefaultPartitions = 16
 // Partitions is the key that records the deployment's number of partitions, which never changes.
 const Partitions = "parley:partitions"
 
-// Gateways is the sorted set of gateway ids, ordered by when their leases end.
+// Gateways is the sorted set of gateway ids, ordered by the expiry of their leases.
 const Gateways = "parley:gateways"
 
 // Probe returns a key that never exists in partition p. An empty write to it changes nothing, but
@@ -128,7 +128,7 @@ func UserTopic(p int, u chat.UserID) string { return UserTopicPrefix(p) + u.Stri
 // UserTopicPrefix returns the common prefix of all names that belong to a partition's users.
 func UserTopicPrefix(p int) string { return tag(p) + "user:" }
 
-// UserRate returns the list of the times of a user's latest reserved sends; p is the user's
+// UserRate returns the list that holds the times of a user's latest reserved sends; p is the user's
 // partition.
 func UserRate(p int, u chat.UserID) string { return UserTopicPrefix(p) + u.String() + ":rate" }
 

@@ -11,9 +11,9 @@ import (
 const HalfMessage = "contains half of a surrogate pair, which is not a character"
 
 // Halves returns the fields of a JSON document that contain an escape for half of a surrogate pair,
-// as sorted paths with dots. Such a half is not valid text: encoding/json silently replaces it with
-// U+FFFD, so the stored text would differ from what was sent. A document without backslashes is
-// only scanned once.
+// as sorted, dotted paths. Such a half is not valid text: encoding/json silently replaces it with
+// U+FFFD, so the stored text would differ from the text that was sent. A document without
+// backslashes is only scanned once.
 func Halves(document []byte) []string {
 	marked := markHalves(document)
 	if marked == nil {
