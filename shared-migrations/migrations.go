@@ -27,12 +27,12 @@ import (
 var files embed.FS
 
 const (
-	// versionTable is in the schema public, like all our tables, regardless of the login's
+	// versionTable is in the public schema, like all our tables, regardless of the login's
 	// search_path.
 	versionTable = schema.VersionTable
 	// lockKey is the key of the advisory lock that a migrating session holds ("parley" in ASCII).
 	lockKey = int64(0x7061726c6579)
-	// lockPoll is how often a waiting session tries to get the lock.
+	// lockPoll is how often a waiting session tries to acquire the lock.
 	lockPoll = 50 * time.Millisecond
 )
 
@@ -190,7 +190,7 @@ func open(ctx context.Context, url string, source fs.FS, log *slog.Logger, do fu
 	return nil
 }
 
-// describe adds the detail of a PostgreSQL error, which helps to find its cause.
+// describe adds the detail that PostgreSQL reports for an error, which helps to find the cause.
 func describe(err error) error {
 	pgErr, ok := errors.AsType[migrate.MigrationPgError](err)
 	if !ok || pgErr.Detail == "" {
@@ -201,8 +201,8 @@ func describe(err error) error {
 
 // lock acquires the migration lock. tern also has a lock, but waits for it inside a statement. A
 // session that waits inside a statement holds a snapshot, and CREATE INDEX CONCURRENTLY in the
-// session that holds the lock would wait for that snapshot, which is a deadlock. So this function
-// polls between statements, before tern uses the session.
+// session that holds the lock would wait for that snapshot: a deadlock. So this function polls
+// between statements, before tern uses the session.
 func lock(ctx context.Context, conn *pgx.Conn, log *slog.Logger) error {
 	for first := true; ; first = false {
 		var got bool

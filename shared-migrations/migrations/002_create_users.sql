@@ -27,8 +27,8 @@ create table sessions (
 );
 create index sessions_user_id_idx on sessions (user_id, created_at desc);
 
--- Every refresh token that a session ever had, as its SHA-256. Rotation sets used_at. A token that
--- is used again after that was stolen, so the session is revoked.
+-- The SHA-256 of every refresh token that a session has ever had. Rotation sets used_at. If a token
+-- is used again after that, it was stolen, so the session is revoked.
 create table refresh_tokens (
   token_hash bytea primary key,
   session_id uuid not null references sessions on delete cascade,

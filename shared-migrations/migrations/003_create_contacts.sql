@@ -1,5 +1,5 @@
 -- The state of contact_id from the point of view of user_id: requested, accepted, or blocked. The
--- two directions are separate rows, so a block persists whatever the other user does.
+-- two directions are separate rows, so a block persists regardless of what the other user does.
 create table contacts (
   user_id    uuid not null references users on delete cascade,
   contact_id uuid not null references users on delete cascade,

@@ -1,9 +1,10 @@
--- The event log: one row per seq of a channel. There are no foreign keys to users or channels,
+-- The event log: one row per seq in a channel. There are no foreign keys to users or channels,
 -- because a backlog can be replayed into a restored database that does not contain them yet.
 --
 -- kind is an event kind (message, edit, delete, reaction, member_joined, member_left,
--- channel_updated, gap) or a tombstone, which keeps a seq that has no event: failed
--- (dead-lettered), lost (Redis lost it before it was stored), noop (the event has another seq).
+-- channel_updated, gap) or the kind of a tombstone, which keeps a seq that has no event. A
+-- tombstone is failed (the event is a dead letter), lost (Redis lost the event before it was
+-- stored) or noop (the event has another seq).
 create table messages (
   channel_id uuid        not null,
   seq        bigint      not null check (seq > 0),

@@ -1,7 +1,7 @@
 -- Changes that must reach Redis once their transaction has committed. The transaction writes the
 -- row; chat-service relays and deletes it. The rows of a channel (or of a user, if there is no
--- channel) are relayed in the order of id. event_id is the idempotency key of the resulting event,
--- so relaying twice is harmless.
+-- channel) are relayed in the order of their ids. event_id is the idempotency key of the resulting
+-- event, so relaying twice is harmless.
 create table outbox (
   id         bigint generated always as identity primary key,
   kind       text        not null,

@@ -1,11 +1,11 @@
 -- The state of messages after later events have been applied. The two tables are projections of the
 -- event log, which sync-service writes in the transaction that stores the events. Their contents do
--- not depend on the order in which events are stored. Neither table references the message, which
--- may be stored after the events that change it.
+-- not depend on the order in which events are stored. Neither table references the messages table,
+-- because a message may be stored after the events that change it.
 
 -- One row per message that was edited or deleted. The edit with the highest seq is effective. A
--- deletion removes the text, both here and in the log, where messages.body of the message and its
--- edits becomes empty. If there are several deletions, the first in the order of the channel is
+-- deletion removes the text both here and in the log, where it empties messages.body of the message
+-- and of its edits. If there are several deletions, the first one in the channel's order is
 -- effective.
 create table message_states (
   channel_id uuid        not null,

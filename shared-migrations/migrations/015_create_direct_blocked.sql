@@ -1,7 +1,7 @@
--- Returns whether one of the two users of a direct channel has blocked the other, in which case
--- neither may write to it. This applies the rule of open_direct_channel to an existing channel. It
--- returns false for any other channel. The function runs with the owner's rights, because ws-server
--- may not read contacts.
+-- Returns true if one of the two users of a direct channel has blocked the other. In that case,
+-- neither may write to the channel. This applies the rule of open_direct_channel to an existing
+-- channel. It returns false for any other channel. The function runs with the owner's rights,
+-- because ws-server may not read contacts.
 create function direct_blocked(channel uuid) returns boolean
 language sql stable security definer set search_path = public, pg_temp
 as $$

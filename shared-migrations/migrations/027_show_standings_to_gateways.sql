@@ -2,7 +2,8 @@
 -- member's arrival has been announced in the channel. The functions run with the owner's rights,
 -- because gateways may not read contacts.
 
--- Returns, for each given user, every user on the other side of a block, in either direction.
+-- Returns, for each given user, the users whom they have blocked and the users who have blocked
+-- them.
 create function blocks_of(users uuid[]) returns table (user_id uuid, other_id uuid)
 language sql stable security definer set search_path = public, pg_temp
 as $$
@@ -14,7 +15,7 @@ $$;
 revoke all on function blocks_of(uuid[]) from public;
 grant execute on function blocks_of(uuid[]) to parley_chat, parley_ws;
 
--- Returns whether one of two users has blocked the other.
+-- Returns true if one of two users has blocked the other.
 create function blocked_between(one uuid, other uuid) returns boolean
 language sql stable security definer set search_path = public, pg_temp
 as $$

@@ -1,6 +1,6 @@
 -- The public keys for access tokens, for gateways that start while chat-service is not responding.
--- Only chat-service writes them. If no instance has confirmed a row for some minutes, its key has
--- been retired.
+-- Only chat-service writes them. If no instance has confirmed a row for several minutes, its key
+-- has been retired.
 create table token_keys (
   kid          text primary key,
   public_key   bytea not null check (octet_length(public_key) = 32),
