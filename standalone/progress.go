@@ -36,7 +36,7 @@ func (p *progress) title(format string, args ...any) {
 	fmt.Fprintf(p.w, format+"\n", args...)
 }
 
-// begin prints the name of a step and what the step applies to; done or end completes the line.
+// begin prints the name and the details of a step; done or end completes the line.
 func (p *progress) begin(what, format string, args ...any) {
 	p.since, p.open = time.Now(), true
 	fmt.Fprintf(p.w, "  %-12s%s … ", what, fmt.Sprintf(format, args...))
@@ -129,7 +129,8 @@ func (h *announcer) failing(ctx context.Context) (string, error) {
 	return "", nil
 }
 
-// command returns how to run this program from the current directory, for the printed commands.
+// command returns the command line that runs this program from the current directory. The hints
+// contain it.
 func command() string {
 	path := cmp.Or(os.Args[0], "standalone")
 	if strings.HasPrefix(path, filepath.Join(os.TempDir(), "go-build")) {
@@ -145,7 +146,7 @@ func command() string {
 	return path
 }
 
-// hints returns commands to paste. The names are different at each start, because a name can be
+// hints returns commands to paste. The names in them differ at each start, because a name can be
 // used only once.
 func hints(url, command string) string {
 	n := 1000 + rand.IntN(9000)

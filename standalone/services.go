@@ -111,8 +111,8 @@ func consumerName(cfg Config) (string, error) {
 	return host + "-standalone-" + port, nil
 }
 
-// subregistry returns a separate registry for a service. Its metrics appear in reg with the label
-// service, so that two services may use the same metric name.
+// subregistry returns a separate registry for a service. Its metrics appear in reg with a service
+// label, so that two services may use the same metric name.
 func subregistry(reg *prometheus.Registry, service string) (*prometheus.Registry, error) {
 	sub := prometheus.NewRegistry()
 	labeled := prometheus.WrapRegistererWith(prometheus.Labels{"service": service}, reg)

@@ -1,9 +1,9 @@
-// Package standalone runs all of Parley in one process on one port, on a machine on which nothing
-// else is installed. It finds or installs PostgreSQL and Redis, starts private servers, migrates
-// the schema, and serves.
+// Package standalone runs all of Parley in one process on one port, on a machine with nothing else
+// installed. It finds or installs PostgreSQL and Redis, starts private servers, migrates the
+// schema, and serves.
 //
 // It starts the stores, the persister, the API, the gateway and the listener, in this order, and
-// stops them in reverse. So current work is finished while the stores are still running. It
+// stops them in reverse. So work in progress is finished while the stores are still running. It
 // acquires the port and the data directory first, so that a second instance fails before it has
 // started anything. If a private server dies, the process stops with an error. Acknowledged
 // messages survive a power failure, because Redis syncs its append-only file after every command

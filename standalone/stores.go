@@ -29,7 +29,7 @@ const (
 	stopTimeout = 15 * time.Second
 )
 
-// stores holds PostgreSQL and Redis, checked and migrated. The fields postgres and redis are set
+// stores holds PostgreSQL and Redis, checked and migrated. The postgres and redis fields are set
 // only for servers that we have started.
 type stores struct {
 	databaseURL, redisURL string
@@ -216,8 +216,8 @@ func (s *stores) parts() []lifecycle.Part {
 	return parts
 }
 
-// stop stops the started servers. It is for a failed start, in which case lifecycle does not run
-// the parts.
+// stop stops the servers that were started. It is called if a later step of the start fails,
+// because lifecycle then does not run the parts.
 func (s *stores) stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()

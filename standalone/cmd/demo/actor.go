@@ -33,7 +33,7 @@ type actor struct {
 	limits frame.Limits
 	seen   int64  // seq of the newest event
 	heard  []line // received messages, in order of arrival
-	hole   error  // the first event that did not follow its predecessor
+	hole   error  // the first event whose seq did not follow the previous one
 	sends  []time.Time
 }
 
@@ -126,7 +126,7 @@ func (a *actor) disconnect() {
 	<-a.ended
 }
 
-// note records an event of the channel, whether a message or not.
+// note records an event in the channel, whether or not it is a message.
 func (a *actor) note(e client.ChannelEvent) {
 	if e.Seq != a.seen+1 && a.hole == nil {
 		a.hole = fmt.Errorf("%s got seq %d after %d", a.name, e.Seq, a.seen)

@@ -56,7 +56,7 @@ func stored(ctx context.Context, databaseURL string, channel chat.ChannelID, wan
 type report struct {
 	who   string
 	lines []line
-	hole  error // the first event that did not follow its predecessor, if any
+	hole  error // the first event whose seq did not follow the previous one, if any
 }
 
 // Errors that report a fault found by the demo.

@@ -1,6 +1,6 @@
 // Command demo plays a conversation of a thousand messages between two users of a Parley instance.
-// It compares what was sent with what each user received, what the history returns and what
-// PostgreSQL contains.
+// It compares the sent messages with the messages that each user received, with the history and
+// with the rows in PostgreSQL.
 //
 // It uses the instance at PARLEY_URL. If there is none, it starts its own instance in a temporary
 // folder, which it removes at the end.
@@ -35,7 +35,7 @@ func main() {
 // options holds the settings from the command line and the environment.
 type options struct {
 	url         string
-	explicit    bool // the URL was given, so do not start an instance if it does not answer
+	explicit    bool // the URL was given, so do not start an instance if nothing answers there
 	own         bool
 	count       int
 	databaseURL string

@@ -132,7 +132,7 @@ func (s *stage) perform(ctx context.Context, script []cue) ([]line, error) {
 	return said, err
 }
 
-// rateDelay returns how long the actor must wait to stay within the rate limit.
+// rateDelay returns the time that the actor must wait to stay within the rate limit.
 func (a *actor) rateDelay(now time.Time) time.Duration {
 	const margin = 100 * time.Millisecond // variation in the latency to the server
 	n := a.limits.RateMessages

@@ -39,7 +39,8 @@ var steps = []Step{Login, Connect, Send, Hear, Store}
 // channelName is the name of the channel that the probe writes to.
 const channelName = "parley-probe"
 
-// StepError reports which step of a pass failed and, if it concerns a gateway, at which one.
+// StepError reports the step of a pass that failed and, if the step concerns a gateway, the
+// gateway.
 type StepError struct {
 	Step    Step
 	Gateway string

@@ -118,7 +118,7 @@ func (t *talker) talk(ctx context.Context, stdin io.Reader) error {
 	}()
 	greeted := false
 	var lines <-chan line // set after the first frame, which lists the channels
-	var failed error      // error of the input; reported after the answers to what was sent have arrived
+	var failed error      // input error; reported after all sent frames have been answered
 	stop := ctx.Done()
 	var left <-chan time.Time
 	for {
@@ -193,8 +193,8 @@ func (t *talker) receive() (frames <-chan []byte, hungUp <-chan error) {
 	return data, reason
 }
 
-// maxLine is the longest line of the input, in bytes. It is well above the largest frame that a
-// server accepts.
+// maxLine is the maximum length of an input line, in bytes. It is well above the size of the
+// largest frame that a server accepts.
 const maxLine = 1 << 20
 
 // line is a line of the input, or the error that ended the input.
