@@ -1,5 +1,5 @@
-// Package syncservice is the persister: it stores the events and receipts that the gateways append
-// to the Redis streams in PostgreSQL. Any number of instances share the work.
+// Package syncservice is the persister: it stores in PostgreSQL the events and receipts that the
+// gateways append to the Redis streams. Any number of instances share the work.
 package syncservice
 
 import (

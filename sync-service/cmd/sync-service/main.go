@@ -1,4 +1,4 @@
-// Command sync-service stores the events that the gateways append to Redis in PostgreSQL.
+// Command sync-service stores in PostgreSQL the events that the gateways append to Redis.
 package main
 
 import (

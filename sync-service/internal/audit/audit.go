@@ -147,7 +147,7 @@ func Run(ctx context.Context, rdb redis.UniversalClient, s Store, o Options) (Re
 // readCounters reads the counter of every channel that has one.
 func (a *audit) readCounters(ctx context.Context) error {
 	var channels []chat.ChannelID
-	var mu sync.Mutex // on a Cluster, several nodes are scanned at the same time
+	var mu sync.Mutex // in Redis Cluster, several nodes are scanned at the same time
 	if err := scan.Channels(ctx, a.rdb, a.o.Partitions, rediskey.Counter, func(_ int, c chat.ChannelID) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -296,7 +296,7 @@ func (a *audit) add(kind string, c chat.ChannelID, from, to int64, note string) 
 type window struct {
 	seed     maphash.Seed
 	now, old map[uint64]int64 // digest of channel, sender and client id → seq
-	since    int64            // entry time, in ms, at which the current half window (the map now) began
+	since    int64            // entry time, in ms, at which the current half window (map now) began
 }
 
 // duplicate returns the seq of an earlier event with the same client id, if there is one.

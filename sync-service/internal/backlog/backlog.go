@@ -18,7 +18,7 @@ import (
 	"parley.chat/sync-service/internal/scan"
 )
 
-// Channel is the backlog of one channel. Channel is "" for entries whose channel cannot be decoded.
+// Channel is the backlog of one channel. Its id is "" for entries whose channel cannot be decoded.
 type Channel struct {
 	Channel     string  `json:"channel_id"`
 	Partition   int     `json:"partition"`

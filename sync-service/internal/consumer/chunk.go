@@ -34,7 +34,7 @@ type entry struct {
 	failed          string // why it becomes a dead letter (shown to the sender); if set, the row is a tombstone
 	detail          string // more about the reason, for operators
 	storedElsewhere bool   // the entry becomes a dead letter, but its event is stored under another seq
-	seqTaken        bool   // another event holds its seq; it is appended again or becomes a dead letter
+	seqTaken        bool   // another event holds the seq; this one is appended again or becomes a dead letter
 
 	// partial holds the readable part of an entry that could not be converted to an event's row;
 	// see chunk.origin.
@@ -120,7 +120,7 @@ func (e *entry) why() string { return store.Rejected{Reason: e.failed, Detail: e
 // full reports whether the chunk has reached a limit. If it has, the stream may have more entries.
 func (ch *chunk) full() bool { return len(ch.entries) >= maxChunkEntries || ch.bytes >= maxChunkBytes }
 
-// room returns how many more entries to read into a chunk that is not full.
+// room returns the number of entries to read next into a chunk that is not full.
 func (ch *chunk) room() int {
 	n := maxChunkEntries - len(ch.entries)
 	if weight := ch.bytes / max(1, len(ch.entries)); weight > 0 {

@@ -75,7 +75,7 @@ func (c *Config) setDefaults() {
 
 // Consumer is one consumer in the consumer group.
 type Consumer struct {
-	reads redis.UniversalClient // its connections are held by blocking reads, so its pool needs at least Partitions + 4
+	reads redis.UniversalClient // its connections are held by blocking reads, so its pool needs at least Partitions + 4 connections
 	rdb   redis.UniversalClient // everything else
 	log   *eventlog.Log
 	store Store
@@ -86,7 +86,7 @@ type Consumer struct {
 	chunks     chan *chunk // from readers to writers; closed once all readers have returned
 	collecting sync.Mutex  // held by the writer that is collecting chunks
 
-	// mu guards what the writers record for housekeeping, by partition.
+	// mu guards progress, in which the writers record data for housekeeping, by partition.
 	mu       sync.Mutex
 	progress []progress
 }

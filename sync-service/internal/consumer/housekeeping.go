@@ -45,7 +45,8 @@ type progress struct {
 	tails map[channelID]struct{}
 }
 
-// recordAck records what a writer learned by acknowledging a chunk.
+// recordAck records the group's progress and the chunk's channels after a writer has acknowledged a
+// chunk.
 func (c *Consumer) recordAck(ch *chunk, snap group.Snapshot) {
 	c.recordSnapshot(ch.partition, snap)
 	c.mu.Lock()
@@ -72,8 +73,8 @@ func (c *Consumer) recordSnapshot(p int, snap group.Snapshot) {
 
 // refreshWatermarks asks for the group's progress in all partitions, even if this process has
 // acknowledged nothing there. If an instance dies after its last acknowledgement but before it
-// raises the watermark, another instance has to raise it, and the partition may be quiet from then
-// on.
+// raises the watermark, another instance has to raise it. That instance cannot wait for an
+// acknowledgement of its own, because the partition may be quiet from then on.
 func (c *Consumer) refreshWatermarks(ctx context.Context) error {
 	acks := make([]group.Acks, c.cfg.Partitions)
 	for p := range acks {
@@ -184,7 +185,7 @@ func (c *Consumer) watermark(ctx context.Context, p int) (entryid.ID, error) {
 	return c.store.Watermark(ctx, p)
 }
 
-// tailsPerCall limits how many tails one script call handles, and so how long it blocks Redis.
+// tailsPerCall limits how many tails one script call handles, and thus how long it blocks Redis.
 const tailsPerCall = 100
 
 // trimTails trims the tails of channels whose events were stored. A channel stays recorded until

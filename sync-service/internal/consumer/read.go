@@ -14,11 +14,11 @@ import (
 	"parley.chat/sync-service/internal/streamworker"
 )
 
-// Limits of a chunk. The first read returns at most maxRead entries, which bounds its memory even
-// if their bodies are large. Further reads fetch up to three times as many as the one before, sized
-// by the average entry so far, until the chunk has maxChunkEntries entries or maxChunkBytes bytes.
-// Larger reads matter because each read makes Redis append to its log (AOF), and Redis serves no
-// other command while that write waits for the disk.
+// Limits of a chunk. The first read returns at most maxRead entries, which bounds the memory even
+// if the entries' bodies are large. Further reads fetch up to three times as many as the one
+// before, sized by the average entry so far, until the chunk has maxChunkEntries entries or
+// maxChunkBytes bytes. Larger reads matter because each read makes Redis append to its log (AOF),
+// and Redis serves no other command while that write waits for the disk.
 const (
 	maxRead         = 256
 	maxChunkEntries = 2048
@@ -88,8 +88,8 @@ func (c *Consumer) consume(ctx context.Context, p int, stream *streamreader.Read
 
 // checkForLostWrites checks whether the stream ends below the watermark, which means that Redis has
 // lost a partition's writes. If so, new entries get ids above the watermark, and the progress
-// recorded for the old stream is discarded. Channel counters are repaired later, by whichever
-// component uses the channel.
+// recorded for the old stream is discarded. Channel counters are repaired later, by the next
+// component that uses the channel.
 func (c *Consumer) checkForLostWrites(ctx context.Context, p int) error {
 	watermark, err := c.store.Watermark(ctx, p)
 	if err != nil {

@@ -26,8 +26,8 @@ local function expired(item)
   return stored(item) and tonumber(string.match(entry_of(item), '^%d+')) <= old
 end
 
--- oldest returns how many of the oldest items satisfy the predicate `is`; the result must be between
--- low and high. Items are in the order of their entries, so it uses binary search.
+-- oldest returns the number of oldest items that satisfy the predicate `is`; the result must be
+-- between low and high. Items are in the order of their entries, so it uses binary search.
 local function oldest(tail, low, high, is)
   while low < high do
     local middle = math.ceil((low + high) / 2)

@@ -1,5 +1,5 @@
 // Package entryid represents the id of a stream entry, "<ms>-<seq>", as a value that can be
-// compared, and stored in two PostgreSQL columns.
+// compared and can be stored in two PostgreSQL columns.
 package entryid
 
 import (

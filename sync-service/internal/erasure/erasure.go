@@ -1,6 +1,6 @@
-// Package erasure removes the names of users who have deleted their accounts from the data that
-// sync-service has written: the rows of the event log, the dead letters, and the tails of the
-// channels. Until the names are removed, readers omit them.
+// Package erasure removes the names of deleted accounts from the data that sync-service has
+// written: the rows of the event log, the dead letters, and the tails of the channels. Until the
+// names are removed, readers omit them.
 //
 // It works in small batches. It does not have to record its position, because its queries find only
 // rows that still contain a name. So it may be interrupted at any time, and any number of instances
@@ -148,8 +148,8 @@ func (s *Scrubber) pass(ctx context.Context) error {
 	return nil
 }
 
-// scrubRows removes the names of users whose accounts were deleted after since or are not yet
-// marked as scrubbed.
+// scrubRows removes the names of users whose accounts were deleted after the time since or are not
+// yet marked as scrubbed.
 func (s *Scrubber) scrubRows(ctx context.Context, since time.Time) error {
 	for {
 		users, err := s.cfg.Store.UsersToScrub(ctx, since, usersPerQuery)

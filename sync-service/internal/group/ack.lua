@@ -1,5 +1,5 @@
--- ack.lua: acknowledges stored entries and returns the group's progress. It is atomic, so the
--- reported progress is exact at the moment of the acknowledgement; entries delivered later have
+-- ack.lua: acknowledges stored entries and returns the group's progress. The script is atomic, so
+-- the reported progress is exact at the moment of the acknowledgement; entries delivered later have
 -- higher ids.
 -- KEYS[1] stream   parley:{P}:stream, parley:{P}:receipts   KEYS[2] mirror   parley:{P}:stored, or none
 -- ARGV[1] group    ARGV[2..] entry ids; without ids it only reports the progress

@@ -1,6 +1,6 @@
-// Package group manages the consumer group of one stream, independently of what its entries
-// contain. It creates the group, claims entries that idle consumers left pending, acknowledges,
-// trims stored entries and removes idle consumers.
+// Package group manages the consumer group of one stream, regardless of the contents of its
+// entries. It creates the group, claims entries that idle consumers left pending, acknowledges
+// entries, trims stored entries and removes idle consumers.
 //
 // The package starts no goroutines and keeps no state. Every call may be repeated.
 package group
@@ -48,8 +48,8 @@ func Create(ctx context.Context, rdb redis.UniversalClient, stream string, start
 	return true, nil
 }
 
-// Claim claims entries that any consumer has left pending for at least the duration idle, and calls
-// handle with one page of them at a time.
+// Claim claims entries that any consumer has left pending for at least the given idle time, and
+// calls handle with one page of them at a time.
 func Claim(ctx context.Context, rdb redis.UniversalClient, stream, consumer string, idle time.Duration, page int64, handle func([]redis.XMessage) error) error {
 	// An empty page does not mean the end of the list; only the cursor "0-0" does.
 	for cursor := "0-0"; ctx.Err() == nil; {
@@ -82,7 +82,7 @@ func Reap(ctx context.Context, rdb redis.UniversalClient, stream, self string, m
 	return names, nil
 }
 
-// maxTrim limits how many entries one call of the trim script removes, and so how long it blocks
+// maxTrim limits how many entries one call of the trim script removes, and thus how long it blocks
 // Redis.
 const maxTrim = 10_000
 

@@ -37,9 +37,9 @@ type Call struct {
 	Args []any
 }
 
-// RunAll runs a script once per call in one round trip (per node of a cluster) and returns the
-// answers in order. If a node does not know the script, RunAll loads it and repeats the calls that
-// failed. The returned error comes from the first call that failed.
+// RunAll runs a script once per call in one round trip (one per node in Redis Cluster) and returns
+// the answers in order. If a node does not know the script, RunAll loads it and repeats the calls
+// that failed. The returned error comes from the first call that failed.
 func RunAll(ctx context.Context, rdb redis.UniversalClient, script *redis.Script, calls []Call) ([]any, error) {
 	if len(calls) == 0 {
 		return nil, nil

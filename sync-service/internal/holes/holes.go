@@ -15,7 +15,7 @@ import (
 	"parley.chat/sync-service/internal/store"
 )
 
-// Filled is a hole and how it was filled.
+// Filled is a hole with the result of filling it.
 type Filled struct {
 	Channel chat.ChannelID `json:"channel_id"`
 	store.Range
@@ -29,7 +29,8 @@ type Store interface {
 	StoreTombstones(ctx context.Context, partition int, channel chat.ChannelID, lost store.Range) error
 }
 
-// Fill fills the holes among problems. A dry run only returns what it would do.
+// Fill fills the holes among problems. A dry run stores nothing and returns the result that a real
+// run would return.
 func Fill(ctx context.Context, log *eventlog.Log, s Store, problems []audit.Problem, dryRun bool) ([]Filled, error) {
 	filled := []Filled{}
 	for _, p := range problems {

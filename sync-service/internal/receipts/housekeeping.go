@@ -74,7 +74,7 @@ func (c *Consumer) expire(ctx context.Context) error {
 // sweep records all channels that have receipts in Redis. Without it, if an instance died between
 // storing receipts and setting their expiry, they would stay in Redis forever.
 func (c *Consumer) sweep(ctx context.Context) error {
-	var mu sync.Mutex // on a Cluster, several nodes are scanned at the same time
+	var mu sync.Mutex // in Redis Cluster, several nodes are scanned at the same time
 	return scan.Channels(ctx, c.rdb, c.cfg.Partitions, rediskey.Cursor, func(p int, ch chat.ChannelID) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -82,8 +82,8 @@ func (c *Consumer) sweep(ctx context.Context) error {
 	})
 }
 
-// trim removes all acknowledged entries, whatever their age: PostgreSQL has their receipts, and
-// nothing reads them again.
+// trim removes all acknowledged entries, regardless of their age: PostgreSQL has their receipts,
+// and nothing reads them again.
 func (c *Consumer) trim(ctx context.Context) error {
 	for p := range c.cfg.Partitions {
 		for {

@@ -1,15 +1,16 @@
 // Package receipts reads members' receipts (delivered and read positions) from the receipts streams
 // in Redis and stores them in PostgreSQL.
 //
-// Nobody waits for this, because readers use the greater of the receipts in Redis and PostgreSQL.
-// So one goroutine reads all partitions once a second, with reads that do not block. It folds the
-// receipts to the maximum per member, stores them, and only then acknowledges the entries. It reads
-// a few partitions at a time, spread evenly over the second: storing all of them at once would load
-// PostgreSQL for tens of milliseconds and delay messages. Entries may be stored again and in any
-// order, and any number of instances share the work. While a store is down, the goroutine waits.
-// During that time, it holds at most the entries of one read of all partitions in memory.
+// No reader waits for this, because readers use the greater of the receipts in Redis and
+// PostgreSQL. So one goroutine reads all partitions once a second, with reads that do not block. It
+// folds the receipts to the maximum per member, stores them, and only then acknowledges the
+// entries. It reads a few partitions at a time, spread evenly over the second: storing all of them
+// at once would load PostgreSQL for tens of milliseconds and delay messages. Entries may be stored
+// again and in any order, and any number of instances share the work. While a store is down, the
+// goroutine waits. During that time, it holds at most the entries of one read of all partitions in
+// memory.
 //
-// It trims all acknowledged entries, whatever their age. Once all of a channel's receipts are
+// It trims all acknowledged entries, regardless of their age. Once all of a channel's receipts are
 // stored, it sets an expiry on the copy in Redis.
 package receipts
 
@@ -38,7 +39,7 @@ type Config struct {
 	Interval             time.Duration // default 1s: how often all partitions are read; a partition with a backlog is read without a pause
 	HousekeepingInterval time.Duration // default 10s: how often streams are trimmed and expiries set
 	SweepInterval        time.Duration // default 1h: how often to look for receipts on which another instance failed to set an expiry
-	Expiry               time.Duration // default 7 days: how long Redis keeps the receipts of a channel after all are stored
+	Expiry               time.Duration // default 7 days: how long Redis keeps a channel's receipts after the last one is stored
 
 	Metrics *Metrics // required
 }
@@ -161,9 +162,9 @@ func (c *Consumer) allPartitions(position string) map[int]string {
 // receipts, so a read of all partitions needs at most a few tens of MB.
 const maxRead = 64
 
-// read reads several partitions in one round trip and stores the entries. The map from contains the
-// partitions and, for each, the position after which to read. read returns the partitions that may
-// have more entries, in the same form.
+// read reads several partitions in one round trip and stores the entries. The map from contains,
+// for each partition, the position after which to read. read returns a map with the partitions that
+// may have more entries.
 func (c *Consumer) read(ctx context.Context, from map[int]string) (map[int]string, error) {
 	pipe := c.reads.Pipeline()
 	replies := make(map[int]*redis.XStreamSliceCmd, len(from))

@@ -1,7 +1,7 @@
 // Package replay reads the entries that the streams still contain and stores them again. It is
-// needed after the database was restored from a backup. It reads outside the consumer group and
-// does not affect it. Storing is idempotent, so a replay may run at any time, over any range, and
-// repeatedly.
+// needed after the database has been restored from a backup. It reads outside the consumer group
+// and does not affect it. Storing is idempotent, so a replay may run at any time, over any range,
+// and repeatedly.
 package replay
 
 import (

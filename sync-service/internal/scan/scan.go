@@ -92,8 +92,8 @@ func Row(m redis.XMessage, partition, partitions int) (row store.Row, e event.En
 
 // Channels calls visit for every channel that has a key of a given kind. The kind is given by key,
 // the function of package rediskey that builds the key's name. A key that is created or deleted
-// during the scan may be missed, and a channel may be visited twice. On a Cluster, visit is called
-// from several goroutines.
+// during the scan may be missed, and a channel may be visited twice. In Redis Cluster, visit is
+// called from several goroutines.
 func Channels(ctx context.Context, rdb redis.UniversalClient, partitions int, key func(int, chat.ChannelID) string, visit func(p int, c chat.ChannelID)) error {
 	prefix := strings.TrimSuffix(key(0, chat.ChannelID{}), chat.ChannelID{}.String())
 	pattern := strings.Replace(prefix, "{0}", "{*}", 1) + "*"

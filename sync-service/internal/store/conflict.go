@@ -44,9 +44,9 @@ func (h holder) yieldsTo(r *Row) bool {
 
 const rankEvent = 3
 
-// rank orders rows by how much information they hold about their seq. From lowest to highest: its
-// event is lost, its event was stored under another seq, its event is a dead letter, and the event
-// itself.
+// rank orders rows by the information that they hold about their seq. From the lowest rank to the
+// highest, the event at the seq is lost, was stored under another seq, is a dead letter, or is
+// stored in the row itself.
 func rank(k event.Kind) int {
 	switch k {
 	case event.Lost:

@@ -23,7 +23,7 @@ func (s *Store) UsersToScrub(ctx context.Context, since time.Time, limit int) ([
 	return s.users(ctx, `select e.user_id from erasures e where (e.erased_at > $1 or e.scrubbed_at is null) and `+named+` limit $2`, since, limit)
 }
 
-// Erased returns which of the given users have deleted their accounts.
+// Erased returns the given users who have deleted their accounts.
 func (s *Store) Erased(ctx context.Context, users []chat.UserID) ([]chat.UserID, error) {
 	ids := make([]pgtype.UUID, len(users))
 	for i, u := range users {
@@ -81,7 +81,7 @@ func (s *Store) RemoveName(ctx context.Context, user chat.UserID, limit int) (ch
 }
 
 // MarkScrubbed marks deleted accounts as scrubbed if no row contains their names anymore. It
-// returns how many accounts remain.
+// returns the number of accounts that are still unmarked.
 func (s *Store) MarkScrubbed(ctx context.Context) (remaining int, err error) {
 	err = s.onConn(ctx, func(conn *pgx.Conn) error {
 		if _, err := conn.Exec(ctx, `update erasures e set scrubbed_at = now() where scrubbed_at is null and not `+named); err != nil {
@@ -95,7 +95,7 @@ func (s *Store) MarkScrubbed(ctx context.Context) (remaining int, err error) {
 	return remaining, nil
 }
 
-// CountUnscrubbed returns how many deleted accounts are not marked as scrubbed.
+// CountUnscrubbed returns the number of deleted accounts that are not marked as scrubbed.
 func (s *Store) CountUnscrubbed(ctx context.Context) (n int, err error) {
 	err = s.db.NewRaw(`select count(*) from erasures where scrubbed_at is null`).Scan(ctx, &n)
 	if err != nil {

@@ -192,7 +192,7 @@ func (s *Store) Drop(ctx context.Context, partition int, channel chat.ChannelID,
 	return dropped, nil
 }
 
-// Unknown returns which of the given users and channels are not in the database.
+// Unknown returns the given users and channels that are not in the database.
 func (s *Store) Unknown(ctx context.Context, users []chat.UserID, channels []chat.ChannelID) (u []chat.UserID, c []chat.ChannelID, err error) {
 	err = s.onConn(ctx, func(conn *pgx.Conn) error {
 		ids := make([]pgtype.UUID, len(users))

@@ -23,9 +23,9 @@ type reaction struct {
 	emoji string
 }
 
-// changes holds the effects of newly inserted rows on messages, merged so that no statement updates
-// a row twice: the edit with the highest seq, the first deletion, and the last reaction per user
-// and emoji.
+// changes holds the effects of newly inserted rows on messages: the edit with the highest seq, the
+// first deletion, and the last reaction per user and emoji. It merges them so that no statement
+// updates a row twice.
 type changes struct {
 	edits     map[message]*Row
 	deletes   map[message]*Row
@@ -198,8 +198,8 @@ func blankDeleted(ctx context.Context, tx pgx.Tx, channels, messages []pgtype.UU
 	return nil
 }
 
-// blankWaiting blanks each message in rows that was deleted before it was stored. This is very
-// rare, so it first checks an index that is usually empty.
+// blankWaiting blanks those messages in rows that were deleted before they were stored. This is
+// very rare, so it first checks an index that is usually empty.
 func blankWaiting(ctx context.Context, tx pgx.Tx, rows []Row, at []int) error {
 	var any bool
 	if err := tx.QueryRow(ctx, `select exists (select from message_states where waiting)`).Scan(&any); err != nil || !any {

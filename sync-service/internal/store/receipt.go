@@ -34,7 +34,7 @@ const receiptChunk = 5000
 
 // raiseReceipts locks the rows in a fixed order, so that instances that raise the same receipts at
 // the same time wait for each other instead of deadlocking. It skips members that are not in the
-// database, and receipts that are already stored: most repeated receipts write nothing.
+// database, and receipts that are already stored, so most repeated receipts cause no write.
 const raiseReceipts = `with move as (
 		select * from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[]) as r (channel, member, delivered, seen)
 	), behind as (
@@ -47,7 +47,7 @@ const raiseReceipts = `with move as (
 		last_read_seq = greatest(m.last_read_seq, b.seen)
 	from behind b where m.channel_id = b.channel_id and m.user_id = b.user_id`
 
-// RaiseReceipts raises the stored receipts of members and returns how many rows it has raised. It
+// RaiseReceipts raises the stored receipts of members and returns the number of raised rows. It
 // never lowers a receipt. Each member may appear only once. Calls may be repeated and reordered.
 func (s *Store) RaiseReceipts(ctx context.Context, receipts []Receipt) (raised int64, err error) {
 	for some := range slices.Chunk(receipts, receiptChunk) {

@@ -56,7 +56,7 @@ func New(rdb redis.UniversalClient, key, consumer string) *Reader {
 const (
 	bufferSize    = 32 << 10
 	dialTimeout   = 3 * time.Second // limits the dial, and each handshake command
-	readTimeout   = 3 * time.Second // in addition to the time that the command may block
+	readTimeout   = 3 * time.Second // for a reply, plus the time that the command may block
 	maxKeptBuffer = 256 << 10       // a larger entry buffer is not reused
 	maxField      = 512 << 20       // the limit in Redis
 )
@@ -281,7 +281,8 @@ func (s *Reader) bulk() error {
 		return fmt.Errorf("%w: %q instead of a string", errProtocol, kind)
 	}
 	for left := n; left > 0; {
-		// Read only what is buffered, so that a corrupt length does not make it allocate memory.
+		// Read only bytes that are already buffered, so that a corrupt length does not cause a
+		// large allocation.
 		b, err := s.in.Peek(min(left, max(1, s.in.Buffered())))
 		if err != nil {
 			return err

@@ -33,7 +33,7 @@ const Partitions = 4
 // Partition returns the partition of a channel.
 func Partition(c chat.ChannelID) int { return rediskey.Of(c.UUID, Partitions) }
 
-// Message returns a new message of a user named ann.
+// Message returns a new message from a user named ann.
 func Message(c chat.ChannelID, seq int64, body string) frame.Event {
 	return frame.Event{
 		Type: event.Message, ChannelID: c, Seq: seq, ID: chat.NewEventID(), ClientID: new(chat.NewClientID()),
@@ -180,8 +180,8 @@ func OpenStore(t testing.TB, pg *pgtest.DB) *store.Store {
 	return store.New(db)
 }
 
-// OpenPrepared is like Open, but also creates what consumers create when they start: the rows of
-// the partitions, and the consumer groups.
+// OpenPrepared is like Open, but also creates the partitions' rows and the consumer groups, as
+// consumers do when they start.
 func OpenPrepared(t testing.TB) *World {
 	t.Helper()
 	w := Open(t)

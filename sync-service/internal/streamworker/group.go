@@ -35,7 +35,7 @@ func (w *Worker) Claim(ctx context.Context, partition int, page int64, handle fu
 }
 
 // Reap removes the other consumers that have been idle for ConsumerExpiry and have no pending
-// entries. It returns how many it has removed.
+// entries. It returns the number of removed consumers.
 func (w *Worker) Reap(ctx context.Context) (removed int, err error) {
 	for p := range w.cfg.Partitions {
 		stream := w.streams.Key(p)

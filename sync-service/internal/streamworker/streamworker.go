@@ -1,7 +1,7 @@
-// Package streamworker contains what the workers that store the entries of partitioned streams have
-// in common: the settings of a consumer, the loop that starts again after a failure, retries,
-// periodic tasks, and the upkeep of the consumer groups. A worker stores entries first and
-// acknowledges them afterwards, so entries whose storing fails stay pending.
+// Package streamworker is the common base of the workers that store the entries of partitioned
+// streams. It contains the settings of a consumer, the loop that starts again after a failure,
+// retries, periodic tasks, and the upkeep of the consumer groups. A worker stores entries first and
+// acknowledges them afterward, so entries that could not be stored stay pending.
 //
 // The package starts no goroutines. The methods of a Worker may be called concurrently.
 package streamworker
@@ -82,7 +82,7 @@ var ErrStopped = errors.New("stopped while a store could not be reached")
 
 const readStep = "read"
 
-// Run calls consume again and again, with a backoff after each error, until ctx is done or consume
+// Run calls consume repeatedly, with a backoff after each error, until ctx is done or consume
 // returns nil or ErrStopped. consume must begin with the entries pending for this consumer: if a
 // reply was lost, only the pending list still has its entries. It calls caughtUp once these entries
 // are stored, which ends the outage. attrs are added to the log of an outage.
