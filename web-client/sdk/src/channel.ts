@@ -140,9 +140,9 @@ export class Channel {
   }
 
   /**
-   * This user's messages that are not in the channel's log yet, in order. Each one is still
-   * waiting, has failed, or has been acknowledged but its event has not arrived yet. A message
-   * leaves the list before its event is emitted.
+   * This user's messages that are not in the channel's log yet, in order. Each one is waiting, has
+   * failed, or was acknowledged before its event arrived. A message leaves the list before its
+   * event is emitted.
    */
   get pending(): readonly Pending[] {
     return this.parts.outbox.of(this.id);

@@ -2,13 +2,13 @@
  * Parley's JavaScript SDK: a chat client that stays connected.
  *
  * A Client keeps one WebSocket open. If the connection is lost and the reason is not final, the
- * client waits, reconnects, resumes every channel where it stopped, and resends everything that was
+ * client waits, reconnects, resumes every channel where it stopped, and resends every send that was
  * not acknowledged. It guarantees:
  *
- *   - Every event in a channel is delivered exactly once, in order and without gaps, across any
- *     number of connections. If that is impossible because the server lost writes or too many
- *     events were missed, the event `reset` reports it; see Reset for the required action.
- *   - Every message settles exactly once: it is either acknowledged with its seq or refused with a
+ *   - Every event in a channel is delivered once, in order and without gaps, across any number of
+ *     connections. If that is impossible because the server lost writes or too many events were
+ *     missed, a `reset` event reports it; see Reset for the required action.
+ *   - Every message settles once: it is either acknowledged with its seq or refused with a
  *     reason. It is posted at most once, no matter what is lost in transit.
  *
  * The constructor does no I/O. connect() starts the client and close() ends it. Listeners are
@@ -54,7 +54,7 @@ export interface ClientConfig {
    */
   readonly positions?: Readonly<Record<string, Position>>;
   /**
-   * Stores messages that have been neither acknowledged nor refused yet. Default: an in-memory
+   * Stores messages that the server has not acknowledged or refused yet. Default: an in-memory
    * store.
    */
   readonly pendingStore?: PendingStore;

@@ -66,8 +66,8 @@ export class Connection {
         this.over = true;
         clearTimeout(this.deadline);
         clearInterval(this.watch);
-        // The close event fires only when the server has responded, which it may never do, so do
-        // not wait for it.
+        // The close event fires only when the server has responded, and the server may never
+        // respond. So do not wait for the event.
         this.ws.close(1000);
         resolve({ greeted: this.greeted, error });
       };

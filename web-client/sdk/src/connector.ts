@@ -221,8 +221,8 @@ export class Connector {
 
   /**
    * renewBefore renews the token before it expires, and then schedules the next renewal. If the
-   * tokens are in cookies, chat-service informs the gateway of the new expiry; if not, this client
-   * sends the new token in an auth frame.
+   * tokens are in cookies, chat-service informs the gateway of the new expiry; otherwise, this
+   * client sends the new token in an auth frame.
    */
   private renewBefore(token: Token, onRenewed: (next: Token) => void, failures = 0): void {
     const due = renewIn(token, Date.now());

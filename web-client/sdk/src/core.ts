@@ -303,7 +303,7 @@ export class Core implements ChannelParts {
   }
 }
 
-/** updated returns the channel's summary as changed by the event. */
+/** updated returns the channel's summary with the event's changes applied. */
 function updated(summary: ChannelSummary, event: WireEvent): ChannelSummary {
   const last_seq = Math.max(summary.last_seq, event.seq);
   const name = event.type === "channel_updated" ? event.channel["name"] : undefined;

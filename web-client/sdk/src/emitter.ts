@@ -7,7 +7,7 @@ export type Off = () => void;
 
 /**
  * Emitter calls listeners in the order in which they were added. An error thrown by a listener is
- * reported as an uncaught error and does not keep the other listeners from running: a bug in the
+ * reported as an uncaught error and does not prevent the other listeners from running: a bug in the
  * page must not break the protocol.
  */
 export class Emitter<Events extends object> {

@@ -12,9 +12,9 @@ export type LocalCode =
   /** Too many sends are pending (`maxPending`). */
   | "full"
   /**
-   * The request cannot be repeated safely: it was sent so long ago that the server may no longer
-   * recognize a repetition as a duplicate, and this client has not received all of the channel's
-   * events since then.
+   * The request cannot be repeated safely. It was sent so long ago that the server may no longer
+   * recognize a repetition as a duplicate. This client has not received all of the channel's events
+   * since then.
    */
   | "unknown"
   /** There is no connection, and the request is not queued for the next one. */

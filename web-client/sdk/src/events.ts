@@ -13,11 +13,11 @@ export type SendStatus = "pending" | "sent" | "delivered" | "read" | "failed";
 
 /**
  * An event in a channel's log, such as a message, an edit, a reaction or a membership change. Every
- * seq in a channel is delivered exactly once, in order. `seq` and `epoch` form a Position to save.
+ * seq in a channel is delivered once, in order. `seq` and `epoch` form a Position to save.
  */
 export type ChannelEvent = WireEvent & {
   readonly epoch: string;
-  /** Whether this user caused it, here or on another device. */
+  /** Whether this user caused the event, here or on another device. */
   readonly mine: boolean;
 };
 

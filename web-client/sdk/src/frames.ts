@@ -69,7 +69,7 @@ export interface ChannelUpdatedEvent extends EventBase {
   readonly channel: Readonly<Record<string, unknown>>;
 }
 
-/** A seq without an event. It advances the position, but there is nothing to show for it. */
+/** A seq without an event. It advances the position but is not displayed. */
 export interface TombstoneEvent extends EventBase {
   readonly type: "failed" | "lost" | "noop";
 }

@@ -1,5 +1,5 @@
 /**
- * The outbox settles every send exactly once: the send is either acknowledged with its seq or
+ * The outbox settles every send once: the send is either acknowledged with its seq or
  * refused with a reason. No message is posted twice.
  */
 
@@ -69,7 +69,7 @@ export class Outbox implements SendOwner {
     this.pace.limits = limits;
   }
 
-  /** of returns the messages of a channel that are shown separately from the log, in order. */
+  /** of returns a channel's messages that are shown separately from the log, in order. */
   of(channelID: string): readonly Send[] {
     return this.all().filter((s) => s.channelID === channelID);
   }
@@ -167,7 +167,7 @@ export class Outbox implements SendOwner {
     this.waiting.clear();
   }
 
-  /** pump sends everything that may be sent now. Call it whenever that may have changed. */
+  /** pump sends everything that may be sent now. Call it whenever more may have become ready. */
   pump(): void {
     clearTimeout(this.timer);
     if (this.loading || this.closed) return;
@@ -191,8 +191,8 @@ export class Outbox implements SendOwner {
   }
 
   /**
-   * next returns the next send, or how many milliseconds to wait for it (0 means until something
-   * changes). Sends to the same channel stay in order.
+   * next returns the next send, or the number of milliseconds to wait for it (0 means until
+   * something changes). Sends to the same channel stay in order.
    */
   private next(now: number): { send?: Send; wait: number } {
     let wait = 0;
@@ -283,7 +283,7 @@ export class Outbox implements SendOwner {
     this.handlers.status(send);
   }
 
-  /** refused handles an error frame if it answers a send, and returns whether it did. */
+  /** refused handles an error frame if the frame answers a send, and reports whether it did. */
   refused(frame: ErrorFrame): boolean {
     const send = this.waiting.get(frame.ref ?? "");
     if (!send?.inFlight) return false;

@@ -18,8 +18,8 @@ export class Pace {
   private recent: number[] = []; // the times of the most recent sends, in milliseconds since 1970
 
   /**
-   * channelDelay returns how many milliseconds sends to the channel must wait, or 0 if they may be
-   * sent now.
+   * channelDelay returns the number of milliseconds that sends to the channel must wait, or 0 if
+   * they may be sent now.
    */
   channelDelay(channelID: string, now: number): number {
     return Math.max(this.pausedFor("", now), this.pausedFor(channelID, now));
@@ -34,7 +34,7 @@ export class Pace {
     this.pausedUntil.set(key, Math.max(until, this.pausedUntil.get(key) ?? 0));
   }
 
-  /** rateDelay returns how many milliseconds to wait to stay within the rate limit. */
+  /** rateDelay returns the number of milliseconds to wait to stay within the rate limit. */
   rateDelay(now: number): number {
     const { rate_messages: n, rate_seconds: seconds } = this.limits ?? { rate_messages: 0, rate_seconds: 0 };
     const oldest = this.recent[this.recent.length - n];

@@ -1,4 +1,4 @@
-/** Sends that have been neither acknowledged nor refused yet, and the store for them. */
+/** Sends that the server has not acknowledged or refused yet, and the store for them. */
 
 import type { ClientError } from "./errors.js";
 import type { SendStatus } from "./events.js";
@@ -24,7 +24,7 @@ export interface Pending {
   /** The message that this one replies to. */
   readonly replyTo: string | undefined;
   readonly messageID: string | undefined;
-  /** When the user sent it, in milliseconds since 1970. */
+  /** When the user submitted this send, in milliseconds since 1970. */
   readonly createdAt: number;
   readonly status: SendStatus;
   /** Set once the status is `sent` or later. */
@@ -50,21 +50,21 @@ export interface StoredSend {
   readonly channel_id: string;
   readonly body: string;
   readonly reply_to?: string;
-  /** When the user sent it, in milliseconds since 1970. */
+  /** When the user sent the message, in milliseconds since 1970. */
   readonly created_at: number;
   /**
-   * When it was first sent to the server, in milliseconds since 1970; 0 if it has not been sent
-   * yet.
+   * When the message was first sent to the server, in milliseconds since 1970; 0 if it has not been
+   * sent yet.
    */
   readonly first: number;
-  /** Set if it has failed; the user may retry it. */
+  /** Set if the message has failed; the user may retry it. */
   readonly failed?: { readonly code: ClientError["code"]; readonly message: string };
 }
 
 /**
- * Stores the messages that the server has neither acknowledged nor refused yet, so that they are
- * sent even after the program restarts. They are stored per user, so that one user's messages are
- * never sent as another's.
+ * Stores the messages that the server has not acknowledged or refused yet, so that they are sent
+ * even after the program restarts. They are stored per user, so that one user's messages are never
+ * sent as another's.
  */
 export interface PendingStore {
   /** Returns the user's sends in the order in which they were added. */

@@ -148,7 +148,7 @@ export class Presence {
   }
 
   /**
-   * refused handles an error frame if it answers a request, and returns whether it handled the
+   * refused handles an error frame if it answers a request, and reports whether it handled the
    * frame.
    */
   refused(frame: ErrorFrame): boolean {
@@ -160,8 +160,8 @@ export class Presence {
   }
 
   /**
-   * following requests a channel's presence after the channel was subscribed to, because presence
-   * requires a subscription.
+   * following requests a channel's presence after the client has subscribed to the channel, because
+   * presence requires a subscription.
    */
   following(channelID: string): void {
     if (this.watched.has(channelID)) this.ask(channelID).catch(() => {}); // the answer arrives as a notice

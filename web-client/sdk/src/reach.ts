@@ -128,7 +128,7 @@ export class Reach {
     return send;
   }
 
-  /** unread returns the messages that are not known to have been read by anyone, by channel. */
+  /** unread returns, for each channel, the messages that nobody is known to have read. */
   private unread(): Map<string, OwnMessage[]> {
     const channels = new Map<string, OwnMessage[]>();
     for (const { channelID, id, seq } of this.sent) {

@@ -6,8 +6,8 @@ import type { Outbound } from "./frames.js";
 import type { Ack, Pending, SendKind, StoredSend } from "./pending.js";
 
 /**
- * IDEMPOTENT_MS is how long the server is certain to recognize a repeated send: ten minutes, minus
- * a margin for clock differences and latency.
+ * IDEMPOTENT_MS is the time within which the server is certain to recognize a repeated send: ten
+ * minutes, minus a margin for clock differences and latency.
  */
 const IDEMPOTENT_MS = 9 * 60_000;
 
@@ -49,11 +49,11 @@ export class Send implements Pending {
   ack: Ack | undefined;
   error: ClientError | undefined;
   /**
-   * When it was first sent to the server, in milliseconds since 1970; 0 if it has not been sent
-   * yet.
+   * When the send was first transmitted to the server, in milliseconds since 1970; 0 if it has not
+   * been transmitted yet.
    */
   first = 0;
-  /** Whether it was sent on the current connection and awaits its acknowledgement. */
+  /** Whether the send was transmitted on the current connection and awaits its acknowledgement. */
   inFlight = false;
   readonly createdAt: number;
   readonly settled: Promise<Ack>;

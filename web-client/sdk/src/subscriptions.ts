@@ -1,5 +1,5 @@
 /**
- * Subscriptions deliver every event in every channel exactly once, in order and without gaps,
+ * Subscriptions deliver every event in every channel once, in order and without gaps,
  * across any number of connections.
  */
 
@@ -16,8 +16,8 @@ const MAX_PER_SUBSCRIBE = 500;
 /** MAX_RETRY_DELAY_MS is the maximum delay before a refused subscription is retried. */
 const MAX_RETRY_DELAY_MS = 1_000;
 /**
- * MAX_PAGE_FAILURES is how many consecutive failures to fetch missed events are tolerated before
- * the client subscribes again.
+ * MAX_PAGE_FAILURES is the maximum number of consecutive failures to fetch missed events. After
+ * more failures, the client subscribes again.
  */
 const MAX_PAGE_FAILURES = 5;
 
@@ -53,7 +53,7 @@ export interface Track {
   leftOut: boolean;
   /**
    * Whether `follow` requested the channel. If the limit is reached, another channel is left out
-   * for it.
+   * instead.
    */
   wanted: boolean;
   /** When the channel was subscribed to or its last event was delivered, whichever is later. */
@@ -156,8 +156,8 @@ export class Subscriptions {
 
   /**
    * follow subscribes to a channel that is left out because the user has more channels than a
-   * connection follows. If the limit is reached, the channel with the least recent activity is left
-   * out instead.
+   * connection can follow. If the limit is reached, the channel with the least recent activity is
+   * left out instead.
    */
   follow(channelID: string): void {
     const track = this.tracks.get(channelID);
@@ -262,7 +262,7 @@ export class Subscriptions {
   }
 
   /**
-   * refused handles an error frame if it answers a subscribe, and returns whether it handled the
+   * refused handles an error frame if it answers a subscribe, and reports whether it handled the
    * frame.
    */
   refused(frame: ErrorFrame): boolean {

@@ -8,7 +8,7 @@ import type { LoggedIn } from "./rest-types.js";
 export interface Token {
   /** The token; absent if it is in a cookie, which scripts cannot read. */
   readonly access?: string;
-  /** When it expires, in milliseconds since 1970. 0 means unknown. */
+  /** When the token expires, in milliseconds since 1970. 0 means unknown. */
   readonly expires: number;
 }
 
@@ -45,8 +45,8 @@ export interface TokenSource {
    */
   readonly refreshToken: string | undefined;
   /**
-   * Proves at login that this device has logged in before. In cookie mode, the browser sends it
-   * automatically.
+   * The token that proves at login that this device has logged in before. In cookie mode, the
+   * browser sends it automatically.
    */
   readonly deviceToken: string | undefined;
   /** Where the server should put the tokens at login. */
@@ -62,8 +62,8 @@ export interface Credentials {
   readonly expires: number;
   readonly refreshToken: string;
   /**
-   * Proves at the next login that this device has logged in before, so that wrong passwords tried
-   * elsewhere do not lock it out.
+   * The token that proves at the next login that this device has logged in before, so that wrong
+   * passwords tried elsewhere do not lock it out.
    */
   readonly deviceToken?: string | undefined;
 }
@@ -87,14 +87,14 @@ export interface BearerAuth {
 }
 
 /**
- * RENEW_AHEAD_MS is how long before its expiry a token is renewed. A token with less than three
- * times this left is renewed after two thirds of its remaining time.
+ * RENEW_AHEAD_MS is how long before its expiry a token is renewed. A token that has less than three
+ * times this period left is renewed after two thirds of its remaining time.
  */
 const RENEW_AHEAD_MS = 60_000;
 
 /**
- * renewIn returns how many milliseconds to wait before renewing the token; undefined if its expiry
- * is unknown.
+ * renewIn returns the number of milliseconds to wait before renewing the token, or undefined if its
+ * expiry is unknown.
  */
 export function renewIn(token: Token, now: number): number | undefined {
   if (token.expires === 0) return undefined;

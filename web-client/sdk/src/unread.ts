@@ -59,7 +59,7 @@ export class UnreadCounts {
     if (read > s.last_read_seq) this.read(id, read);
   }
 
-  /** event counts an event of a channel. `me` is this user's id. */
+  /** event counts an event in the channel. `me` is this user's id. */
   event(e: WireEvent, me: string): void {
     const c = this.channels.get(e.channel_id);
     if (!c || e.seq <= c.through) return;

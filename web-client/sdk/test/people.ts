@@ -1,4 +1,4 @@
-/** Users of the test server, and waiting for conditions. */
+/** Helpers that create users of the test server and wait for conditions. */
 
 import { inject } from "vitest";
 import { WebSocket } from "ws";
