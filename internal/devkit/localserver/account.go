@@ -81,7 +81,7 @@ func (a account) may(info fs.FileInfo, want fs.FileMode) bool {
 	return mode&want == want
 }
 
-// own creates dir, accessible only to the account, if it does not exist.
+// own creates dir if it does not exist. A new dir is accessible only to the account.
 func (a account) own(dir string) error {
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return err

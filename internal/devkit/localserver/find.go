@@ -2,8 +2,8 @@
 // standalone product and for tests.
 //
 // A server is reachable only from this machine, and by default only by this user. It is a child of
-// this process and does not outlive it (on Linux not even if this process is killed). Its data
-// directory is locked while the server lives, so no second server can be started on it.
+// this process and stops with it (on Linux, even if this process is killed). Its data directory is
+// locked while the server lives, so no second server can be started on it.
 package localserver
 
 import (
@@ -60,7 +60,7 @@ func (e *MissingError) Error() string {
 	return b.String()
 }
 
-// Folders where package managers put servers that are not on PATH.
+// These are the folders where package managers put servers that are not on PATH.
 var (
 	postgresDirs = []string{
 		"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin",

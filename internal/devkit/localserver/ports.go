@@ -15,8 +15,8 @@ import (
 
 // Ports are allocated below the range that systems use for outgoing connections, so that a server
 // that is stopped and started again finds its port free. They are divided into blocks. A process
-// owns the blocks that it has locked, so no two processes on a machine ever choose the same port. A
-// random choice collided once in a hundred runs of all tests.
+// owns the blocks that it has locked, so no two processes on a machine ever choose the same port.
+// With random ports, two processes collided in one of a hundred runs of all tests.
 const (
 	firstPort  = 10000
 	blockPorts = 100
@@ -74,7 +74,7 @@ func claimPorts() error {
 }
 
 // listened reports whether a server accepts connections on the port. It tries to connect rather
-// than to listen, because a listening socket, even if closed immediately, may be inherited by a
+// than to listen. A listening socket, even one that is closed immediately, may be inherited by a
 // process that is being forked at that moment.
 func listened(port int) bool {
 	conn, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), time.Second)

@@ -40,8 +40,8 @@ type PostgresOptions struct {
 	// refuses to run as root. Default: the owner of an existing data directory, else postgres, else
 	// nobody.
 	RunAs string
-	// Durable makes the data survive a power failure. Without it, a crash of the machine (but not
-	// of a process) may destroy the database, so only tests may leave it unset.
+	// Durable makes the data survive a power failure. Without Durable, a crash of the machine (but
+	// not of a process) may destroy the database, so only tests may leave it unset.
 	Durable  bool
 	Settings map[string]string // further server settings; they take precedence
 	Log      io.Writer         // the server's own log; default none
@@ -92,8 +92,8 @@ func (p *Postgres) place(ctx context.Context) error {
 	if p.account.credential == nil {
 		return nil
 	}
-	// The server's user may be unable to enter a folder like /root. Data that is already elsewhere
-	// stays there.
+	// The server's user may be unable to enter a folder like /root. The data is then stored
+	// elsewhere. Data that an earlier start has stored elsewhere stays there.
 	elsewhere := filepath.Join("/var/lib/parley", shortHash(dir))
 	if initialized(elsewhere) && !initialized(dir) || !p.account.canReach(dir) {
 		p.opts.Logger.InfoContext(ctx, "postgresql data stored elsewhere: the server's user cannot access DATA_DIR",
@@ -365,7 +365,7 @@ func (p *Postgres) process() *subprocess.Process {
 	return p.proc
 }
 
-// Done returns a channel that is closed when the current server has ended, for whatever reason.
+// Done returns a channel that is closed when the current server has ended for any reason.
 func (p *Postgres) Done() <-chan struct{} { return p.process().Done() }
 
 // Err returns the error with which the server ended. It returns nil while the server is running and

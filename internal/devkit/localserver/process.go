@@ -14,8 +14,8 @@ import (
 	"parley.chat/internal/devkit/subprocess"
 )
 
-// pollInterval is how often the state of another process is checked: whether it answers, or has
-// released its lock. There is no event to wait for instead.
+// pollInterval is the interval at which this process checks the state of another one, such as
+// whether it answers or has released its lock. There is no event to wait for instead.
 const pollInterval = 10 * time.Millisecond
 
 // lockTimeout is how long a server whose parent died may take to release its data.

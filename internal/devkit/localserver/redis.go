@@ -244,7 +244,7 @@ func (r *Redis) process() *subprocess.Process {
 	return r.proc
 }
 
-// Done returns a channel that is closed when the current server has ended, for whatever reason.
+// Done returns a channel that is closed when the current server has ended for any reason.
 func (r *Redis) Done() <-chan struct{} { return r.process().Done() }
 
 // Err returns the error with which the server ended. It returns nil while the server is running and

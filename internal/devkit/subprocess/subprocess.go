@@ -46,8 +46,8 @@ type Process struct {
 func Start(spec Spec) (*Process, error) {
 	cmd := exec.Command(spec.Path, spec.Args...)
 	cmd.Env, cmd.Dir, cmd.ExtraFiles = spec.Env, spec.Dir, spec.Files
-	// A process that outlives the child (a backend of a killed postmaster) may hold the pipe for a
-	// while.
+	// A process that outlives the child (a backend of a killed postmaster) may hold the pipe open
+	// for a while.
 	cmd.WaitDelay = 5 * time.Second
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: spec.Credential}
 	dieWithParent(cmd.SysProcAttr, cmp.Or(spec.OnParentDeath, syscall.SIGKILL))
@@ -129,7 +129,7 @@ func (p *Process) Kill() error {
 	return nil
 }
 
-// tailBytes is how many bytes at the end of the output are kept for error messages.
+// tailBytes is the number of bytes at the end of the output that are kept for error messages.
 const tailBytes = 8 << 10
 
 // tail forwards output and remembers the end of it.

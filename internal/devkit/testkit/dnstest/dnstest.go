@@ -43,7 +43,8 @@ func Local(t testing.TB) *Server {
 	return New(t, conn)
 }
 
-// Set sets the addresses of a name, which must be IPv4; without any, the name does not exist.
+// Set sets the addresses of a name. They must be IPv4 addresses. Without addresses, the name does
+// not exist.
 func (s *Server) Set(name string, addresses ...string) {
 	parsed := make([]netip.Addr, len(addresses))
 	for i, a := range addresses {

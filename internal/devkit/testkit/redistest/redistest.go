@@ -26,7 +26,8 @@ import (
 type Options struct {
 	MaxMemory int64             // bytes; default unlimited
 	Settings  map[string]string // further settings of redis.conf
-	// Node returns additional settings for server i of a Cluster. The masters come first, in order.
+	// Node returns additional settings for server i in a Redis Cluster. The masters come first, in
+	// order.
 	Node func(i int) map[string]string
 }
 
@@ -129,7 +130,7 @@ const slots = 16384
 
 // Cluster starts a cluster of masters, each with the given number of replicas, and waits until
 // every node reports that the cluster is complete. A dead master is replaced by its replica within
-// some seconds.
+// several seconds.
 func Cluster(t testing.TB, masters, replicas int, opts ...Options) *ClusterServers {
 	t.Helper()
 	o := Options{Settings: map[string]string{}}
@@ -170,14 +171,14 @@ func (o Options) node(i int) Options {
 	return o
 }
 
-// form introduces the nodes to each other, and assigns slots to every master and a master to every
-// replica.
+// form introduces the nodes to each other, and assigns hash slots to every master and a master to
+// every replica.
 func (c *ClusterServers) form(t testing.TB) error {
 	ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout)
 	defer cancel()
 	for i, m := range c.Masters {
 		client := m.Client(t)
-		// Two nodes with the same epoch resolve that by themselves, but slowly.
+		// Two nodes with the same config epoch resolve the conflict by themselves, but slowly.
 		if err := client.Do(ctx, "CLUSTER", "SET-CONFIG-EPOCH", i+1).Err(); err != nil {
 			return err
 		}

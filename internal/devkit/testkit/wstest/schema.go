@@ -20,7 +20,7 @@ type Schema struct {
 	client map[string]*jsonschema.Schema
 
 	mu   sync.Mutex
-	seen map[string]struct{} // valid frames seen before: a fan-out sends the same one to many
+	seen map[string]struct{} // valid frames seen before; a fan-out sends the same frame to many connections
 }
 
 // LoadSchema returns the schema, which it reads and compiles once.

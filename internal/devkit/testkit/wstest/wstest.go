@@ -107,7 +107,7 @@ func TryDial(t testing.TB, url string, header http.Header) (*Conn, *http.Respons
 		return nil, resp, err
 	}
 	c := &Conn{ws: ws, done: make(chan struct{}), changed: make(chan struct{})}
-	go c.read(t, schema) // ends when the socket is closed; Close does that and waits
+	go c.read(t, schema) // ends when the socket is closed; Close closes the socket and waits
 	t.Cleanup(c.Close)
 	return c, resp, nil
 }
@@ -189,7 +189,7 @@ func (c *Conn) Say(t testing.TB, channel chat.ChannelID, body string) chat.Clien
 }
 
 // Await returns the first frame that match accepts and that was not returned before. It fails the
-// test if none arrives; what describes the frame in the failure.
+// test if no such frame arrives; what describes the frame in the failure message.
 func (c *Conn) Await(t testing.TB, what string, match func(Frame) bool) Frame {
 	t.Helper()
 	f, err := c.TryAwait(testkit.Timeout, match)
@@ -263,7 +263,7 @@ func (c *Conn) Frames() []Frame {
 	return append([]Frame(nil), c.frames...)
 }
 
-// Events returns the events of a channel received so far, in order of arrival.
+// Events returns the events in a channel that have been received so far, in order of arrival.
 func (c *Conn) Events(channel chat.ChannelID) []Frame {
 	var events []Frame
 	for _, f := range c.Frames() {
