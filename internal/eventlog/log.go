@@ -1,7 +1,7 @@
 // Package eventlog is Parley's log of events in Redis: the counters and tails of channels, their
 // repair after Redis has lost writes, and notices to users. Package appender appends to the log,
-// package subscriber receives what is published, and package receiptlog holds the receipts. The
-// consumer group belongs to sync-service.
+// package subscriber receives the published events and notices, and package receiptlog holds the
+// receipts. The consumer group belongs to sync-service.
 package eventlog
 
 import (
@@ -99,7 +99,7 @@ func headOf(pair []any) (Head, error) {
 type Floor func(ctx context.Context, channel chat.ChannelID) (int64, error)
 
 // EnsureHead returns the head of a channel. If Redis has no counter, EnsureHead creates one above
-// every known seq, that is, those in the channel's rows, its tail, and its stream entries above the
+// every known seq: the seqs in the channel's rows, in its tail, and in its stream entries above the
 // watermark.
 func (l *Log) EnsureHead(ctx context.Context, channel chat.ChannelID, floor Floor) (Head, error) {
 	heads, err := l.Heads(ctx, []chat.ChannelID{channel})
@@ -124,7 +124,7 @@ func (l *Log) seed(ctx context.Context, channel chat.ChannelID, floor Floor) (He
 	if err := l.Unstored(ctx, channel, raise); err != nil {
 		return Head{}, err
 	}
-	// Read PostgreSQL last, so that the result includes whatever sync-service has stored and
+	// Read PostgreSQL last, so that the result includes everything that sync-service has stored and
 	// trimmed during the scan.
 	stored, err := floor(ctx, channel)
 	if err != nil {
@@ -204,8 +204,8 @@ func (l *Log) TailRange(ctx context.Context, channel chat.ChannelID, from, to in
 }
 
 // tailBelow reads the part of the tail that covers a range, and possibly more. head is the newest
-// seq at the time it was read. slid reports whether the read missed the front of the range, because
-// many items were appended since then.
+// seq at the time it was read. slid reports whether the read missed the front of the range because
+// many items had been appended in the meantime.
 func (l *Log) tailBelow(ctx context.Context, channel chat.ChannelID, head, from, to int64) (items []event.Item, slid bool, err error) {
 	// Each seq corresponds to a list index, counted from the end. An append between the two reads
 	// shifts the indexes; slack usually keeps the front of the range within the read. A tail has a

@@ -44,8 +44,8 @@ func (l *Log) Repair(ctx context.Context, channel chat.ChannelID, found, known H
 	return headOf(pair)
 }
 
-// Lost reports whether Redis has lost a channel's writes, which is the case if found has a lower
-// seq or an older epoch than known. found must have been read after known was seen.
+// Lost reports whether Redis has lost a channel's writes: whether found has a lower seq or an older
+// epoch than known. The caller must have read found after it learned known.
 func (found Head) Lost(known Head) bool {
 	return found.Seeded() && known.Seeded() && (found.Seq < known.Seq || known.Epoch.NewerThan(found.Epoch))
 }

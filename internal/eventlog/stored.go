@@ -11,9 +11,9 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// Stored reads how much of the log PostgreSQL holds. Redis must never be behind PostgreSQL. If
-// Redis is behind, it has lost writes, because it was restored from an older copy or is a replica
-// that was promoted too early.
+// Stored reads the highest stored seqs and the watermarks from PostgreSQL. Redis must never be
+// behind PostgreSQL. If Redis is behind, it has lost writes, because it was restored from an older
+// copy or is a replica that was promoted too early.
 type Stored interface {
 	// Seqs returns the highest stored seq of each channel, in the given order, or 0 if nothing is
 	// stored.
@@ -28,9 +28,9 @@ var liftSource string
 
 var liftScript = redis.NewScript(liftSource)
 
-// Lift makes a partition's stream generate ids above the watermark from now on. lost reports that
-// the stream's last id was below it, which means that Redis has lost the entries in between or was
-// replaced by a new server.
+// Lift makes a partition's stream generate ids above the watermark from now on. lost reports
+// whether the stream's last id was below the watermark, which means that Redis has lost the entries
+// in between or was replaced by a new server.
 func (l *Log) Lift(ctx context.Context, partition int, watermark string) (last string, lost bool, err error) {
 	if watermark == "0-0" {
 		return "", false, nil

@@ -5,7 +5,7 @@
 -- KEYS[1] counter (hash seq, epoch)   KEYS[2] stream   KEYS[3] tail (list)   KEYS[4] topic
 -- then two keys per event: its idempotency record, and the removal mark of its subject
 -- ARGV[1] entry version   ARGV[2] channel id
--- ARGV[3] the epoch that the caller knows, or ''   ARGV[4] the highest seq that it knows, or 0
+-- ARGV[3] the epoch that the caller knows, or ''   ARGV[4] the highest seq that it has seen, or 0
 -- then ten arguments per event: kind, id, sender id, client id, digest of the content, the frame
 -- before the seq and the frame after it, sent_at, lifetime of the record (ms), and what to do with
 -- the removal mark: 'check' (refuse the event if the mark is set), 'set', 'clear' or '' (nothing)

@@ -1,4 +1,4 @@
-// Package appender appends events to the log. Callers share round trips, and the events of each
+// Package appender appends events to the log. Callers share round trips, and the events in each
 // channel keep their order. A Budget refuses appends before Redis is full.
 package appender
 
@@ -46,9 +46,9 @@ type Config struct {
 	Logger  *slog.Logger  // default slog.Default()
 
 	// Known returns the newest head of a channel that the process has seen, or the zero Head if it
-	// has seen none. If Known is set and Redis has lost writes, Redis refuses the append. Before
-	// the append is sent again, Diverged must resolve this: it learns the newer epoch or repairs
-	// the channel. If Known and Diverged are both nil, appends trust the counters in Redis.
+	// has seen none. If Known is set and Redis has lost writes, Redis refuses the append. The
+	// append is sent again after Diverged has resolved the difference: it adopts the newer epoch or
+	// repairs the channel. If Known and Diverged are both nil, appends trust the counters in Redis.
 	Known    func(chat.ChannelID) eventlog.Head
 	Diverged func(ctx context.Context, channel chat.ChannelID, found eventlog.Head) error
 	// Stored, if set, is compared with Redis before the first append to a channel over each
@@ -145,7 +145,7 @@ type BatchInfo struct {
 	Channels int
 }
 
-// Ack reports that an event was appended, and under which seq.
+// Ack reports that an event was appended, and the seq that it got.
 type Ack struct {
 	ID        chat.EventID
 	Seq       int64
@@ -241,7 +241,7 @@ func (p *pending) encode(partition int, e *frame.Event, retention time.Duration)
 	return nil
 }
 
-// appendBulkUUID appends an id as a string of the Redis protocol.
+// appendBulkUUID appends an id as a RESP bulk string.
 func appendBulkUUID(b []byte, id uuid.UUID) []byte {
 	b = append(b, "$36\r\n"...)
 	return append(chat.AppendUUID(b, id), '\r', '\n')
@@ -267,8 +267,8 @@ func (a *Appender) Recorded(ctx context.Context, e *frame.Event) (ack Ack, found
 
 var errConflict = apierr.New(apierr.Conflict, "This client_id was already used for a message with different content.")
 
-// removalMark returns the user whose removal mark the event affects, and what the event does to
-// that mark.
+// removalMark returns the user whose removal mark the event affects, and the event's effect on that
+// mark.
 func removalMark(e *frame.Event) (subject chat.UserID, mark string) {
 	subject = e.SenderID
 	switch {
@@ -283,8 +283,8 @@ func removalMark(e *frame.Event) (subject chat.UserID, mark string) {
 	return subject, ""
 }
 
-// digest hashes what the sender asked for, to detect a client id that is reused for different
-// content.
+// digest hashes the content that the sender submitted, so that a client id that is reused for
+// different content is detected.
 func digest(e *frame.Event) (text [2 * digestBytes]byte) {
 	b := make([]byte, 0, 256+len(e.Body))
 	part := func(s string) {

@@ -130,9 +130,9 @@ func refusals(backlogs []int64, budget int64) []string {
 	return reasons
 }
 
-// backlogs returns, by partition, how many entries are not stored yet. If the stream's last id is
-// the watermark, there are none. If not, the number is the difference between the two entry counts,
-// and at most the stream's length.
+// backlogs returns, by partition, the number of entries that are not stored yet. If the stream's
+// last id is the watermark, there are none. If not, the number is the difference between the two
+// entry counts, and at most the stream's length.
 func (b *Budget) backlogs(ctx context.Context) ([]int64, error) {
 	infos, marks := make([]*redis.XInfoStreamCmd, len(b.refused)), make([]*redis.SliceCmd, len(b.refused))
 	_, _ = b.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error { // each command has its own error
@@ -159,7 +159,7 @@ func (b *Budget) backlogs(ctx context.Context) ([]int64, error) {
 	return n, nil
 }
 
-// waiting returns how many entries of a stream are above its watermark; mark is the pair {id,
+// waiting returns the number of entries in a stream above its watermark. mark is the pair {id,
 // count} from the mirror. The result is never too low. It can be too high only until sync-service
 // has acknowledged entries that reappeared after a failover.
 func waiting(stream *redis.XInfoStream, mark []any) int64 {

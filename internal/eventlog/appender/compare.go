@@ -11,15 +11,15 @@ import (
 
 const (
 	comparePage    = 500              // maximum number of channels per query to PostgreSQL
-	compareTimeout = time.Second      // timeout of that query; if it expires, appends trust the counters in Redis
+	compareTimeout = time.Second      // timeout of one query; if it expires, appends trust the counters in Redis
 	compareAgain   = 30 * time.Second // how long to wait before asking again if PostgreSQL did not answer
 	maxCompared    = 1 << 16          // maximum number of channels that a lane remembers as compared
 )
 
-// comparison records what a lane has compared with PostgreSQL since its current connection was
-// opened. One comparison per connection is enough: if Redis is restored from an older copy, or a
-// replica is promoted too early, the connection is always lost. The lane's mu guards the
-// comparison.
+// comparison records the channels and partitions that a lane has compared with PostgreSQL since its
+// current connection was opened. One comparison per connection is enough: if Redis is restored from
+// an older copy, or a replica is promoted too early, the connection is always lost. The lane's mu
+// guards the comparison.
 type comparison struct {
 	// seqs holds the highest stored seq by channel. Redis refuses the first append to a channel if
 	// the channel's counter is lower.
@@ -120,7 +120,8 @@ func (l *lane) recordComparedLocked(channels []chat.ChannelID, partitions map[in
 	}
 }
 
-// compareAgainLocked makes the lane ask PostgreSQL again some time after it failed to answer.
+// compareAgainLocked makes the lane ask PostgreSQL again once compareAgain has passed since it
+// failed to answer.
 func (l *lane) compareAgainLocked(now time.Time) {
 	if c := &l.compared; c.unsure && now.Sub(c.since) > compareAgain {
 		c.forgetLocked()
@@ -148,8 +149,9 @@ func (a *Appender) askStored(channels []chat.ChannelID, partitions map[int]bool)
 	return a.cfg.Stored.Seqs(ctx, channels)
 }
 
-// diverged resolves the conflict after Redis has refused an append because its head (found) differs
-// from what this process has seen or is below the highest stored seq (stored).
+// diverged resolves the conflict after Redis has refused an append because the channel's head in
+// Redis (found) differs from the head that this process has seen, or is below the highest stored
+// seq (stored).
 func (a *Appender) diverged(ctx context.Context, channel chat.ChannelID, found eventlog.Head, stored int64) error {
 	if found.Seq < stored {
 		known := eventlog.Head{Seq: stored, Epoch: found.Epoch}

@@ -23,8 +23,9 @@ const (
 	maxPerCall = 256 // maximum number of events per script call; limits how long a call blocks Redis
 	maxBatch   = 2048
 
-	// maxInFlight is how many batches may be in flight, so that Redis works on one while this
-	// process handles the replies to another. A higher limit would only make the batches smaller.
+	// maxInFlight is the maximum number of batches in flight. With more than one, Redis works on
+	// one batch while this process handles the replies to another. A higher limit would only make
+	// the batches smaller.
 	maxInFlight = 4
 )
 
@@ -59,7 +60,7 @@ type scriptCall struct {
 	stored int64 // the highest seq that PostgreSQL holds; 0 if it was not asked
 }
 
-// info returns the description of a batch for Options.
+// info returns the BatchInfo for the caller's Options.
 func (f *batch) info() BatchInfo {
 	t := BatchInfo{SentAt: f.sentAt, Channels: len(f.calls)}
 	for _, c := range f.calls {
@@ -104,7 +105,7 @@ type lane struct {
 	sending  bool     // a goroutine is writing; it checks for more before it stops
 	batches  []*batch // in flight, oldest first
 	gen      uint64   // generation of the connection; 0 while there is none
-	attempt  int      // number of times in a row that Redis has temporarily refused a call
+	attempt  int      // number of consecutive calls that Redis has temporarily refused
 	paused   bool     // a timer is running that will reset this field
 	reload   bool     // the next batch must load the script first
 	compared comparison
@@ -396,7 +397,7 @@ func (l *lane) answeredLocked(f *batch, c scriptCall, results [][]byte) {
 // not keep the events alive.
 func (l *lane) finishLocked(c scriptCall) {
 	clear(c.events)
-	if len(c.queue.waiting) == 0 { // nothing was queued behind them: reuse the array
+	if len(c.queue.waiting) == 0 { // no event was queued behind c.events: reuse the array
 		c.queue.waiting = c.events[:0]
 	}
 	l.releaseLocked(c.queue)

@@ -1,5 +1,5 @@
-// Package eventrow defines how an event is stored in the table messages, and how it is read back.
-// sync-service writes the rows; chat-service and ws-server read them.
+// Package eventrow converts between an event and its row in the messages table. sync-service writes
+// the rows; chat-service and ws-server read them.
 package eventrow
 
 import (
@@ -17,7 +17,7 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// Row is a row of messages, with the columns that readers select.
+// Row is a row of the messages table, with the columns that readers select.
 type Row struct {
 	bun.BaseModel `bun:"table:messages"`
 
@@ -33,7 +33,7 @@ type Row struct {
 	SentAt    time.Time       `bun:"sent_at"`
 }
 
-// Data is the content of the column `data`: all values that have no column of their own. Empty Data
+// Data is the content of the `data` column: all values that have no column of their own. Empty Data
 // is stored as null.
 type Data struct {
 	SenderName string          `json:"sender_name,omitempty"`
@@ -84,9 +84,9 @@ func (r *Row) Event() (frame.Event, error) {
 	return e, nil
 }
 
-// data decodes the column. For most messages it contains only the sender's name, in PostgreSQL's
-// formatting. That case is decoded without reflection, which would cost more than all other
-// handling of the row.
+// data decodes the `data` column. For most messages, the column contains only the sender's name, in
+// PostgreSQL's formatting. That case is decoded without reflection, which would cost more than all
+// other handling of the row.
 func (r *Row) data() (d Data, err error) {
 	if len(r.Data) == 0 || string(r.Data) == "null" {
 		return d, nil

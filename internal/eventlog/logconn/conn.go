@@ -72,7 +72,7 @@ const (
 	ofHandshake owner = iota
 	ofPing
 	ofLane
-	ofListener // answered by pushes; a regular reply is an error
+	ofListener // subscription commands: answered by pushes, so a regular reply is an error
 )
 
 func newConn(rdb redis.UniversalClient, partition int, log *slog.Logger) *Conn {
@@ -82,7 +82,7 @@ func newConn(rdb redis.UniversalClient, partition int, log *slog.Logger) *Conn {
 	}
 }
 
-// SetLane makes l append over the connection, by calls to the script with the given source. It must
+// SetLane makes l append over the connection, by calling the script with the given source. It must
 // be called before the connection runs.
 func (k *Conn) SetLane(l Lane, script string) { k.lane, k.script = l, script }
 
@@ -157,7 +157,7 @@ func (k *Conn) connect(ctx context.Context) (served bool, err error) {
 			k.lane.Down()
 		}
 	}()
-	helpers.Go(func() { // reads do not watch ctx, so closing the connection is what unblocks them
+	helpers.Go(func() { // reads ignore ctx, so they end only when the connection is closed
 		<-helping.Done()
 		_ = conn.Close()
 	})
@@ -236,15 +236,15 @@ func (k *Conn) flushLocked() error {
 	return err
 }
 
-// Send sends calls to the Lane's script, which encode appends; encode returns how many replies to
-// expect. Send has no effect and returns false if the connection is no longer generation gen. A
-// failed write closes the connection, and the Lane learns of that when its Down is called.
+// Send sends calls to the Lane's script, which encode appends; encode returns the number of replies
+// to expect. Send has no effect and returns false if the connection is no longer generation gen. A
+// failed write closes the connection; the Lane's Down is then called.
 func (k *Conn) Send(gen uint64, encode func([]byte) (_ []byte, replies int)) (current bool) {
 	return k.write(gen, ofLane, encode)
 }
 
-// write sends the commands that encode appends; encode returns how many replies to expect. It sends
-// nothing and returns false if the connection is no longer generation gen (0 matches any).
+// write sends the commands that encode appends; encode returns the number of replies to expect. It
+// sends nothing and returns false if the connection is no longer generation gen (0 matches any).
 func (k *Conn) write(gen uint64, whose owner, encode func([]byte) (_ []byte, replies int)) (current bool) {
 	k.wmu.Lock()
 	defer k.wmu.Unlock()
@@ -424,7 +424,7 @@ func (k *Conn) maintain(ctx context.Context) {
 }
 
 // serverChanged reports whether the partition is now on another server. A server that was cut off
-// from the Cluster may still answer, but no longer publishes anything.
+// from the cluster may still answer, but no longer publishes anything.
 func (k *Conn) serverChanged(ctx context.Context) bool {
 	if _, cluster := k.rdb.(*redis.ClusterClient); !cluster {
 		return false

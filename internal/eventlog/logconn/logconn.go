@@ -25,10 +25,10 @@ type Lane interface {
 	// Replied handles the reply to the oldest unanswered call. v is valid until Replied returns. An
 	// error closes the connection.
 	Replied(v resp.Value) error
-	// Settle reports the outcomes of the calls whose replies arrived in the last read. It precedes
-	// the Listener's Flush.
+	// Settle reports the outcomes of the calls whose replies arrived in the last read. It is called
+	// before the Listener's Flush.
 	Settle()
-	// Flushed reports that everything from the last read has been handled. It follows the
+	// Flushed reports that everything from the last read has been handled. It is called after the
 	// Listener's Flush.
 	Flushed()
 }
@@ -38,17 +38,18 @@ type Lane interface {
 type Listener interface {
 	// Topics returns the topics to subscribe to on a new connection. There is at least one.
 	Topics() []string
-	// Changes returns the topics to add and to remove, since the last call of Topics or Changes.
+	// Changes returns the topics that were added and removed since the last call of Topics or
+	// Changes.
 	Changes() (join, leave []string)
-	// Pushed handles a push. answered reports that it was the answer to a subscription command. The
+	// Pushed handles a push. answered reports whether the push answers a subscription command. The
 	// fields are valid until Pushed returns. An error closes the connection.
 	Pushed(fields [][]byte) (answered bool, err error)
-	// Flush reports that all pushes of the last read have been passed to Pushed.
+	// Flush reports that all pushes from the last read have been passed to Pushed.
 	Flush()
 }
 
-// Connections holds a process's connections to the log. There is one connection to a single server.
-// On a Cluster, where a connection is bound to a node, there is one per partition.
+// Connections holds a process's connections to the log. With a single Redis server, there is one
+// connection. In Redis Cluster, where a connection is bound to a node, there is one per partition.
 type Connections struct{ conns []*Conn }
 
 // New returns the connections to the log in rdb, with the given number of partitions. Run opens

@@ -1,4 +1,4 @@
-// Package logtest gives tests a log of events on a Redis server that only they use.
+// Package logtest gives each test a log of events in a private Redis server.
 package logtest
 
 import (
@@ -22,14 +22,15 @@ type Log struct {
 	Redis redis.UniversalClient
 }
 
-// New returns the log of a new server, with 4 partitions.
+// New returns a log with 4 partitions in a new server.
 func New(t testing.TB) (Log, *redistest.Server) {
 	t.Helper()
 	s := redistest.NewServer(t)
 	return On(t, s.URL(), 4), s
 }
 
-// On returns the log of the server or Cluster at url. The client is closed when the test ends.
+// On returns the log in the Redis server or Redis Cluster at url. The client is closed when the
+// test ends.
 func On(t testing.TB, url string, partitions int) Log {
 	t.Helper()
 	rdb, err := redisclient.Open(url, redisclient.Options{NoRetry: true})

@@ -11,7 +11,7 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// Root returns the root span of an event's trace, which is the first send. The trace id is the
+// Root returns the root span of an event's trace: the span of the first send. The trace id is the
 // event's id. The span id is the last eight bytes of the event's id, which are never all zero.
 func Root(id chat.EventID) trace.SpanContext {
 	return trace.NewSpanContext(trace.SpanContextConfig{
@@ -19,7 +19,7 @@ func Root(id chat.EventID) trace.SpanContext {
 	})
 }
 
-// randomBits is how many bits at the end of a UUIDv7 are random, counting only whole bytes. W3C
+// randomBits is the number of random bits at the end of a UUIDv7, counting only whole bytes. W3C
 // Trace Context uses the same bits of a trace id for sampling.
 const randomBits = 56
 

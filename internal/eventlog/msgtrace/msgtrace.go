@@ -105,7 +105,7 @@ type Delivery struct {
 	Recipients int // connections
 }
 
-// Delivered creates the span of one event of a delivery.
+// Delivered creates the span for one event in a delivery.
 func (t *Tracer) Delivered(id chat.EventID, seq int64, d Delivery) {
 	if !t.Traces(id) {
 		return

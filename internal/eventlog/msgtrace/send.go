@@ -93,7 +93,7 @@ func (t *Tracer) Retried(e *frame.Event, first chat.EventID) {
 	}
 }
 
-// attributes returns what a trace reveals about an event: its channel and its sender, never its
+// attributes returns the attributes of an event's spans: its channel and its sender, never its
 // content.
 func attributes(e *frame.Event) []attribute.KeyValue {
 	return []attribute.KeyValue{

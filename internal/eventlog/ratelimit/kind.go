@@ -10,7 +10,7 @@ import (
 // Kind names a group of writes that share one limit.
 type Kind string
 
-// The kinds. Every write over REST or a WebSocket belongs to one.
+// Every write over REST or a WebSocket belongs to one of these kinds.
 const (
 	Message Kind = "message" // send, edit, delete, react; counted exactly and enforced with a block (see Reserve)
 	Create  Kind = "create"  // new channels and groups
@@ -23,8 +23,8 @@ const (
 	Profile Kind = "profile" // a user's own profile
 	Session Kind = "session" // ending sessions, changing a password, deleting an account
 	Cursor  Kind = "cursor"  // delivered and read positions over REST
-	// Network counts, per network, all writes above except messages and receipts, as well as writes
-	// without a login.
+	// Network counts, per network, writes of all kinds above except messages and receipts, as well
+	// as writes without a login.
 	Network Kind = "network"
 )
 

@@ -4,7 +4,7 @@
 // Messages are counted exactly: a user may send a fixed number of messages in any window, and
 // exceeding it blocks the user's sends for a while (Reserve). Callers share round trips, as appends
 // do: requests that arrive during a round trip are sent with the next one, one script call per
-// user, pipelined. Reserves by the same user are answered in order.
+// user, pipelined. Reserve calls for the same user are answered in order.
 //
 // Every other kind of write takes a token from a bucket that refills evenly (Take). Take makes one
 // script call per limit. While Redis is not responding, this process counts locally.
@@ -41,7 +41,7 @@ type Config struct {
 	Window     time.Duration
 	Block      time.Duration
 	Partitions int
-	Timeout    time.Duration // default 3s: how long a reserve waits for Redis
+	Timeout    time.Duration // default 3s: how long Reserve waits for Redis
 	Rates      Rates         // limits for Take
 	Own        OwnRates      // further limits for Take, for kinds that are not in Rates
 	Logger     *slog.Logger  // default slog.Default()
@@ -119,8 +119,8 @@ func (l *Limiter) Refund(user chat.UserID) {
 	}
 }
 
-// Block blocks a user whose send was refused and was not a retry. It returns how long the user is
-// blocked. It does not extend an existing block, but returns its remaining duration.
+// Block blocks a user whose send was refused and was not a retry. It returns the duration of the
+// block. It does not extend an existing block, but returns its remaining duration.
 func (l *Limiter) Block(ctx context.Context, user chat.UserID) (time.Duration, error) {
 	key := rediskey.UserBlocked(rediskey.Of(user.UUID, l.cfg.Partitions), user)
 	set, err := l.rdb.SetNX(ctx, key, "1", l.cfg.Block).Result()

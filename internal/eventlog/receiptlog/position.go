@@ -11,7 +11,7 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// Position is a channel's newest seq together with a member's receipt in it.
+// Position is a channel's newest seq together with a member's receipt in that channel.
 type Position struct {
 	Seq     int64
 	Seeded  bool    // Redis has a counter for the channel; if false, Seq is 0

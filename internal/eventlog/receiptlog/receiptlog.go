@@ -1,6 +1,6 @@
 // Package receiptlog holds the receipts of members in Redis: for each channel, a hash with the
 // current positions, and for each partition, a stream of moves that sync-service stores in
-// PostgreSQL. All code that writes these keys, except that of sync-service, is in this package.
+// PostgreSQL. No code outside this package writes these keys, except sync-service.
 package receiptlog
 
 import (
@@ -24,8 +24,8 @@ var source string
 
 var script = redis.NewScript(source)
 
-// maxNamed is how many moved members a publication may name. If more have moved, it names none, and
-// readers read the receipts from Redis.
+// maxNamed is the maximum number of moved members that a publication names. If more have moved, it
+// names none, and readers read the receipts from Redis.
 const maxNamed = 100
 
 // Log moves and reads receipts in Redis. It is safe for concurrent use and holds no state of its
@@ -78,12 +78,12 @@ type Moved struct {
 // that seq. Moving Read also moves Delivered; nothing moves back. It appends the changes to the
 // receipts stream and publishes them on the channel's topic as an item of event.KindReceipts.
 //
-// A receipt that Redis does not hold starts at 0, although PostgreSQL may hold a greater one.
+// A receipt that Redis does not hold starts at 0, even though PostgreSQL may hold a greater one.
 // Readers use the greater of the two, and a caller that knows the stored receipt requests at least
 // that (see Move.IfHeld).
 //
-// After an error, the receipts of some channels may have been moved. If Seeded is set for a move,
-// it was certainly made. A retry is harmless.
+// After an error, the receipts of some channels may have been moved. If a move has Seeded set, the
+// move was certainly made. A retry is harmless.
 func (l *Log) Move(ctx context.Context, moves []Move) ([]Moved, error) {
 	moved := make([]Moved, len(moves))
 	var errs []error
@@ -112,7 +112,7 @@ type batch struct {
 	moves   []int
 }
 
-// split splits moves into batches, none with more moves than a stream entry may hold.
+// split splits moves into batches. No batch has more moves than one stream entry may hold.
 func split(moves []Move) (batches []batch) {
 	batchOf := make(map[chat.ChannelID]int)
 	for i, m := range moves {

@@ -19,7 +19,7 @@ func (d Deleted) Add(e *frame.Event) {
 	}
 }
 
-// RemoveText removes the text from e if e is one of the deleted messages or an edit of one. It
+// RemoveText removes the text from e if e is a deleted message or an edit of a deleted message. It
 // reports whether e had a text to remove.
 func (d Deleted) RemoveText(e *frame.Event) bool {
 	id, ok := e.TextOf()

@@ -9,7 +9,7 @@ import (
 
 // Recorded returns the first ack of an event that may be a retry; see appender.Appender.Recorded.
 // It is for callers that may refuse an event before sending it, so that a retry still gets its ack,
-// whatever has changed since the first send.
+// even if the event would be refused now.
 func (s *Sender) Recorded(ctx context.Context, e *frame.Event) (ack appender.Ack, found bool, err error) {
 	ack, found, err = s.appender.Recorded(ctx, e)
 	if found && err == nil {

@@ -24,8 +24,8 @@ type Sink interface {
 	Flush()
 }
 
-// Subscriber manages subscriptions to topics over a connection. On a Cluster a connection is bound
-// to one node, so partitions never share a connection.
+// Subscriber manages subscriptions to topics over a connection. In Redis Cluster, a connection is
+// bound to one node, so partitions never share a connection.
 type Subscriber struct {
 	conn *logconn.Conn
 	home string
@@ -117,14 +117,16 @@ func (s *listener) Pushed(fields [][]byte) (answered bool, err error) {
 		}
 	case "ssubscribe":
 		topic := string(fields[1])
-		// An answer to an earlier Subscribe does not confirm one that followed an Unsubscribe.
+		// An answer to an earlier Subscribe does not confirm a Subscribe that followed an
+		// Unsubscribe.
 		if _, last := s.answered(topic); last && topic != s.home && !s.stopped {
 			s.sink.Confirmed(topic)
 		}
 		return true, nil
 	case "sunsubscribe":
 		if asked, _ := s.answered(string(fields[1])); !asked {
-			// When a Cluster moves a slot, the old node ends our subscriptions in that slot.
+			// When a hash slot moves to another node, the old node ends our subscriptions in that
+			// slot.
 			return false, fmt.Errorf("the node ended the subscription to %s", fields[1])
 		}
 		return true, nil
@@ -155,7 +157,7 @@ func (s *listener) Topics() []string {
 	return topics
 }
 
-// Changes returns the topics to add and to remove now.
+// Changes returns the topics that were added and removed since the last call of Topics or Changes.
 func (s *listener) Changes() (join, leave []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -64,8 +64,8 @@ type Counter struct {
 }
 
 // marksTTL is how long watermarks are reused, so that frequent counts rarely have to read them.
-// Watermarks only rise, so an outdated watermark means that more of the tail is read than
-// necessary, but that nothing is missed.
+// Watermarks only rise. So with an outdated watermark, more of the tail is read than necessary, but
+// no message is missed.
 const marksTTL = 100 * time.Millisecond
 
 // watermarks returns the current watermarks, or those read at most marksTTL ago.

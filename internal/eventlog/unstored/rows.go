@@ -11,8 +11,8 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// Rows reads from PostgreSQL how much of the log is stored. It implements eventlog.Stored. The role
-// of DB must be able to read messages and sync_watermarks.
+// Rows implements eventlog.Stored by reading PostgreSQL. The role of DB must be able to read the
+// messages and sync_watermarks tables.
 type Rows struct{ DB *bun.DB }
 
 // Seqs returns the highest stored seq of each channel, in the given order, or 0 if nothing is

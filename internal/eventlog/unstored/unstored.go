@@ -26,8 +26,8 @@ const (
 	// redisTimeout limits reads from Redis. Without the tail an answer would have holes, so the
 	// caller gets an error instead, and should get it quickly.
 	redisTimeout = 4 * time.Second
-	// firstPage is how many items of a tail the first read requests. While sync-service runs, a
-	// channel never has that many unstored events.
+	// firstPage is the number of items of a tail that the first read requests. While sync-service
+	// runs, a channel never has that many unstored events.
 	firstPage = 64
 )
 
@@ -97,8 +97,8 @@ func Above(ctx context.Context, log *eventlog.Log, channel chat.ChannelID, mark 
 	}
 }
 
-// newestLen is how many items Newest reads. Most channels have no unstored items, and a busy one
-// has only a few.
+// newestLen is the number of items that Newest reads. Most channels have no unstored items, and a
+// busy one has only a few.
 const newestLen = 16
 
 // NewestItems holds the newest items of a channel's tail, read before the watermark.
@@ -120,7 +120,7 @@ func Newest(ctx context.Context, log *eventlog.Log, channel chat.ChannelID) (New
 }
 
 // Above returns the items above mark. ok is false if more items are needed than were read. In that
-// case the caller must read the tail with the function Above and then read the rows again.
+// case the caller must read the tail with the Above function and then read the rows again.
 func (n NewestItems) Above(mark Mark, enough func([]event.Item) bool) (items []event.Item, ok bool) {
 	above := mark.above(n.items)
 	return above, n.whole || len(above) < len(n.items) || above[0].Seq == 1 || enough(above)
