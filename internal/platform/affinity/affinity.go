@@ -2,9 +2,9 @@
 //
 // Suppose that a few threads start to work at the same moment, for about ten milliseconds. The
 // kernel often puts them on the core of the thread that woke them. There they take turns while
-// other cores are almost idle, because the kernel balances load over a longer time. So each worker
-// checks which cores the others are on, and moves to another one. The package ignores everything
-// else that runs on the cores.
+// other cores are almost idle, because the kernel balances the load over longer periods. So each
+// worker checks which cores the others are on, and moves to another one. The package ignores
+// everything else that runs on the cores.
 package affinity
 
 import "sync/atomic"
@@ -25,10 +25,11 @@ func unpackPlace(n int64) place { return place{thread: int32(n >> 32), core: int
 // NewSpread returns a Spread for the given number of workers.
 func NewSpread(workers int) *Spread { return &Spread{at: make([]atomic.Int64, workers)} }
 
-// Apart moves the calling worker to a core on which none of the others last ran, if it is on the
-// same core as a worker with a lower number. Workers should call it regularly. It takes about 0.2
-// µs if the worker stays, and about 20 µs if it moves. The thread's CPU affinity is unchanged when
-// Apart returns. On systems other than Linux it does nothing.
+// Apart checks whether the calling worker is on the same core as a worker with a lower number. If
+// so, it moves the calling worker to a core on which none of the other workers last ran. Workers
+// should call it regularly. It takes about 0.2 µs if the worker stays, and about 20 µs if it moves.
+// The thread's CPU affinity is unchanged when Apart returns. On systems other than Linux it does
+// nothing.
 func (s *Spread) Apart(worker int) {
 	here, ok := current()
 	if !ok {
@@ -56,7 +57,8 @@ func (s *Spread) on(worker int, thread int32) int32 {
 	return -1
 }
 
-// taken returns the cores of all workers except one, which runs on the given thread.
+// taken returns the cores of all workers except the worker with the number except, which runs on
+// the given thread.
 func (s *Spread) taken(except int, thread int32) (taken []int32) {
 	for i := range s.at {
 		if on := s.on(i, thread); i != except && on >= 0 {

@@ -50,8 +50,8 @@ func Load(cfg any, getenv func(string) string) error {
 	return errors.Join(errs...)
 }
 
-// loadField passes the library a struct with only this field. That is because the library's errors
-// name the Go field, not the variable, and two nested structs may both have a field called Addr.
+// loadField passes the library a struct with only this field. The library's errors name the Go
+// field, not the variable, and two nested structs may both have a field called Addr.
 func loadField(dst reflect.Value, name string, f reflect.StructField, getenv func(string) string) error {
 	tagName, _, _ := strings.Cut(f.Tag.Get("env"), ",")
 	environment := map[string]string{}

@@ -101,8 +101,9 @@ const (
 )
 
 // Watch waits until db has a session, and then until ctx is done. It is a part for lifecycle.Run.
-// It returns an error if no session can ever meet the service's needs, because of the database or a
-// pooler, so that the service should not start. Every other failure may be temporary and is logged.
+// It returns an error if the database or a pooler can never provide a session that meets the
+// service's needs. In that case the service should not start. Every other failure may be temporary
+// and is logged.
 func Watch(ctx context.Context, db *bun.DB, log *slog.Logger) error {
 	waits := outage.New(log, "waiting for PostgreSQL", "PostgreSQL can be used")
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {

@@ -34,8 +34,8 @@ const (
 	minPlain, maxPlain = 64, 4096
 )
 
-// Plain returns how many plain connections a server with the given descriptor limit may have: an
-// eighth of the limit, but at least 64 and at most 4096. A limit of 0 means unknown.
+// Plain returns the number of plain connections that a server with the given descriptor limit may
+// have: an eighth of the limit, but at least 64 and at most 4096. A limit of 0 means unknown.
 func Plain(limit int) int {
 	if limit == 0 {
 		return maxPlain

@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// Limit returns how many file descriptors the process may have open, or 0 if the limit is unknown
-// or unlimited. Go raises the soft limit to the hard limit when a program starts.
+// Limit returns the number of file descriptors that the process may have open, or 0 if that number
+// is unknown or unlimited. Go raises the soft limit to the hard limit when a program starts.
 func Limit() int {
 	var r syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &r); err != nil || r.Cur > math.MaxInt32 {

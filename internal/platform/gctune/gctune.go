@@ -1,7 +1,7 @@
 // Package gctune sets how much garbage a process may accumulate before Go collects it: a percentage
 // of the live memory or, if that is less, as much as fits into a fixed total. With a percentage
-// alone, as set by GOGC, a small heap with a high allocation rate is collected many times a second,
-// which can take a sixth of the CPU time.
+// alone, as set by GOGC, a small heap with a high allocation rate is collected many times a second.
+// That can take a sixth of the CPU time.
 //
 // A program calls Keep once. Libraries must not call it, because the whole process shares the
 // collector.
@@ -16,8 +16,8 @@ import (
 // Policy sets how much garbage may accumulate.
 type Policy struct {
 	Percent int // of the live memory
-	// Room is how many bytes of heap and stacks, including live memory, may be in use before
-	// anything is collected.
+	// Room is the number of bytes of heap and stacks, including live memory, that may be in use
+	// before anything is collected.
 	Room uint64
 }
 

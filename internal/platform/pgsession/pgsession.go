@@ -28,7 +28,7 @@ const (
 	// connect_timeout.
 	connectTimeout = 5 * time.Second
 	// idleTimeout limits how long an idle transaction may hold its locks, in case its client is
-	// gone and the server has not noticed that.
+	// gone and the server has not noticed.
 	idleTimeout = time.Minute
 )
 
@@ -117,7 +117,7 @@ var settings = []setting{
 }
 
 // mark is a custom setting that identifies a session. If a client finds a mark in a new session, or
-// later a different mark than its own, other clients share the session.
+// later finds a mark that is not its own, other clients share the session.
 const mark = "parley.session"
 
 // maker sets up the sessions of one configuration.

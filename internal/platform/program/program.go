@@ -26,9 +26,10 @@ type Service interface {
 	Handler() http.Handler
 	// Checks returns the readiness checks of the service.
 	Checks() []telemetry.Check
-	// Parts returns the parts in starting order. They may run only once.
+	// Parts returns the parts in the order in which they start. They may run only once.
 	Parts() []lifecycle.Part
-	// Close releases what the constructor opened. It must not be called while parts run.
+	// Close releases the resources that the constructor opened. It must not be called while parts
+	// run.
 	Close() error
 }
 
@@ -49,8 +50,8 @@ type Process struct {
 	New func(redisURL, addr string, reg *prometheus.Registry) (Service, error)
 }
 
-// Run runs the service until ctx is done. If REDIS_URL contains one address and a Redis Cluster
-// turns out to be there, Run constructs the service again for a Cluster.
+// Run runs the service until ctx is done. If REDIS_URL contains one address, and the server there
+// turns out to belong to a Redis Cluster, Run constructs the service again for that cluster.
 func (p Process) Run(ctx context.Context) error {
 	redisURL := redisclient.Discover(ctx, p.RedisURL)
 	err := p.serve(ctx, redisURL)

@@ -18,7 +18,7 @@ import (
 )
 
 // clusterOption is the query parameter in REDIS_URL that marks the address as the address of a
-// Cluster.
+// Redis Cluster.
 const clusterOption = "cluster"
 
 // address is the parsed REDIS_URL.
@@ -44,8 +44,8 @@ func parseAddress(urls string) (address, error) {
 	return a, a.check()
 }
 
-// check rejects contradictory settings: all seed nodes of a Cluster must be reached in the same way
-// and as the same user.
+// check rejects contradictory settings: all seed nodes of a Redis Cluster must be reached in the
+// same way and as the same user.
 func (a address) check() error {
 	refuse := func(why string) error { return &config.Error{Name: "REDIS_URL", Err: errors.New(why)} }
 	if !a.cluster {
@@ -97,7 +97,7 @@ func (a address) client(o Options) redis.UniversalClient {
 	return redis.NewClient(opt)
 }
 
-// clusterClient returns a client for a Cluster, with the URLs as its seed nodes.
+// clusterClient returns a client for a Redis Cluster, with the URLs as its seed nodes.
 func (a address) clusterClient(o Options) redis.UniversalClient {
 	first := a.urls[0]
 	var addrs []string
@@ -136,10 +136,10 @@ func perNode(c *tls.Config) *tls.Config {
 	return c
 }
 
-// Discover asks the server at REDIS_URL whether it is a node of a Cluster, and if so returns urls
-// marked as a Cluster. This is needed because a managed Cluster or a Kubernetes service has only
-// one address. Discover takes at most 2 s. It returns urls unchanged if the server does not answer,
-// or if urls already denotes a Cluster; Check reports a mismatch later.
+// Discover asks the server at REDIS_URL whether it is a node of a Redis Cluster. If it is, Discover
+// returns urls marked as the address of a cluster. This is needed because a managed cluster or a
+// Kubernetes service has only one address. Discover takes at most 2 s. It returns urls unchanged if
+// the server does not answer, or if urls already denotes a cluster; Check reports a mismatch later.
 func Discover(ctx context.Context, urls string) string {
 	a, err := parseAddress(urls)
 	if err != nil || a.cluster || a.urls[0].Network == "unix" {
@@ -157,8 +157,8 @@ func Discover(ctx context.Context, urls string) string {
 	return AsCluster(urls)
 }
 
-// AsCluster marks the address in urls, a REDIS_URL with one address, as the address of a Cluster,
-// and returns the resulting REDIS_URL.
+// AsCluster marks the address in urls, a REDIS_URL with one address, as the address of a Redis
+// Cluster, and returns the resulting REDIS_URL.
 func AsCluster(urls string) string {
 	u, err := url.Parse(strings.TrimSpace(urls))
 	if err != nil {

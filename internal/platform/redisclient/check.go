@@ -19,11 +19,11 @@ import (
 var ErrUnsuitable = errors.New("this Redis cannot be used")
 
 // ErrCluster is wrapped by the ErrUnsuitable that is returned if a client for a single server
-// reaches a Cluster. That happens if Redis did not answer when Discover asked. The remedy is to
-// start again with AsCluster.
+// reaches a Redis Cluster. That happens if Redis did not answer when Discover asked. The remedy is
+// to start again with AsCluster.
 var ErrCluster = errors.New("REDIS_URL leads to a Redis Cluster: add ?cluster=true to it, or give the URLs of several nodes, comma-separated")
 
-// repeatInterval is how often Await repeats the log line about what it is waiting for.
+// repeatInterval is how often Await repeats the log line with the reason for waiting.
 const repeatInterval = time.Minute
 
 // Await blocks until Redis can serve a deployment with the given number of partitions and permits
@@ -70,7 +70,7 @@ func checkAll(ctx context.Context, rdb redis.UniversalClient, partitions int, co
 }
 
 // Check verifies that the Redis behind rdb can serve a deployment with the given number of
-// partitions. It checks the version, whether the server is a Cluster node, and that every partition
+// partitions. It checks the version, whether the server is a cluster node, and that every partition
 // accepts writes. It also checks that the deployment was started with the same number of
 // partitions; the first caller records that number.
 func Check(ctx context.Context, rdb redis.UniversalClient, partitions int) error {
@@ -87,8 +87,8 @@ func Check(ctx context.Context, rdb redis.UniversalClient, partitions int) error
 	return checkWrites(ctx, rdb, partitions)
 }
 
-// reached wraps the error of the first command. If the error shows that the client is for a Cluster
-// and the server is not part of one, the result is an ErrUnsuitable.
+// reached wraps the error of the first command. If the error shows that the client is for a Redis
+// Cluster and the server does not belong to one, the result is an ErrUnsuitable.
 func reached(err error) error {
 	if strings.Contains(err.Error(), "cluster support disabled") {
 		return fmt.Errorf("%w: REDIS_URL is for a Cluster, but the server is a single one: use one URL, without cluster=true", ErrUnsuitable)
@@ -113,12 +113,12 @@ func checkServer(info map[string]string, rdb redis.UniversalClient) error {
 
 // checkWrites verifies that each partition's server accepts writes. SETRANGE with an empty value
 // changes nothing, but is refused wherever a write that needs memory is refused. That covers a
-// read-only replica, a server that is loading its data, is out of memory or cannot save its data,
-// and a Cluster that has lost a master.
+// read-only replica; a server that is loading its data, is out of memory or cannot save its data;
+// and a Redis Cluster that has lost a master.
 func checkWrites(ctx context.Context, rdb redis.UniversalClient, partitions int) error {
 	var begun *redis.BoolCmd
 	var recorded *redis.StringCmd
-	// The error is ignored, because it belongs only to the first failed command.
+	// Pipelined's error is ignored: it is only the first of the commands' errors.
 	cmds, _ := rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		begun = p.SetNX(ctx, rediskey.Partitions, partitions, 0)
 		recorded = p.Get(ctx, rediskey.Partitions)
@@ -146,7 +146,7 @@ func checkWrites(ctx context.Context, rdb redis.UniversalClient, partitions int)
 	return nil
 }
 
-// distinct returns how many partitions may be on different servers.
+// distinct returns the number of partitions that may be on different servers.
 func distinct(rdb redis.UniversalClient, partitions int) int {
 	if _, cluster := rdb.(*redis.ClusterClient); cluster {
 		return partitions

@@ -17,7 +17,7 @@ import (
 type Commands []string
 
 // common lists the commands that every service needs, for connections, for scripts, and for Check
-// and Watch. cluster|slots is needed only on a Cluster.
+// and Watch. cluster|slots is needed only in Redis Cluster.
 var common = Commands{
 	"ping", "select", "client|setname", "info", "multi", "discard", "cluster|slots", "command",
 	"eval", "evalsha", "script|load", "setnx", "get", "set", "setrange",

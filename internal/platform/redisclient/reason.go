@@ -12,7 +12,7 @@ import (
 )
 
 // Reason describes err for /readyz, which is public. The description contains no addresses and no
-// text from the server; those are in err, for the log.
+// text from the server; they are in err, for the log.
 func Reason(err error) string {
 	if err == nil {
 		return "ok"

@@ -16,8 +16,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// MinVersion is the oldest major version of Redis that has what Parley needs: sharded pub/sub that
-// also works from scripts.
+// MinVersion is the oldest major version of Redis that has the feature that Parley needs: sharded
+// pub/sub that also works from scripts.
 const MinVersion = 7
 
 const (
@@ -53,8 +53,8 @@ func (quiet) Printf(context.Context, string, ...any) {}
 var silence = sync.OnceFunc(func() { redis.SetLogger(quiet{}) })
 
 // Open returns a client for REDIS_URL without connecting. The value is one URL (redis://, rediss://
-// or unix://), a URL with ?cluster=true for a Cluster with a single address, or a comma-separated
-// list of the URLs of a Cluster's seed nodes.
+// or unix://), a URL with ?cluster=true for a Redis Cluster with a single address, or a
+// comma-separated list of the URLs of a cluster's seed nodes.
 func Open(urls string, o Options) (redis.UniversalClient, error) {
 	silence()
 	a, err := parseAddress(urls)

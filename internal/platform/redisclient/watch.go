@@ -162,7 +162,7 @@ func (w *Watch) report(ctx context.Context, setting, text string, holds bool) {
 	}
 }
 
-// eachServer is like eachMaster but includes the replicas of a Cluster.
+// eachServer is like eachMaster but includes the replicas in a Redis Cluster.
 func eachServer(ctx context.Context, rdb redis.UniversalClient, f func(*redis.Client) error) error {
 	c, ok := rdb.(*redis.ClusterClient)
 	if !ok {

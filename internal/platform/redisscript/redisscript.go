@@ -22,8 +22,8 @@ type Call struct {
 // call, the call has changed nothing, and Run sends it again after loading the script. Each call
 // has its own reply; Run returns the error of the first call that failed, in the order of calls.
 //
-// The functions passed as also may add commands to the first round trip. The caller must check the
-// errors of these commands.
+// The functions in also may add commands to the first round trip. The caller must check the errors
+// of these commands.
 func Run(ctx context.Context, rdb redis.UniversalClient, calls []*Call, also ...func(redis.Pipeliner)) error {
 	send(ctx, rdb, calls, also...)
 	var missing []*Call

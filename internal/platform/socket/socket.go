@@ -1,11 +1,11 @@
 // Package socket reads and writes sockets at the lowest cost that Go's netpoller allows.
 //
 // The sockets of package net are non-blocking, so reading or writing one is a short system call.
-// Package syscall nevertheless announces it to the scheduler as a call that may block. That wakes
-// the runtime's monitor thread whenever the process was idle before. For a server that does a
-// little work a thousand times a second, this costs a sixth of its CPU time. The system calls made
-// here are not announced. Where that is not possible (on systems other than Linux, or with TLS),
-// reads and writes use the net.Conn, and TryWrite writes nothing.
+// However, package syscall announces it to the scheduler as a call that may block, which wakes the
+// runtime's monitor thread whenever the process was idle. For a server that does a little work a
+// thousand times a second, this costs a sixth of its CPU time. The system calls made here are not
+// announced. Where that is not possible (on systems other than Linux, or with TLS), reads and
+// writes use the net.Conn, and TryWrite writes nothing.
 //
 // The package starts no goroutines.
 package socket

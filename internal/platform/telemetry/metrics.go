@@ -31,8 +31,8 @@ func NewRegistry(service string) *prometheus.Registry {
 // checkout, as in an image.
 var linkedVersion, linkedRevision string
 
-// build returns the version and revision set by the linker or, if they are not set, those recorded
-// by the Go tool.
+// build returns the version and revision set by the linker or, if they are not set, the ones
+// recorded by the Go tool.
 func build() (version, revision string) {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		version = info.Main.Version

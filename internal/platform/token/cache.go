@@ -9,10 +9,10 @@ import (
 // maxGeneration is the maximum size of each of the two generations of cached tokens.
 const maxGeneration = 1536
 
-// cache holds tokens whose signatures have been verified. Verifying one takes about 100 µs, as much
-// as all other work for a request for a page of history. A client sends the same token for minutes,
-// or reconnects with it at the same time as many others. The key is the token's SHA-256, so that a
-// memory dump contains no token.
+// cache holds tokens whose signatures have been verified. Verifying a signature takes about 100 µs,
+// as long as all other work for a request for a history page. A client sends the same token for
+// minutes, or reconnects with it at the same time as many others. The key is the token's SHA-256,
+// so that a memory dump contains no token.
 //
 // The cache does not cover checks whose result may change: whether the signing key is still valid,
 // and whether the token has expired.

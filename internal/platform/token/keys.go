@@ -64,7 +64,7 @@ const reloadInterval = 2 * time.Second
 const Settle = 3 * time.Minute
 
 // Keys is a folder of private keys, each in a file <kid>.pem (PKCS#8). All of them are used to
-// verify tokens. Tokens are signed with the key whose name sorts last among those that are older
+// verify tokens. Tokens are signed with the key whose name sorts last among the keys that are older
 // than Settle or, if there are none, with the first key. Rotate adds a newer file. Prune deletes
 // the files of keys once the tokens that they signed have expired.
 type Keys struct {

@@ -31,7 +31,7 @@ type RemoteConfig struct {
 	Logger   *slog.Logger  // default slog.Default()
 }
 
-// RemoteKeys is the key set behind a URL. It is fetched on first use, again if a token names a kid
+// RemoteKeys is the key set behind a URL. It is fetched on first use, whenever a token names a kid
 // that is missing (so a rotation needs no restart), and at the interval Refresh while Run is
 // running. While the URL is not responding, the set returned by Fallback is used.
 type RemoteKeys struct {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// State is what a key in the folder is used for.
+// State is the current use of a key in the folder.
 type State string
 
 // The states, in the order of a key's lifetime.
@@ -19,8 +19,8 @@ const (
 	Outlived State = "outlived" // every token that it signed has expired; Prune deletes it
 )
 
-// reloadDelay is how long a process may continue to sign with a key after the next one has settled,
-// because it has not read the folder since the next key was added.
+// reloadDelay is how long a process may continue to sign with a key after the next key has settled.
+// It may do so because it has not read the folder since the next key was added.
 const reloadDelay = 2 * time.Minute
 
 // KeyInfo describes a key in the folder.
@@ -30,8 +30,8 @@ type KeyInfo struct {
 	Until time.Time // zero if not limited
 }
 
-// createdAt returns when a key was created, according to its kid. It returns the zero time if the
-// kid does not contain a time.
+// createdAt returns the time at which a key was created, according to its kid. It returns the zero
+// time if the kid does not contain a time.
 func createdAt(kid string) time.Time {
 	stamp, _, _ := strings.Cut(kid, "-")
 	at, err := time.Parse(kidTime, stamp)

@@ -25,9 +25,9 @@ const (
 	Name = "parley"
 	// DefaultTTL is the default lifetime of a token.
 	DefaultTTL = 15 * time.Minute
-	// MaxTTL is the maximum accepted time between iat and exp. It limits the damage that can be
-	// done with a token that was signed by mistake or with a stolen key, and how long an ended
-	// session must remain marked.
+	// MaxTTL is the maximum accepted time between iat and exp. It limits the damage from a token
+	// that was signed by mistake or with a stolen key. It also limits how long an ended session
+	// must remain marked.
 	MaxTTL = 24 * time.Hour
 	// leeway is how far a verifier's clock may be behind the issuer's. It applies only to iat and
 	// nbf: a token expires exactly at exp, according to the verifier's clock.
@@ -57,7 +57,7 @@ const (
 // ErrUnknownKey is returned by a KeySource if no key has the given kid.
 var ErrUnknownKey = errors.New("no key has this id")
 
-// Claims is what a token states about its bearer.
+// Claims holds a token's statements about its bearer.
 type Claims struct {
 	UserID    chat.UserID
 	SessionID chat.SessionID

@@ -84,7 +84,7 @@ func (e *rejectedError) Error() string {
 
 // UploadTraces posts a batch and retries until the batch is accepted or refused, or ctx is done. If
 // the response to an attempt is lost, the collector receives the spans twice and recognizes them by
-// their ids. The error is a *rejectedError if only a part was accepted.
+// their ids. The error is a *rejectedError if the collector accepted only some of the spans.
 func (c *client) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSpans) error {
 	body, err := c.encode(spans)
 	if err != nil {
@@ -121,8 +121,8 @@ func (c *client) encode(spans []*tracepb.ResourceSpans) ([]byte, error) {
 	return packed.Bytes(), nil
 }
 
-// post makes one attempt. It reports whether a retry may succeed, and how long the collector asks
-// us to wait.
+// post makes one attempt. It reports whether a retry may succeed, and the delay that the collector
+// requests.
 func (c *client) post(ctx context.Context, body []byte) (again bool, after time.Duration, err error) {
 	attempt, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
@@ -155,7 +155,7 @@ func (c *client) post(ctx context.Context, body []byte) (again bool, after time.
 	return false, 0, err
 }
 
-// retryAfter returns how long a response asks us to wait. The header gives a number of seconds or a
+// retryAfter returns the delay that a response requests. The header gives a number of seconds or a
 // date; without it, the result is 0.
 func retryAfter(h http.Header) time.Duration {
 	v := h.Get("Retry-After")

@@ -162,5 +162,5 @@ func (t *Tracing) send(ctx context.Context, to sdktrace.SpanExporter, batch []sd
 		// Only the trace is lost; the traced work itself was done.
 		t.log.WarnContext(ctx, "failed to send traces", "spans", lost, "err", err)
 	}
-	return lost > 0 // a mere warning from the collector must not hide the next failure
+	return lost > 0 // a warning from the collector must not hide the next failure
 }
