@@ -187,8 +187,8 @@ func (c *cli) chosen(command string) (runFlags, scenario.Scenario) {
 	return c.Storm.runFlags, &c.Storm.Storm
 }
 
-// picture returns a function that draws a command's result if the flags request that. If they do
-// not, the function does nothing.
+// picture returns a function that draws a command's result if the flags request a picture. If they
+// do not, the function does nothing.
 func (c *cli) picture(command string) func(*scenario.Result) error {
 	switch {
 	case command == "curve" && c.Curve.SVG != "":

@@ -56,7 +56,7 @@ func main() {
 	log.Fatal(http.ListenAndServe(os.Args[1], nil))
 }
 
-// read broadcasts what c sends, until c is closed.
+// read broadcasts the messages that c sends, until c is closed.
 func (r *room) read(c *websocket.Conn) {
 	defer func() {
 		r.mu.Lock()

@@ -12,7 +12,8 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// channel is an item of the list. Its fields are in the order in which chat-service writes them.
+// channel is an item in the list of channels. Its fields are in the order in which chat-service
+// writes them.
 type channel struct {
 	CreatedAt      chat.Time  `json:"created_at"`
 	CreatedBy      *uuid.UUID `json:"created_by"`

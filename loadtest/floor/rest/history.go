@@ -14,7 +14,8 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// message is an item of a page. Its fields are in the order in which chat-service writes them.
+// message is an item on a history page. Its fields are in the order in which chat-service writes
+// them.
 type message struct {
 	Body       string         `json:"body"`
 	ChannelID  chat.ChannelID `json:"channel_id"`
@@ -47,7 +48,7 @@ func cursor(position string) *string {
 	return &s
 }
 
-// historySQL is chat-service's query for a page, without the check whether the user may read it.
+// historySQL is chat-service's query for a page, without the check of the user's access.
 const historySQL = `select m.seq, m.id, m.sender_id, m.client_id, m.body, m.data, m.sent_at, u.deleted_at is not null,
 		s.edit_seq, s.edited_at, s.body, s.mentions, s.delete_seq, s.deleted_at, r.seqs, r.emojis, r.users, r.removed
 	from (select seq, id, sender_id, client_id, body, data, sent_at from messages

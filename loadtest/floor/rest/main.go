@@ -1,8 +1,8 @@
 // Command rest is the floor of the REST scenarios: a minimal server on echo and pgx. It serves a
-// page of history and a user's list of channels, using the same SQL statements and returning the
-// same JSON as chat-service. It has no login, no validation, no Redis, no metrics and no log.
+// history page and a user's list of channels, using the same SQL statements and returning the same
+// JSON as chat-service. It has no login, no validation, no Redis, no metrics and no log.
 //
-// The header X-User names the user. The channels' counters, which chat-service reads from Redis,
+// The X-User header names the user. The channels' counters, which chat-service reads from Redis,
 // are read once at startup, because no messages are sent while it runs.
 package main
 

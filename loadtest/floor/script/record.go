@@ -47,7 +47,7 @@ func (t tap) Write(b []byte) (int, error) {
 	return t.Conn.Write(b)
 }
 
-// record appends an event to each channel and returns the calls that did so.
+// record appends an event to each channel and returns the calls that appended them.
 func record(ctx context.Context, opts *redis.Options, channels, body int) (calls []*call, err error) {
 	plain := *opts
 	plain.MaxRetries = -1

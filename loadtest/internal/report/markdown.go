@@ -15,13 +15,13 @@ import (
 	"parley.chat/loadtest/internal/stats"
 )
 
-// These marks delimit the generated part of the page.
+// These markers delimit the generated part of the page.
 const (
 	begin = "<!-- bench: what follows is written by make bench -->"
 	end   = "<!-- bench: end -->"
 )
 
-// splice replaces the text between the marks of a page with tables.
+// splice returns page with the text between the markers replaced by tables.
 func splice(page, tables string) (string, error) {
 	before, rest, ok1 := strings.Cut(page, begin)
 	_, after, ok2 := strings.Cut(rest, end)

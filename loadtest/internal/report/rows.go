@@ -7,7 +7,8 @@ import (
 	"parley.chat/loadtest/internal/stats"
 )
 
-// Row is a line of the table: a figure with its floor and its bar.
+// Row is a line of the table: a measured figure, the floor's figure, and the bar that the ratio or
+// the value must meet.
 type Row struct {
 	Scenario string  `json:"scenario"`
 	Figure   string  `json:"figure"`
@@ -50,7 +51,8 @@ func kilo(f func(*scenario.Result) float64) func(*scenario.Result) float64 {
 	return func(r *scenario.Result) float64 { return f(r) / 1e3 }
 }
 
-// faults returns how many events or receipts were lost, repeated or skipped. A valid run has none.
+// faults returns the number of events and receipts that were lost, repeated or skipped. A valid run
+// has none.
 func faults(r *scenario.Result) float64 {
 	return float64(r.Lost+r.Holes+r.Repeats) + r.Figures["clients_without_all"] + r.Figures["not_stored"] + r.Figures["cursors_behind"]
 }

@@ -16,9 +16,9 @@ import (
 )
 
 // Mixed simulates users at work in a large company. All users are connected and are in several
-// channels of very different sizes. A few send messages, all read, some lose their connection and
-// resume, and some read history. All services run with their default settings, including their
-// limits.
+// channels of very different sizes. A few users send messages and all users read them; some users
+// lose their connection and resume, and some read history. All services run with their default
+// settings, including their limits.
 type Mixed struct {
 	People   int           `default:"5000" help:"Number of users, each with one connection."`
 	Large    int           `default:"20" help:"Number of large channels, whose sizes follow Zipf's law: all users, a half, a third …"`
@@ -35,7 +35,8 @@ type Mixed struct {
 	Profile  string        `help:"File for a CPU profile of the gateway, over 30 s or the measured time if that is shorter."`
 }
 
-// underWay is how long deliveries that are in flight at the end may take. They still count.
+// underWay is how long deliveries that are in flight at the end may take. These deliveries still
+// count.
 const underWay = 250 * time.Millisecond
 
 // Name implements Scenario.
@@ -293,7 +294,7 @@ type background struct {
 	failed  int64
 }
 
-// startBackground starts reading pages of history, and profiles the gateway if that was requested.
+// startBackground starts reading history pages, and profiles the gateway if that was requested.
 func (m *mixed) startBackground(ctx context.Context, server *stage.Process) *background {
 	a := &background{ended: make(chan error, 2)}
 	readers, cancel := context.WithCancel(ctx)
@@ -327,8 +328,8 @@ func (a *background) report(r *Result) {
 	r.Errors += a.failed
 }
 
-// readPages reads pages of history at a fixed rate, one at a time. Each read is made as a random
-// user, in one of that user's channels.
+// readPages reads history pages at a fixed rate, one at a time, each as a random user and in one of
+// that user's channels.
 func (a *background) readPages(ctx context.Context, m *mixed, server *stage.Process) error {
 	rng := rand.New(rand.NewPCG(5, 6)) // the loop's generator belongs to another goroutine
 	tick := time.NewTicker(time.Duration(float64(time.Second) / m.s.History))

@@ -73,8 +73,8 @@ func (s *Pipeline) Run(ctx context.Context, env Env) (_ *Result, err error) {
 func (p *pipeline) load(ctx context.Context) (*Result, error) {
 	s := p.s
 	p.loop.OnAck = p.onAck
-	// The latency is measured from the actual send, not from when the send was due, because waiting
-	// for an ack is not part of the server's latency here.
+	// The latency is measured from the actual send, not from the time when the send was due:
+	// waiting for the previous ack is not part of the server's latency here.
 	p.turns = turns{rate: s.Rate, say: func(conn *swarm.Conn, _ int64) { p.say(conn, p.loop.Now()) }}
 	for i, conn := range p.loop.Conns {
 		conn.Next = 1 // the channels are new
@@ -145,9 +145,9 @@ func (p *pipeline) lags(r *Result) {
 	}
 }
 
-// growing returns 1 if the lag grows, and 0 if not. It counts as growing if its last third is at
-// least one and a half times its first third, and exceeds it by more than the number of messages
-// per second.
+// growing returns 1 if the lag grows, and 0 if not. It counts as growing if the mean of its last
+// third is more than one and a half times the mean of its first third, and exceeds it by more than
+// the number of messages per second.
 func growing(first, last, perSecond float64) float64 {
 	if last > 1.5*first && last-first > perSecond {
 		return 1

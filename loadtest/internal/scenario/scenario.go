@@ -1,4 +1,4 @@
-// Package scenario defines what is measured. Each scenario fills a stage, puts the same load on a
+// Package scenario defines the measurements. Each scenario fills a stage, puts the same load on a
 // gateway or its floor, and summarizes the results. The fields of a scenario are its flags.
 package scenario
 
@@ -30,7 +30,7 @@ type Env struct {
 	Say    io.Writer // progress messages for people
 }
 
-// Scenario is implemented by the scenarios of this package.
+// Scenario is the interface that every scenario in this package implements.
 type Scenario interface {
 	Name() string
 	Run(ctx context.Context, env Env) (*Result, error)
@@ -139,7 +139,7 @@ func newCrew(ctx context.Context, env Env, channels, members, body int, fsync st
 	return c, err
 }
 
-// close disconnects the clients and stops what was started for them.
+// close disconnects the clients and stops the programs that were started for them.
 func (c *crew) close() error {
 	var err error
 	if c.loop != nil {
@@ -191,7 +191,7 @@ func (c *crew) outstanding() (n int64) {
 	return n
 }
 
-// settle waits until all clients have all events, for at most timeout.
+// settle waits, for at most timeout, until all clients have all events.
 func (c *crew) settle(ctx context.Context, timeout time.Duration) error {
 	next := c.loop.Now() // counting takes longer than one iteration of the loop
 	return c.loop.Run(ctx, timeout, func() bool {

@@ -10,8 +10,8 @@ import (
 	"parley.chat/loadtest/internal/swarm"
 )
 
-// Fanout measures one large channel: what a delivery costs at a low rate, and the highest sustained
-// rate.
+// Fanout measures one large channel: the cost of a delivery at a low rate, and the highest
+// sustained rate.
 type Fanout struct {
 	Members  int           `default:"1000" help:"Members of the channel, each with one connection."`
 	Rate     float64       `default:"20" help:"Messages per second in the steady part."`

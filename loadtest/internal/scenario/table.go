@@ -12,8 +12,8 @@ import (
 	"parley.chat/loadtest/internal/stats"
 )
 
-// Table measures how the size of the table messages affects inserts and reads of history, both for
-// the table as it is and for a table that is partitioned by the hash of the channel.
+// Table measures how the size of the messages table affects inserts and history reads. It measures
+// the table as it is and a variant that is partitioned by the hash of the channel id.
 type Table struct {
 	Sizes    []int64       `default:"1000000,2000000,5000000,10000000,20000000,50000000" help:"Table sizes (in rows) at which to measure."`
 	Limit    time.Duration `default:"10m" help:"Maximum duration. Each of the two tables gets half of it and stops growing when its half is over."`

@@ -114,7 +114,7 @@ func row(e *frame.Event) []any {
 }
 
 // CopyPlainly stores a backlog with one COPY of rows that are already encoded, which is the fastest
-// way to load them into PostgreSQL. It returns how long that took.
+// way to load them into PostgreSQL. It returns the duration of the COPY.
 func (s *Stage) CopyPlainly(ctx context.Context, b *Backlog) (took time.Duration, err error) {
 	err = s.withDatabase(ctx, func(db *pgx.Conn) error {
 		i := 0

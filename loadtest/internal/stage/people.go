@@ -43,7 +43,7 @@ func (s *Stage) Populate(ctx context.Context, channels, members int) (*Populatio
 }
 
 // Company creates users in the database and, for each roster, a channel with the listed members.
-// The field Channel of each Person is not used.
+// The Channel field of each Person is not used.
 func (s *Stage) Company(ctx context.Context, people int, rosters [][]int) (*Population, error) {
 	issuer := token.NewIssuer(s.key, 2*time.Hour)
 	p := &Population{}

@@ -27,7 +27,7 @@ func (s *Stage) withDatabase(ctx context.Context, do func(*pgx.Conn) error) erro
 	return errors.Join(do(db), db.Close(ctx))
 }
 
-// StoredOf returns what is stored for each channel, in the order of channels.
+// StoredOf returns a description of each channel's stored messages, in the order of channels.
 func (s *Stage) StoredOf(ctx context.Context, channels []chat.ChannelID) ([]Stored, error) {
 	all, place := make([]Stored, len(channels)), make(map[uuid.UUID]int, len(channels))
 	ids := make([]uuid.UUID, len(channels))
@@ -61,7 +61,7 @@ type Cursor struct {
 	Seq     int64
 }
 
-// CursorsBehind returns how many of the cursors are missing or lower in PostgreSQL.
+// CursorsBehind returns the number of cursors that are missing from PostgreSQL or lower there.
 func (s *Stage) CursorsBehind(ctx context.Context, cursors []Cursor) (n int64, err error) {
 	channels, users, seqs := make([]uuid.UUID, len(cursors)), make([]uuid.UUID, len(cursors)), make([]int64, len(cursors))
 	for i, c := range cursors {

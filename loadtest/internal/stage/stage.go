@@ -163,7 +163,7 @@ func (s *Stage) stopRedis() error {
 	if s.redis == nil {
 		return nil
 	}
-	// Kill it, because its data is no longer needed and writing it out would only take time.
+	// Kill Redis, because its data is no longer needed and writing it out would only take time.
 	err := errors.Join(s.redis.Kill(), os.RemoveAll(s.redisDir()))
 	s.redis = nil
 	return err

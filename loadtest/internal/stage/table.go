@@ -18,9 +18,9 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// Table is a table like messages. It is filled as sync-service fills messages: in transactions of
-// one COPY each, with messages from many channels. The number of messages per channel follows
-// Zipf's law.
+// Table is a table with the same structure as the messages table. It is filled in the same way as
+// sync-service fills that table: in transactions of one COPY each, with messages from many
+// channels. The number of messages per channel follows Zipf's law.
 type Table struct {
 	Rows int64
 
@@ -38,8 +38,9 @@ type Table struct {
 // batch is the maximum number of rows that sync-service stores in one transaction.
 const batch = 5000
 
-// MakeTable creates an empty table with the columns, constraints and indexes of messages. If
-// partitions is above 0, the table is partitioned by HASH (channel_id). The caller must call Drop.
+// MakeTable creates an empty table with the columns, constraints and indexes of the messages table.
+// If partitions is above 0, the table is partitioned by HASH (channel_id). The caller must call
+// Drop.
 func (s *Stage) MakeTable(ctx context.Context, partitions, channels, body int) (*Table, error) {
 	rng := rand.New(rand.NewPCG(7, 8)) // a fixed seed, so that each table gets the same rows
 	t := &Table{
@@ -128,7 +129,8 @@ func (t *Table) row() []any {
 }
 
 // Pages reads n pages of 50 messages from random positions in the history of channels, and returns
-// how long each took. The probability of selecting a channel is the same as when storing messages.
+// the duration of each read. The probability of selecting a channel is the same as when storing
+// messages.
 func (t *Table) Pages(ctx context.Context, n int) (took stats.Histogram, err error) {
 	for range n {
 		i := t.zipf.Uint64()

@@ -39,7 +39,7 @@ type Mark struct {
 type Watch struct {
 	Lags    []int64         // number of entries not stored yet, sampled once per second
 	Stored  stats.Histogram // from ack to row
-	Skipped int64           // marks that were dropped because they came too fast
+	Skipped int64           // number of marks that were dropped because the queue was full
 
 	rdb   *redis.Client
 	db    *pgx.Conn
@@ -146,8 +146,8 @@ func (w *Watch) poll(ctx context.Context) error {
 	return nil
 }
 
-// waiting returns how many entries in the partitions' streams are not stored: those that were added
-// but not read by the group, plus those that were read but not acknowledged.
+// waiting returns the number of entries in the partitions' streams that are not stored: entries
+// that were added but not read by the group, plus entries that were read but not acknowledged.
 func waiting(ctx context.Context, rdb *redis.Client, stream func(int) string) (n int64, err error) {
 	pipe := rdb.Pipeline()
 	infos, groups := make([]*redis.XInfoStreamCmd, partitions), make([]*redis.XInfoGroupsCmd, partitions)
@@ -172,8 +172,8 @@ func waiting(ctx context.Context, rdb *redis.Client, stream func(int) string) (n
 	return n, nil
 }
 
-// AwaitStored waits until everything in Redis is stored, including receipts, for at most timeout.
-// It returns how many entries are not stored.
+// AwaitStored waits, for at most timeout, until everything in Redis is stored, including receipts.
+// It returns the number of entries that are not stored.
 func (s *Stage) AwaitStored(ctx context.Context, timeout time.Duration) (left int64, err error) {
 	opts, err := redis.ParseURL(s.RedisURL())
 	if err != nil {

@@ -223,7 +223,7 @@ func (l *Loop) Pace(n int, every time.Duration, send func(i int, due int64)) {
 	l.arm()
 }
 
-// Unsent returns how many sends of the pace are left.
+// Unsent returns the number of sends of the pace that are left.
 func (l *Loop) Unsent() int { return l.pace.left }
 
 func (l *Loop) arm() {

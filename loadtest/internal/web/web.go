@@ -69,7 +69,7 @@ func New(addr string, n int, requests []Request) *Clients {
 	return c
 }
 
-// Run lets all clients send requests for the given time and returns the sum of what they saw. A
+// Run lets all clients send requests for the given time and returns the sum of their tallies. A
 // client stops at its first fault.
 func (c *Clients) Run(ctx context.Context, duration time.Duration) (*Tally, error) {
 	tallies := make([]Tally, len(c.clients))
@@ -189,7 +189,7 @@ func (c *client) answer() ([]byte, error) {
 	return c.buf[end:], nil
 }
 
-// chunks reads a chunked body that begins at position at of buf.
+// chunks reads a chunked body that begins at position at in buf.
 func (c *client) chunks(at int) ([]byte, error) {
 	c.body = c.body[:0]
 	for {
