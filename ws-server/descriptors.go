@@ -16,9 +16,9 @@ const (
 	clusterNodes = 8
 )
 
-// connections returns how many WebSockets the instance may hold if the process may open limit
-// descriptors; 0 means no limit. It reserves descriptors for the stores, health checks, metrics and
-// connections that are being opened.
+// connections returns the number of WebSockets that the instance may hold if the process may open
+// limit descriptors; 0 means no limit. It reserves descriptors for the stores, health checks,
+// metrics and connections that are being opened.
 func connections(cfg Config, limit int) (int, error) {
 	if limit == 0 {
 		return cfg.MaxConnections, nil

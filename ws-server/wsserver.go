@@ -1,7 +1,7 @@
-// Package wsserver is the service that holds WebSocket connections. It appends the events that
-// clients send to the log in Redis, and delivers the events that any instance has appended to its
-// connections. Instances hold no state that other instances need, so they can be added, restarted
-// and removed at any time.
+// Package wsserver is the service that holds WebSocket connections. It appends its clients' events
+// to the log in Redis, and delivers to its connections the events that any instance has appended.
+// Instances hold no state that other instances need, so they can be added, restarted and removed at
+// any time.
 package wsserver
 
 import (
@@ -276,7 +276,7 @@ func (s *Server) Parts() []lifecycle.Part {
 		redisPart,
 		{Name: "budget", Run: s.budget.Run},
 		{Name: "log", Run: s.conns.Run},
-		// Must start before the appender, which needs the feed when an append encounters a
+		// The feed must start before the appender, which needs it when an append encounters a
 		// different epoch.
 		{Name: "feed", Run: s.feed.Run},
 		{Name: "appender", Run: s.appender.Run},

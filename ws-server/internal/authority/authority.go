@@ -75,8 +75,8 @@ type Config struct {
 	Expelled func(chat.UserID, chat.ChannelID)
 	// Ended is called when a verification finds that a session with connections here has ended.
 	Ended func(revoked.Login)
-	// Blocked is called after a user's blocks have changed. added contains the other user of each
-	// new block, and lifted the other user of each lifted block.
+	// Blocked is called after a user's blocks have changed. added contains the other user in each
+	// new block; lifted contains the other user in each lifted block.
 	Blocked func(user chat.UserID, added, lifted []chat.UserID)
 }
 

@@ -50,8 +50,9 @@ func (u *User) readBlocks(ctx context.Context) error {
 	return nil
 }
 
-// learnBlocks caches blocks that were read. If a notice arrived since generation, it caches nothing
-// and returns false. If the user's last connection has ended, it caches nothing and returns true.
+// learnBlocks caches blocks that were read. If a notice has arrived since the given generation, it
+// caches nothing and returns false. If the user's last connection has ended, it caches nothing and
+// returns true.
 func (u *User) learnBlocks(generation uint64, found []chat.UserID) bool {
 	var with map[chat.UserID]struct{}
 	if len(found) > 0 {
@@ -95,7 +96,8 @@ func (u *User) invalidateBlocks() {
 	u.blocks.stale = true
 }
 
-// clearBlocks removes the user's blocks from the cache when the last connection has ended.
+// clearBlocks removes the user's blocks from the cache. It is called when the user's last
+// connection has ended.
 func (u *User) clearBlocks() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -103,8 +105,8 @@ func (u *User) clearBlocks() {
 	u.blocks = blocks{closed: true}
 }
 
-// blockedWith reports whether one of the two users has blocked the other. It first reads the user's
-// blocks if the cache may be out of date.
+// blockedWith reports whether the user has blocked other or is blocked by other. It first reads the
+// user's blocks if the cache may be out of date.
 func (u *User) blockedWith(other chat.UserID) bool {
 	u.mu.Lock()
 	ask := (!u.blocks.known || u.blocks.stale) && !u.a.storeDown()
@@ -117,7 +119,7 @@ func (u *User) blockedWith(other chat.UserID) bool {
 	return u.HasBlock(other)
 }
 
-// HasBlock reports whether the cache contains a block between the two users.
+// HasBlock reports whether the cache contains a block between the user and other.
 func (u *User) HasBlock(other chat.UserID) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -216,13 +218,13 @@ func (a *Authority) readBlocksOf(ctx context.Context, users map[*User]struct{}) 
 }
 
 // BlockedWith returns the users connected to this gateway who have blocked the given user or are
-// blocked by that user. They must not see what that user does. The result is nil for most users.
+// blocked by that user. They must not see that user's activity. The result is nil for most users.
 // The caller must not change the set.
 func (a *Authority) BlockedWith(user chat.UserID) map[chat.UserID]struct{} {
 	return a.blockIndex.with(user)
 }
 
-// blocksByOther indexes the blocks of connected users by the other user of each block. A set is
+// blocksByOther indexes the blocks of connected users by the other user in each block. A set is
 // replaced, never changed, so that a fan-out may use it without a lock.
 type blocksByOther struct {
 	shards [indexShards]indexShard

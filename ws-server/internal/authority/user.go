@@ -63,8 +63,8 @@ func (u *User) Generation() uint64 {
 	return u.generation
 }
 
-// Learn caches a membership that the caller has read. If a notice arrived since generation, it
-// caches nothing and returns false.
+// Learn caches a membership that the caller has read. If a notice has arrived since the given
+// generation, it caches nothing and returns false.
 func (u *User) Learn(generation uint64, id chat.ChannelID, st store.Access) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -186,7 +186,7 @@ func (u *User) Role(id chat.ChannelID) (chat.Role, error) {
 	return st.Role, err
 }
 
-// JoinedSeq returns the last seq that the channel had when the user joined. It returns an error if
+// JoinedSeq returns the channel's last seq at the time when the user joined. It returns an error if
 // the user is not a member.
 func (u *User) JoinedSeq(id chat.ChannelID) (int64, error) {
 	st, err := u.access(id, membership)

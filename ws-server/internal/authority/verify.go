@@ -25,8 +25,8 @@ const (
 // that a connection holds, the blocks of every user, and every session. Its queries are spread
 // evenly over that time.
 func (a *Authority) verifyAll(ctx context.Context) {
-	// A pass takes half the interval. So two checks of a user are never further apart than the
-	// interval, even if the user is checked early in one pass and late in the next.
+	// A pass takes half the interval. So even if a user is checked early in one pass and late in
+	// the next, the two checks are never further apart than the interval.
 	pass := a.cfg.VerifyEvery / 2
 	for ctx.Err() == nil {
 		began := time.Now()

@@ -1,5 +1,6 @@
-// Package changes decides whether an event that refers to a message may be appended: an edit, a
-// deletion, a reaction or a reply. It finds the message in the hub, in the tail or in PostgreSQL.
+// Package changes decides whether an event that refers to a message (an edit, a deletion, a
+// reaction or a reply) may be appended. It finds the message in the hub, in the tail or in
+// PostgreSQL.
 //
 // The package starts no goroutines and caches nothing. It does not check whether the sender may
 // write to the channel.
@@ -37,8 +38,8 @@ type Store interface {
 // RoleIn returns the role of the event's sender in a channel.
 type RoleIn func(chat.ChannelID) (chat.Role, error)
 
-// Check returns an error if the sender of e is not allowed to append it, because of the message
-// that it refers to.
+// Check returns an error if the state of the message that e refers to does not allow the sender to
+// append e.
 func (r *Rules) Check(ctx context.Context, e *frame.Event, roleIn RoleIn) error {
 	switch e.Type {
 	case event.Message:

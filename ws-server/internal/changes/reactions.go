@@ -10,8 +10,8 @@ import (
 )
 
 // Limits on the reactions to one message. Reactions that are being appended at the same time are
-// not counted. A user who sends several at once may therefore exceed a limit slightly, by no more
-// than the rate limit allows.
+// not counted. A user who sends several reactions at the same time may therefore exceed a limit
+// slightly, by no more than the rate limit allows.
 const (
 	maxEmojisPerMessage = 50 // maximum number of different emojis currently on a message
 	maxEmojisPerUser    = 20 // maximum number of different emojis that a user has ever put on a message; this also limits the number of rows
@@ -26,8 +26,8 @@ func (r *Rules) checkReactionLimits(ctx context.Context, e *frame.Event) error {
 	}
 	// The rows are read after the tail, because events are stored before they are cut from the
 	// tail. While PostgreSQL is down, only the tail is counted, so that members can still react.
-	// The limits may then be exceeded, but a page of history still limits how many reactions it
-	// shows.
+	// The limits may then be exceeded, but a history page still limits the number of reactions that
+	// it shows.
 	stored, err := r.Store.Reactions(ctx, e.ChannelID, *e.MessageID, e.SenderID)
 	if err != nil && apierr.CodeOf(err) != apierr.Unavailable {
 		return err

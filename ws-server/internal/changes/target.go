@@ -88,7 +88,8 @@ func (r *Rules) isDeleted(ctx context.Context, channel chat.ChannelID, id chat.E
 // searchTail searches a channel's tail backward. The tail has a few hundred items unless
 // sync-service lags behind. The search stops at items that are too old to contain the message.
 func (r *Rules) searchTail(ctx context.Context, channel chat.ChannelID, s *search) error {
-	oldest := s.id.CreatedAt().Add(-clockSkew) // long ago, so no limit, if the id does not contain a time
+	// If the id does not contain a time, oldest is long ago and so sets no limit.
+	oldest := s.id.CreatedAt().Add(-clockSkew)
 	items, err := r.Log.Tail(ctx, channel, tailPageSize)
 	for err == nil && len(items) > 0 {
 		for i := len(items) - 1; i >= 0; i-- {

@@ -22,8 +22,8 @@ import (
 
 const (
 	// horizon is how far back the first read goes. It is at least the retention of the streams,
-	// because Redis holds no names that are older. The first read also returns users who were
-	// deleted earlier if their names are still in rows.
+	// because Redis holds no older names. The first read also returns users who were deleted
+	// earlier if their names are still in rows.
 	horizon = 30 * 24 * time.Hour
 	// overlap is how far before the newest known deletion every later read starts. It must exceed
 	// the duration of the transaction that deletes an account.

@@ -8,7 +8,7 @@ import (
 )
 
 // removeDeletedText removes the text and mentions of messages and edits whose deletion is in events
-// or in following, so that a later reader does not get deleted text. Rows do not need this once the
+// or in following. So a later reader does not get deleted text. Rows do not need this once the
 // deletion is stored. Frames are replaced, never changed, because other goroutines may be sending
 // them.
 func removeDeletedText(events, following []hub.Event) {

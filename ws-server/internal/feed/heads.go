@@ -234,7 +234,7 @@ func (f *Feed) trySeed(ch *hub.Channel) bool {
 // detected.
 const maxQuietInterval = 60 * time.Second
 
-// checkQuiet detects that the newest event of a channel was lost. It reads the counter of a channel
+// checkQuiet detects that the newest event in a channel was lost. It reads the counter of a channel
 // after 1, 2, 4, … and 60 s without events, and then every 60 s. The reads of all channels that are
 // due are pipelined.
 func (f *Feed) checkQuiet(ctx context.Context) error {

@@ -240,7 +240,7 @@ func (f *Feed) fillHoles(ctx context.Context, id chat.ChannelID, from, to int64,
 }
 
 // lossAt returns the loss that contains seq. found is false if seq is not known to be lost. It
-// searches the recorded holes, then the gap events among events, then those in the tail.
+// searches the recorded holes, then the gap events among events, then the gap events in the tail.
 func (f *Feed) lossAt(ctx context.Context, id chat.ChannelID, seq int64, events []hub.Event) (loss replay.Loss, found bool, err error) {
 	if loss, found = f.holeAt(id, seq); found {
 		return loss, true, nil

@@ -51,8 +51,8 @@ func (f *Feed) confirmMissing(ctx context.Context, id chat.ChannelID, seq, to in
 }
 
 // recordHole searches for a seq in the stream, then in the tail, then in the rows. This order also
-// finds an event that is moving from one to the next. If none of them holds the seq, recordHole
-// records a hole.
+// finds an event that is moving from one store to the next. If none of them holds the seq,
+// recordHole records a hole.
 func (f *Feed) recordHole(ctx context.Context, id chat.ChannelID, seq, to int64) error {
 	if _, known := f.holeAt(id, seq); known {
 		return nil // a concurrent call was faster

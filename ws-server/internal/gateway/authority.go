@@ -8,8 +8,8 @@ import (
 	"parley.chat/ws-server/internal/revoked"
 )
 
-// newAuthority returns the gateway's cache of memberships, blocks and sessions. Its callbacks
-// handle changes whose notices were lost, and do what the notices would have done.
+// newAuthority returns the gateway's cache of memberships, blocks and sessions. Its callbacks apply
+// the changes whose notices were lost.
 func (g *Gateway) newAuthority() *authority.Authority {
 	return authority.New(g.ctx, authority.Config{
 		Store: g.cfg.Store, Sessions: g.cfg.Revoked, VerifyEvery: g.cfg.VerifyEvery, Logger: g.cfg.Logger,

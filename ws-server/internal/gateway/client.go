@@ -29,7 +29,7 @@ const maxBadFrames = 10
 
 // client is one connection and the state of its user's session on it.
 type client struct {
-	out connection.Conn // first, because a fan-out prefetches the first cache line of every connection
+	out connection.Conn // must be first, because a fan-out prefetches the first cache line of every connection
 
 	g  *Gateway
 	ws *websocket.Conn // the reading side
@@ -47,7 +47,7 @@ type client struct {
 	badFrames         int          // bad frames in a row; used only by the reader
 	frameBucket       tokenBucket  // limits all frames; used only by the reader
 	controlBucket     tokenBucket  // limits control frames; used only by the reader
-	freeSubscriptions int          // how many more subscriptions do not count as frames; used only by the reader
+	freeSubscriptions int          // further subscriptions that do not count as frames; used only by the reader
 	counted           bool         // counts toward the instance's limit; guarded by g.mu
 	addr              netip.Addr   // address whose limit the connection counts toward, if any; guarded by g.mu
 

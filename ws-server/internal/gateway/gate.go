@@ -49,7 +49,8 @@ func (g *gate) close() {
 // waitTimeout waits at most d for all operations to end, and reports whether they did.
 func (g *gate) waitTimeout(d time.Duration) bool {
 	done := make(chan struct{})
-	// This goroutine ends with the last operation. drain later waits for that without a timeout.
+	// This goroutine ends with the last operation. drain later waits for that operation without a
+	// timeout.
 	go func() {
 		g.active.Wait()
 		close(done)

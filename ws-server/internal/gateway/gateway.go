@@ -3,9 +3,9 @@
 //
 // Each connection has one reader goroutine. It also has a writer goroutine while its socket is
 // full, and a replay goroutine while a subscription is missing events. The gateway itself runs one
-// goroutine, the heartbeat. Everything behind the protocol is in separate packages, each with its
-// own goroutines: receipts, typing, presencefanout and authority. The Gateway constructs and owns
-// them, and Run waits for all goroutines.
+// goroutine, the heartbeat. The rest of the work is done by separate packages, each with its own
+// goroutines: receipts, typing, presencefanout and authority. The Gateway constructs and owns them,
+// and Run waits for all goroutines.
 package gateway
 
 import (
@@ -293,7 +293,7 @@ func (g *Gateway) sendEphemeral(user chat.UserID, channel chat.ChannelID, f fram
 	}
 }
 
-// HubConfig returns the configuration of the feed's hub, including how frames are encoded.
+// HubConfig returns the configuration of the feed's hub, including the encoding of frames.
 // Deliveries of traced events are recorded in their traces.
 func HubConfig(m *Metrics, traces *msgtrace.Tracer) hub.Config {
 	return hub.Config{

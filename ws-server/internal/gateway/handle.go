@@ -20,7 +20,7 @@ type frameType struct {
 	handle func(*client, *frame.Client) error
 }
 
-// frameLimit describes how frames of one type are limited.
+// frameLimit describes the limit on frames of one type.
 type frameLimit string
 
 const (

@@ -53,7 +53,7 @@ func (g *Gateway) fullLocked() bool {
 // reserveConnection counts a connection toward the limits of the instance and of its address. It
 // returns an error if either limit has been reached.
 func (g *Gateway) reserveConnection(c *client, r *http.Request) error {
-	var addr netip.Addr // stays invalid without a limit per address, and for a Unix socket
+	var addr netip.Addr // stays invalid if there is no limit per address, and for a Unix socket
 	if g.cfg.Bounds.ConnectionsPerAddress > 0 {
 		addr = clientAddress(r, g.cfg.Bounds.TrustedProxies)
 	}
@@ -97,9 +97,9 @@ func (g *Gateway) releaseConnectionLocked(c *client) {
 }
 
 // clientAddress returns the address that a request comes from. It follows X-Forwarded-For from
-// right to left while the addresses are trusted proxies, and returns the first address that is not.
-// The client may have forged anything before it. For IPv6 it returns the address of the /64
-// network, the smallest network that providers assign to a customer.
+// right to left while the addresses are trusted proxies, and returns the first address that is not
+// a trusted proxy. The client may have forged anything before it. For IPv6 it returns the address
+// of the /64 network, the smallest network that providers assign to a customer.
 func clientAddress(r *http.Request, trusted config.CIDRs) netip.Addr {
 	addr := parseAddress(r.RemoteAddr)
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
@@ -118,8 +118,8 @@ func clientAddress(r *http.Request, trusted config.CIDRs) netip.Addr {
 	return addr
 }
 
-// parseAddress parses an address with or without a port. It returns an invalid address if s is
-// neither.
+// parseAddress parses an address with or without a port. It returns an invalid address if s is not
+// an address.
 func parseAddress(s string) netip.Addr {
 	if ap, err := netip.ParseAddrPort(s); err == nil {
 		return ap.Addr().Unmap().WithZone("")
@@ -137,7 +137,7 @@ func (c *client) errTooManySubscriptions() error {
 		c.g.cfg.Bounds.Subscriptions)
 }
 
-// subscriptionsLeft returns how many more subscriptions the connection may have.
+// subscriptionsLeft returns the number of further subscriptions that the connection may have.
 func (c *client) subscriptionsLeft() int {
 	limit := c.g.cfg.Bounds.Subscriptions
 	if limit == 0 {
@@ -184,14 +184,14 @@ func (c *client) chargeSubscriptions(n int) {
 	}
 }
 
-// tokenBucket limits the rate of frames of one connection. Only the reader goroutine uses it.
+// tokenBucket limits the rate of frames on one connection. Only the reader goroutine uses it.
 type tokenBucket struct {
 	tokens  float64
 	updated time.Time
 }
 
-// take removes n tokens and returns how long to wait until the bucket is no longer in debt. It
-// returns 0 if there were enough tokens.
+// take removes n tokens and returns the time until the bucket is no longer in debt. It returns 0 if
+// there were enough tokens.
 func (b *tokenBucket) take(rate config.Rate, now time.Time, n float64) time.Duration {
 	burst, perSecond := float64(2*rate.Count), float64(rate.Count)/rate.Per.Seconds()
 	if b.updated.IsZero() {

@@ -17,7 +17,7 @@ import (
 
 const (
 	// mentionTimeout limits how long a message waits for its mentions to be looked up. The
-	// connection's next frames wait for it.
+	// connection's next frames wait until the lookup has ended.
 	mentionTimeout = time.Second
 	// mentionRetryInterval is how long mentions are not looked up after a failed lookup.
 	mentionRetryInterval = 2 * time.Second

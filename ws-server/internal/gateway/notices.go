@@ -141,8 +141,8 @@ func (c *client) announceChannelLocked(ctx context.Context, m store.Membership, 
 }
 
 // keepsSubscription reports whether the connection is subscribed to the channel and will stay
-// subscribed. A user who leaves and immediately rejoins may get the notice of the rejoin before
-// member_left has ended the old subscription, so keepsSubscription waits for removedGrace and
+// subscribed. If a user leaves and immediately rejoins, the notice of the rejoin may arrive before
+// member_left has ended the old subscription. So keepsSubscription waits for removedGrace and
 // checks again.
 func (c *client) keepsSubscription(id chat.ChannelID) bool {
 	sub := c.subscription(id)

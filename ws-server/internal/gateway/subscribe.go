@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// maxResumeEvents is how many missed events a subscription replays. A client that missed more
-	// reads history.
+	// maxResumeEvents is the maximum number of missed events that a subscription replays. A client
+	// that missed more reads history.
 	maxResumeEvents = 1000
 )
 
@@ -114,8 +114,8 @@ func (c *client) subscribe(ctx context.Context, ref string, want frame.ChannelPo
 			c.send(frame.Resync{Ref: ref, ChannelID: want.ChannelID, Epoch: string(epoch), LastSeq: head})
 			return true
 		}
-		// Events from before the user joined must be read as history, which omits versions of
-		// messages that had been replaced before the user joined.
+		// The client must read events from before the user joined as history. History omits the
+		// versions of messages that had been replaced before the user joined.
 		more := after >= 0 && (head-after > maxResumeEvents || after < min(joined, head))
 		c.send(frame.Subscribed{
 			Ref: ref, ChannelID: want.ChannelID, LastSeq: head, Epoch: string(epoch),

@@ -77,7 +77,7 @@ func (ch *Channel) fanout() {
 	}
 }
 
-// round holds what one pass of the fan-out sends to the live subscriptions.
+// round holds the data that one pass of the fan-out sends to the live subscriptions.
 type round struct {
 	resync    []byte // sent first, to all subscriptions; nil if there is none
 	batch     []Event
@@ -86,7 +86,8 @@ type round struct {
 
 // nextRound removes the next round from the channel's queues: the next events that fit into one
 // frame, and the ephemeral frames that are sent with them or are due on their own. A member_left
-// event ends the batch, because its user must not see what follows. Called with subsMu held.
+// event ends the batch, because the user who left must not see the events that follow. Called with
+// subsMu held.
 func (ch *Channel) nextRound() (r round, more bool) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
@@ -123,8 +124,8 @@ func (ch *Channel) nextBatchLocked() []Event {
 		}
 		size += len(e.Frame) + 1
 	}
-	// cutRing may cut the ring while the batch is delivered, though only below the fanned-out seq.
-	// The copy keeps the batch valid in any case.
+	// cutRing may cut the ring while the batch is delivered, but only below the fanned-out seq. The
+	// copy keeps the batch valid in any case.
 	return append([]Event(nil), ch.ring[i:end]...)
 }
 
@@ -139,8 +140,8 @@ const (
 	prefetchGroup = 32   // number of connections that are prefetched before the first of them is written to
 )
 
-// deliver sends a round to the live subscriptions and returns how many of them received events.
-// Called with subsMu held.
+// deliver sends a round to the live subscriptions and returns the number of subscriptions that
+// received events. Called with subsMu held.
 func (ch *Channel) deliver(r round) (to int) {
 	if len(r.batch)+len(r.ephemeral) == 0 {
 		return 0

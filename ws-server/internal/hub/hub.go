@@ -3,9 +3,9 @@
 // Each channel keeps its newest events in a ring and knows the seq that must come next. Publish
 // puts each event into the ring once, in order. Each channel has a fan-out goroutine, which runs
 // only while there is something to deliver. It sends everything that has accumulated to each
-// subscription as one frame, with the same bytes for all. So a batch holds what arrived during the
-// previous fan-out: one event in a quiet channel, more under load. No timer is involved. Ephemeral
-// frames are queued separately; see Channel.PublishEphemeral.
+// subscription as one frame, with the same bytes for all. So a batch holds the events that arrived
+// during the previous fan-out: one event in a quiet channel, more under load. No timer is involved.
+// Ephemeral frames are queued separately; see Channel.PublishEphemeral.
 //
 // A subscription has a position: the next seq that it must see. A live subscription is at the
 // position of the fan-out. A subscription that lags (after a resume, or because its client is slow)
@@ -54,8 +54,8 @@ type Config struct {
 	Heal func(ch *Channel, after, upTo int64)
 	// Idle is called when a channel's last subscription has ended.
 	Idle func(ch *Channel)
-	// Delivered, if set, is called after a batch was sent to a number of live subscriptions, with
-	// the time at which sending began. It must not block.
+	// Delivered, if set, is called after a batch was sent to live subscriptions, with their number
+	// and the time at which sending began. It must not block.
 	Delivered func(ch *Channel, batch []Event, to int, began time.Time)
 	// Count, if set, is called with the number of events and resyncs sent to connections, once per
 	// batch for all connections together. The hub holds a channel's lock during the call, so Count

@@ -1,6 +1,6 @@
 package hub
 
-// Recent returns the events in the ring: the newest events of the channel that this gateway has
+// Recent returns the events in the ring: the newest events in the channel that this gateway has
 // seen, in ascending order without holes. The caller must not change their frames.
 func (ch *Channel) Recent() []Event {
 	ch.mu.Lock()

@@ -9,10 +9,10 @@
 --  ARGV[6] number of users who connected, followed by those users and then by the users who left
 --
 -- With up to LARGE users online, the ids of the users who connected and of those who left are
--- published. Above that only the count over all gateways is published, at most once in COUNT_EVERY
--- ms, or once in LITTLE_EVERY ms if it has changed by less than 2%. In a large channel users
--- connect and leave all the time, and publishing that to thousands of users would cost more than
--- their messages. To publish a deferred count, the caller calls again without users.
+-- published. Above that, only the count across all gateways is published, at most once in
+-- COUNT_EVERY ms, or once in LITTLE_EVERY ms if it has changed by less than 2%. In a large channel,
+-- users connect and leave all the time, and publishing that to thousands of users would cost more
+-- than their messages. To publish a deferred count, the caller calls again without users.
 -- Returns { users in the gateway's set, users online,
 --   ms after which to call again (0: nothing is pending) }.
 local COUNT_EVERY, LITTLE_EVERY = 1000, 10000

@@ -19,7 +19,7 @@ import (
 // maxUsersPerCall limits the number of users in one script call.
 const maxUsersPerCall = 500
 
-// change holds what one script call writes for a channel.
+// change holds the users that one script call adds to a channel or removes from it.
 type change struct {
 	ch         *channel
 	came, went []chat.UserID
@@ -126,8 +126,8 @@ func (p *Presence) dropLocked(ch *channel) {
 	}
 }
 
-// recordResults records what was written and schedules failed writes again. It returns the channels
-// whose sets in Redis differ from what was written.
+// recordResults records the successful writes and schedules the failed ones again. It returns the
+// channels whose sets in Redis differ from the written sets.
 func (p *Presence) recordResults(batch []*change) (diverged []*channel) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -19,8 +19,8 @@ func leasesAfter(now int64) *redis.ZRangeBy {
 	return &redis.ZRangeBy{Min: "(" + strconv.FormatInt(max(now, 0), 10), Max: "+inf"}
 }
 
-// renew renews the lease or acquires one. It also starts removing what dead gateways have left
-// behind.
+// renew renews the lease or acquires one. It also starts removing the sets that dead gateways have
+// left behind.
 func (p *Presence) renew(ctx context.Context) {
 	mode := "new"
 	if p.leased {
@@ -125,8 +125,8 @@ func (p *Presence) leave(ctx context.Context) {
 	p.cleanUp(ctx, p.id)
 }
 
-// cleanUp removes everything that a dead gateway has written, and publishes which users have left
-// as a result. If it fails, a gateway tries again later.
+// cleanUp removes everything that a dead gateway has written, and publishes the users who are
+// offline as a result. If it fails, a gateway tries again later.
 func (p *Presence) cleanUp(ctx context.Context, gateway string) {
 	channels, err := p.channelsOf(ctx, gateway)
 	if err == nil {

@@ -4,7 +4,7 @@
 // written only when a user's first connection joins the channel or the last one leaves it;
 // heartbeats and additional connections cost nothing. The users online in a channel are the union
 // of the sets of all gateways whose lease is live. So if a gateway dies, its users count as online
-// only until its lease expires. Another gateway then removes its sets and publishes which users
+// only until its lease expires. Another gateway then removes its sets and publishes the users who
 // have left.
 //
 // A connection that has ended still counts for a few seconds. Most clients reconnect within that
@@ -227,7 +227,7 @@ func (p *Presence) changedLocked(ch *channel, user chat.UserID) {
 }
 
 // queueLocked schedules a write of a channel after the given delay. If the channel may not be
-// written again by then, it is written as soon as it may be.
+// written again by then, it is written as soon as that is allowed.
 func (p *Presence) queueLocked(ch *channel, after time.Duration) {
 	if ch.queued {
 		return
@@ -248,7 +248,7 @@ func signal(wake chan struct{}) {
 }
 
 // maxQueuedItems limits the number of items waiting to be published. Items beyond the limit are
-// dropped, since they are only of momentary interest.
+// dropped, since they lose their value within seconds.
 const maxQueuedItems = 10_000
 
 // Publish publishes an ephemeral frame to the subscribers of a channel on all gateways, except to

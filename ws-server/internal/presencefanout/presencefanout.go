@@ -4,8 +4,8 @@
 // presence. Typing and receipts skip such users during the fan-out (see
 // hub.Channel.PublishEphemeral). That does not work for presence frames, because they contain a
 // count of all online users. Users with blocks (users who have blocked somebody or are blocked by
-// somebody) therefore get separate presence frames, which neither name nor count the other users in
-// those blocks.
+// somebody) therefore get separate presence frames. These frames do not name or count the other
+// users in those blocks.
 //
 // The package does not deal with WebSockets. It reaches connections through the hub and through the
 // functions in Config.

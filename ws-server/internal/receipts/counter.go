@@ -224,7 +224,7 @@ func (c *counter) refreshMembers(ctx context.Context, id chat.ChannelID, s *chan
 	return nil
 }
 
-// countUnknown returns how many of the users are missing from the most recently read list of
+// countUnknown returns the number of users who are missing from the most recently read list of
 // members.
 func (s *channelState) countUnknown(users map[chat.UserID]receiptlog.Receipt) (n int) {
 	for user := range users {

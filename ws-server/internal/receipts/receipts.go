@@ -2,8 +2,8 @@
 // channel's messages. It consists of three parts, each with one goroutine:
 //
 //   - The writer collects the receipts that clients report and writes them to Redis.
-//   - The fan-out delivers the receipts that any gateway has published to the subscriptions of this
-//     gateway.
+//   - The fan-out delivers to this gateway's subscriptions the receipts that any gateway has
+//     published.
 //   - The counter takes over for large channels. It tells the sender of the newest message how many
 //     members have received and read it.
 //

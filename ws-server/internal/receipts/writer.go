@@ -201,9 +201,8 @@ func (w *writer) recordResult(s pendingMove, moved receiptlog.Moved) {
 	w.cooling = append(w.cooling, s.state)
 }
 
-// moveBatch moves receipts in Redis. For a receipt that Redis does not hold, it first reads the
-// position stored in PostgreSQL and writes the greater one, so that the receipt never moves
-// backward.
+// moveBatch moves receipts in Redis. If Redis does not hold a receipt, moveBatch first reads the
+// positions stored in PostgreSQL and writes the greater ones. So a receipt never moves backward.
 func (w *writer) moveBatch(ctx context.Context, moves []receiptlog.Move) ([]receiptlog.Moved, error) {
 	ctx, cancel := context.WithTimeout(ctx, moveTimeout)
 	defer cancel()

@@ -38,8 +38,8 @@ const accessQuery = `
 		from channels c left join channel_members m on m.channel_id = c.id and m.user_id = w.user_id
 		where c.id = w.channel_id and c.deleted_at is null limit 1) x`
 
-// Access returns what each user may do in each channel, in the order of keys. For a channel that
-// does not exist, the result is the same as for a non-member from whom the channel is hidden.
+// Access returns each user's access to each channel, in the order of keys. For a channel that does
+// not exist, the result is the same as for a non-member from whom the channel is hidden.
 func (s *Store) Access(ctx context.Context, keys []chat.MemberKey) ([]Access, error) {
 	found := make([]Access, len(keys))
 	err := database.Prepared(ctx, s.db, accessQuery, columns(keys), func(rows pgx.Rows) error {

@@ -80,8 +80,8 @@ func (s *Store) ReceiptsOf(ctx context.Context, keys []chat.MemberKey) ([]receip
 	return receipts, nil
 }
 
-// NewestAt returns when the newest stored event of each channel was sent, in the order of channels.
-// It is the zero time for a channel without events.
+// NewestAt returns the time at which the newest stored event in each channel was sent, in the order
+// of channels. It is the zero time for a channel without events.
 func (s *Store) NewestAt(ctx context.Context, channels []chat.ChannelID) ([]time.Time, error) {
 	times := make([]time.Time, len(channels))
 	if len(channels) == 0 {
@@ -108,7 +108,7 @@ func (s *Store) NewestAt(ctx context.Context, channels []chat.ChannelID) ([]time
 	return times, nil
 }
 
-// NewestMessage returns the newest stored message of a channel with seq ≤ upTo. Its Seq is 0 if
+// NewestMessage returns the newest stored message in a channel with seq ≤ upTo. Its Seq is 0 if
 // there is none.
 func (s *Store) NewestMessage(ctx context.Context, channel chat.ChannelID, upTo int64) (Message, error) {
 	var m Message

@@ -1,5 +1,5 @@
-// Package store reads what a gateway needs from PostgreSQL: memberships, and events that are no
-// longer in Redis. It writes nothing itself; a database function opens direct channels.
+// Package store reads the data that a gateway needs from PostgreSQL: memberships, and events that
+// are no longer in Redis. It writes nothing itself; a database function opens direct channels.
 package store
 
 import (
@@ -40,7 +40,7 @@ type Membership struct {
 	MentionAll       chat.MentionAll  `bun:"mention_all"`
 }
 
-// Access returns what the member may do in the channel.
+// Access returns the member's access to the channel.
 func (m *Membership) Access() Access {
 	st := Access{Role: m.Role, Announced: !m.Arriving, CallsAll: callsAll(m.MentionAll, m.Role), JoinedSeq: m.JoinedSeq}
 	if m.PeerID != nil {
@@ -139,7 +139,7 @@ func (s *Store) OpenDirect(ctx context.Context, from, to chat.UserID) (chat.Chan
 	return id, nil
 }
 
-// Range returns the stored events of a channel with from ≤ seq ≤ to, in ascending order.
+// Range returns the stored events in a channel with from ≤ seq ≤ to, in ascending order.
 func (s *Store) Range(ctx context.Context, channel chat.ChannelID, from, to int64) ([]frame.Event, error) {
 	var rows []eventrow.Row
 	err := s.db.NewSelect().Model(&rows).

@@ -11,7 +11,7 @@ import (
 	"parley.chat/shared-contracts/event"
 )
 
-// Message holds what a gateway needs to know about a stored message that a member wants to change.
+// Message holds the properties of a stored message that determine whether a member may change it.
 type Message struct {
 	Seq      int64       `bun:"seq"`
 	Kind     event.Kind  `bun:"kind"`
@@ -33,8 +33,8 @@ func (s *Store) Message(ctx context.Context, channel chat.ChannelID, id chat.Eve
 	return m, nil
 }
 
-// Deleted reports whether a deletion of the message is stored. sync-service records that in the
-// transaction that stores the deletion event.
+// Deleted reports whether a deletion of the message is stored. sync-service records the deletion in
+// the transaction that stores the deletion event.
 func (s *Store) Deleted(ctx context.Context, channel chat.ChannelID, id chat.EventID) (bool, error) {
 	var deleted bool
 	err := s.db.NewRaw(`select exists (select 1 from message_states

@@ -1,8 +1,8 @@
 // Package typing tracks which users are typing on the connections of one gateway. It decides when a
 // user has started or stopped typing; the gateway publishes the change to the channel.
 //
-// Run owns one goroutine, which ends the states that clients do not renew. No state has a timer of
-// its own.
+// Run owns one goroutine, which ends the states that clients do not renew. There is no timer per
+// state.
 package typing
 
 import (
