@@ -1,5 +1,5 @@
 // Package webclient embeds the page as built by Vite into dist (make web). In a clean checkout dist
-// is empty; the package compiles nevertheless.
+// is empty, but the package still compiles.
 package webclient
 
 import (

@@ -31,10 +31,11 @@ if [ -n "${REDIS_TLS_DIR:-}" ]; then
 		--tls-cert-file "$REDIS_TLS_DIR/redis.crt" --tls-key-file "$REDIS_TLS_DIR/redis.key" "$@"
 fi
 
-# If Redis was killed while it was writing, its append-only file may end within a transaction. Redis itself would remove
-# only the last, incomplete command (aof-load-truncated yes), and execute the rest of the transaction at a later start.
-# redis-check-aof removes the whole transaction. Damage elsewhere in the file is left to the operator: then Redis does
-# not start. docs/operations.md says more.
+# If Redis was killed while it was writing, its append-only file may end in the middle of a
+# transaction. Redis itself would remove only the last, incomplete command (aof-load-truncated yes),
+# and execute the rest of the transaction at a later start. redis-check-aof removes the whole
+# transaction. Damage elsewhere in the file is left to the operator: then Redis does not start. See
+# docs/operations.md.
 manifest=${REDIS_DATA_DIR:-/data}/appendonlydir/appendonly.aof.manifest
 if [ -f "$manifest" ] && ! checked=$(redis-check-aof "$manifest" 2>&1); then
 	case $checked in
