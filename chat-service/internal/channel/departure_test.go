@@ -4,7 +4,6 @@ import (
 	"context"
 	"testing"
 
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/uptrace/bun"
 
 	"parley.chat/internal/platform/token"
@@ -68,7 +67,7 @@ func TestChange_lastOwnersConcurrently(t *testing.T) {
 		_, err := f.setRole(t.Context(), id, by, by.UserID, chat.Member)
 		return err
 	}
-	gate := f.gate("outbox")
+	gate := f.Gate("outbox")
 	for _, tt := range []struct {
 		name   string
 		first  func(chat.ChannelID, token.Claims) error // by ann
@@ -83,12 +82,12 @@ func TestChange_lastOwnersConcurrently(t *testing.T) {
 	} {
 		id := f.Channel(chat.Public, tt.name, "ann owner", "bob owner", "cyd member")
 		first, second := make(chan error, 1), make(chan error, 1)
-		gate.close()
+		gate.Close()
 		go func() { first <- tt.first(id, ann) }()
 		f.AwaitLocks(1)
 		go func() { second <- tt.second(id, bob) }()
 		f.AwaitLocks(2)
-		gate.open()
+		gate.Open()
 		if err := <-first; err != nil {
 			t.Errorf("%s: the first: %v", tt.name, err)
 		}
@@ -98,37 +97,6 @@ func TestChange_lastOwnersConcurrently(t *testing.T) {
 		if got := f.members(id); got != tt.want {
 			t.Errorf("%s: members %s, want %s", tt.name, got, tt.want)
 		}
-	}
-}
-
-// gate stops transactions that insert into a table.
-type gate struct {
-	f    *fixture
-	conn *pgxpool.Conn
-}
-
-// gate returns an open gate before a table.
-func (f *fixture) gate(table string) *gate {
-	f.T.Helper()
-	f.Exec(`create function pass_gate() returns trigger language plpgsql as
-		$$ begin perform pg_advisory_xact_lock_shared(1); return new; end $$`)
-	f.Exec("create trigger gate before insert on " + table + " for each row execute function pass_gate()")
-	conn, err := f.Pool.Acquire(f.T.Context())
-	if err != nil {
-		f.T.Fatal(err)
-	}
-	f.T.Cleanup(conn.Release)
-	return &gate{f, conn}
-}
-
-func (g *gate) close() { g.exec("select pg_advisory_lock(1)") }
-
-func (g *gate) open() { g.exec("select pg_advisory_unlock(1)") }
-
-func (g *gate) exec(sql string) {
-	g.f.T.Helper()
-	if _, err := g.conn.Exec(g.f.T.Context(), sql); err != nil {
-		g.f.T.Fatal(err)
 	}
 }
 
