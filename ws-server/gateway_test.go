@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+	"github.com/prometheus/client_golang/prometheus"
 
 	wsserver "parley.chat/ws-server"
 
@@ -481,10 +482,14 @@ func TestNotices_reachTheUsersConnections(t *testing.T) {
 	a2.AwaitRef(t, "p")
 }
 
+// TestSlowConsumer_isClosedWithoutAffectingOthers floods a channel until the gateway closes the
+// member that reads nothing. The close frame comes after the data that the sockets hold, and the
+// gateway waits at most 20 s until it can send it, so the member then reads.
 func TestSlowConsumer_isClosedWithoutAffectingOthers(t *testing.T) {
 	t.Parallel()
 	w, ann, bob, c := newPair(t)
-	url, _ := w.gateway()
+	reg := prometheus.NewRegistry()
+	url, _ := w.gatewayWith(reg)
 	a, _ := w.connect(url, ann)
 
 	slow, _, err := websocket.DefaultDialer.Dial(url+"/ws", header("Authorization", "Bearer "+bob.Token))
@@ -492,28 +497,44 @@ func TestSlowConsumer_isClosedWithoutAffectingOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer slow.Close()
-	if _, _, err := slow.ReadMessage(); err != nil { // reads hello, and then nothing until the end of the test
+	if _, _, err := slow.ReadMessage(); err != nil { // reads hello, and then nothing until it is closed
 		t.Fatal(err)
 	}
 	text := strings.Repeat("x", 16<<10)
-	const n = 1000 // 16 MB, more than the socket's buffers and the queue hold
-	for i := range n {
-		a.Say(t, c, text)
-		if i%32 == 31 {
-			a.Await(t, "acks", func(f wstest.Frame) bool { return f.Type == "ack" && f.Seq == int64(i+1) })
+	const batch, maxSent = 32, 4096 // 64 MB is more than the sockets' buffers and the queue hold
+	sent := 0
+	for ; value(t, reg, "parley_ws_slow_consumers_total") == 0; sent += batch {
+		if sent >= maxSent {
+			t.Fatalf("not closed after %d messages", sent)
+		}
+		for range batch {
+			a.Say(t, c, text)
+		}
+		a.Await(t, "acks", func(f wstest.Frame) bool { return f.Type == "ack" && f.Seq == int64(sent+batch) })
+	}
+	for err == nil {
+		_, _, err = slow.ReadMessage()
+	}
+	if !websocket.IsCloseError(err, 4008) {
+		t.Errorf("the slow connection: %v, want 4008", err)
+	}
+	a.AwaitSeq(t, c, 1, int64(sent))
+}
+
+// value returns the value of a counter.
+func value(t *testing.T, reg *prometheus.Registry, name string) float64 {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetCounter().GetValue()
 		}
 	}
-	a.AwaitSeq(t, c, 1, n)
-	for {
-		_, _, err := slow.ReadMessage()
-		if err == nil {
-			continue
-		}
-		if !websocket.IsCloseError(err, 4008) {
-			t.Errorf("the slow connection: %v, want 4008", err)
-		}
-		break
-	}
+	t.Fatalf("no metric %s", name)
+	return 0
 }
 
 func TestDrain_losesNoAckAndAsksToReconnect(t *testing.T) {

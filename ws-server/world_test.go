@@ -99,6 +99,12 @@ func newPair(t testing.TB) (w *world, ann, bob person, c chat.ChannelID) {
 // instance, which may be called before the test ends.
 func (w *world) gateway(change ...func(*wsserver.Config)) (url string, stop func()) {
 	w.t.Helper()
+	return w.gatewayWith(prometheus.NewRegistry(), change...)
+}
+
+// gatewayWith is like gateway and registers the instance's metrics with reg.
+func (w *world) gatewayWith(reg *prometheus.Registry, change ...func(*wsserver.Config)) (url string, stop func()) {
+	w.t.Helper()
 	cfg, err := wsserver.LoadConfig(func(name string) string {
 		return map[string]string{"DATABASE_URL": w.db.URL, "REDIS_URL": w.url, "RATE_LIMIT": "off", "FRAME_RATE": "off"}[name]
 	})
@@ -114,7 +120,7 @@ func (w *world) gateway(change ...func(*wsserver.Config)) (url string, stop func
 		out = os.Stderr
 	}
 	log := slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	s, err := wsserver.New(cfg, w.keys, prometheus.NewRegistry(), log)
+	s, err := wsserver.New(cfg, w.keys, reg, log)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -54,8 +54,17 @@ type Conn struct {
 	held    []byte        // frames that wait for the next frame or for Flush
 	until   time.Time     // when a closing connection is aborted, even if the socket still accepts data
 	drained chan struct{} // closed when the queue is at most half full; nil if nobody is waiting for that
-	writers *sync.WaitGroup
+	owner   *Owner
 }
+
+// Owner owns the writer goroutines of a gateway's connections.
+type Owner struct {
+	OnSlow  func() // called when a connection is closed as a slow consumer; must not block
+	writers sync.WaitGroup
+}
+
+// Wait waits until all writer goroutines have ended.
+func (o *Owner) Wait() { o.writers.Wait() }
 
 // chunk is a run of bytes to send, with the number of events in it.
 type chunk struct {
@@ -63,11 +72,10 @@ type chunk struct {
 	events int32
 }
 
-// Begin makes c the sending side of a socket. From then on, only c may close the socket. writers
-// counts the writer goroutines of c, so that their owner can wait for them. When the socket is
-// closed, the goroutine that reads it gets an error from its next read.
-func (c *Conn) Begin(conn net.Conn, writers *sync.WaitGroup) {
-	c.net, c.out, c.writers = conn, socket.NewSender(conn), writers
+// Begin makes c the sending side of a socket. From then on, only c may close the socket. When the
+// socket is closed, the goroutine that reads it gets an error from its next read.
+func (c *Conn) Begin(conn net.Conn, owner *Owner) {
+	c.net, c.out, c.owner = conn, socket.NewSender(conn), owner
 	c.Touch(time.Now())
 }
 
@@ -152,6 +160,7 @@ func (c *Conn) Close(code int, reason string) {
 	if code == CloseSlowConsumer {
 		c.dropQueued()
 		c.slow = true
+		c.owner.OnSlow()
 	}
 	c.until = time.Now().Add(writeTimeout)
 	c.put(closeFrame(code, reason), 0)
@@ -226,7 +235,7 @@ func (c *Conn) put(frame []byte, events int) {
 	c.events += int32(events)
 	if !c.writing {
 		c.writing = true
-		c.writers.Go(c.drain)
+		c.owner.writers.Go(c.drain)
 	}
 }
 

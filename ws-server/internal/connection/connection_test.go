@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"io"
 	"net"
-	"sync"
 	"testing"
 	"time"
 	"unsafe"
@@ -41,13 +40,13 @@ func pair(t *testing.T) (*Conn, *net.TCPConn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	writers := new(sync.WaitGroup)
+	owner := &Owner{OnSlow: func() {}}
 	c := new(Conn)
-	c.Begin(server, writers)
+	c.Begin(server, owner)
 	t.Cleanup(func() {
 		c.Abort()
 		_ = client.Close()
-		writers.Wait()
+		owner.Wait()
 	})
 	return c, client.(*net.TCPConn)
 }
@@ -146,13 +145,13 @@ func TestSlowConsumer_getsWholeFramesThenTheCloseFrame(t *testing.T) {
 // The writer must also drop chunks that it has taken from the queue but not begun to write.
 func TestSlowConsumer_writerDropsChunksItHasNotBegun(t *testing.T) {
 	near, far := net.Pipe() // the pipe accepts data only when it is read
-	writers := new(sync.WaitGroup)
+	owner := &Owner{OnSlow: func() {}}
 	c := new(Conn)
-	c.Begin(near, writers)
+	c.Begin(near, owner)
 	t.Cleanup(func() {
 		c.Abort()
 		_ = far.Close()
-		writers.Wait()
+		owner.Wait()
 	})
 	c.Send(Text([]byte("0")), 1)
 	awaitTaken(t, c)

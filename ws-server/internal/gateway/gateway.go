@@ -120,7 +120,7 @@ type Gateway struct {
 	inflight   gate // appends that have not been answered yet
 	readers    gate // reader goroutines of the connections
 	background gate // other work on behalf of connections
-	writers    sync.WaitGroup
+	sockets    connection.Owner
 }
 
 // New returns a Gateway. It performs no I/O and starts no goroutine.
@@ -140,6 +140,7 @@ func New(cfg Config) *Gateway {
 		},
 	}
 	g.upgrader.CheckOrigin = allowAny
+	g.sockets.OnSlow = cfg.Metrics.slow.Inc
 	g.clockLog = outage.New(cfg.Logger, token.ClockBehind, token.ClockRight)
 	g.mentions = newMentions(&g.cfg)
 	g.changes = changes.Rules{Hub: cfg.Feed.Hub, Log: cfg.Log, Store: cfg.Store, EditWindow: cfg.EditWindow}
@@ -201,7 +202,7 @@ func (g *Gateway) drain() {
 	g.sharedReads.wait()
 	g.authority.Wait()
 	g.mentions.names.Wait()
-	g.writers.Wait()
+	g.sockets.Wait()
 }
 
 // reconnectReason returns a close reason that asks the client to reconnect after a random delay, so

@@ -18,6 +18,7 @@ type Metrics struct {
 	refused     *prometheus.CounterVec
 	paced       prometheus.Counter
 	floods      prometheus.Counter
+	slow        prometheus.Counter
 	expelled    prometheus.Counter
 
 	cursorMoves, cursorsDropped prometheus.Counter
@@ -43,6 +44,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}, []string{"bound"}),
 		paced:          f.NewCounter(prometheus.CounterOpts{Name: "parley_ws_paced_frames_total", Help: "Frames delayed because their client sends too fast."}),
 		floods:         f.NewCounter(prometheus.CounterOpts{Name: "parley_ws_control_floods_total", Help: "Connections closed because their client sent too many control frames."}),
+		slow:           f.NewCounter(prometheus.CounterOpts{Name: "parley_ws_slow_consumers_total", Help: "Connections closed because too much data was waiting to be sent to them."}),
 		cursorMoves:    f.NewCounter(prometheus.CounterOpts{Name: "parley_ws_cursor_moves_total", Help: "Receipts (delivered or read positions of members) moved forward."}),
 		cursorsDropped: f.NewCounter(prometheus.CounterOpts{Name: "parley_ws_cursors_dropped_total", Help: "Receipt frames (delivered or read) dropped because too many receipts were pending."}),
 		lost:           f.NewCounter(prometheus.CounterOpts{Name: "parley_ws_lost_seqs_total", Help: "Seqs that were requested by a reader, found in no store, and shown as lost."}),

@@ -159,7 +159,7 @@ func (g *Gateway) upgrade(w http.ResponseWriter, r *http.Request, c *client, adm
 		return
 	}
 	c.ws, c.slot = ws, slotCounter.Add(1)
-	c.out.Begin(gated.gate.Conn, &g.writers)
+	c.out.Begin(gated.gate.Conn, &g.sockets)
 	gated.gate.Open(&c.out)
 	if !g.register(c) {
 		c.out.Close(connection.CloseRestart, reconnectReason())
