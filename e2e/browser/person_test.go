@@ -274,11 +274,11 @@ func value[T any](p *person, script string) T {
 	return v
 }
 
-// quote returns the text as a JavaScript string literal.
-func quote(text string) string {
+// quote returns a text, or a list of texts, as a JavaScript literal.
+func quote[T string | []string](text T) string {
 	b, err := json.Marshal(text)
 	if err != nil {
-		panic(err) // a string always encodes
+		panic(err) // strings always encode
 	}
 	return string(b)
 }

@@ -53,6 +53,7 @@ var screens = []screen{
 	{"switcher", false, opens("open-switcher", "switcher-field")},
 	{"contacts", false, opens("open-contacts", "dialog")},
 	{"groups", false, opens("open-groups", "dialog")},
+	{"new-section", false, opens("new-section", "section-name")},
 	{"account-menu", false, opens("account-menu", "open-settings")},
 	{"settings", false, func(p *person) { p.openSettings("profile"); p.await(find("display-name")) }},
 	{"device-settings", false, func(p *person) { p.openSettings("appearance"); p.await(find("language")) }},

@@ -48,12 +48,8 @@ func TestSections(t *testing.T) {
 	w.call("POST", "/v1/channels", ann.Token, map[string]any{"name": "ovens", "kind": "public", "group_id": group.ID}, &inGroup)
 	p := w.person("ann")
 	p.logIn("/")
-	section := func(channel, heading string) {
-		t.Helper()
-		p.until(fmt.Sprintf(`document.querySelector('[data-channel-id="%s"]')?.closest("section").querySelector("h2").textContent.trim() === %s`, channel, quote(heading)))
-	}
-	section(inGroup.ID, "Kitchen")
-	section(tea, "Channels")
+	p.inSection(inGroup.ID, "Kitchen")
+	p.inSection(tea, "Channels")
 	p.openChannel(tea)
 	p.click(find("channel-settings"))
 	p.click(find("star"))
@@ -61,7 +57,7 @@ func TestSections(t *testing.T) {
 	p.press(kb.Escape)
 	p.gone(find("dialog"))
 	p.showList()
-	section(tea, "Starred")
+	p.inSection(tea, "Starred")
 	p.open("/c/" + inGroup.ID)
 	p.connected()
 	w.say(bob, tea, "psst")
@@ -86,4 +82,91 @@ func TestSections(t *testing.T) {
 	p.await(find("dialog") + " .shortcuts")
 	p.press(kb.Escape)
 	p.until(focused(find("account-menu")))
+}
+
+// TestOwnSections checks the sections that users define: they are created, filled from a channel's
+// details and with the keyboard, renamed, moved, deleted and restored, and they survive a reload.
+func TestOwnSections(t *testing.T) {
+	w := newWorld(t)
+	ann, bob := w.account("ann"), w.account("bob")
+	tea, work := w.channel(ann, "tea", "public"), w.channel(ann, "work", "public")
+	var dm struct{ ID string }
+	w.call("POST", "/v1/dms", ann.Token, map[string]any{"user_id": bob.ID}, &dm)
+	p := w.person("ann")
+	p.logIn("/")
+	target := func(n int) string { return fmt.Sprintf("li:nth-child(%d) > %s", n, find("move-target")) } // the first one is the default
+	editOf := func(section string) string {
+		return fmt.Sprintf(`section[data-section="%s"] `, section) + find("edit-section")
+	}
+
+	// An empty section says how to fill it.
+	p.showList()
+	p.click(find("new-section"))
+	p.fill(find("section-name"), "Projects"+kb.Enter)
+	p.gone(find("dialog"))
+	p.sections("Projects", "Channels", "Direct messages")
+	p.until(`document.querySelector('section[data-section="Projects"] .section-empty') !== null`)
+	p.accessible("an empty section")
+
+	// With the keyboard. The focus follows the channel.
+	value[any](p, fmt.Sprintf(`(document.querySelector(%s).focus(), null)`, quote(channelLink(tea))))
+	p.press("m")
+	p.until(focused(find("move-target")))
+	p.accessible("the dialog that moves a channel")
+	p.tabTo(target(2))
+	p.press(kb.Enter)
+	p.gone(find("dialog"))
+	p.inSection(tea, "Projects")
+	p.until(focused(channelLink(tea)))
+
+	// From the channel's details, into a new section; a direct message from the person's.
+	p.openChannel(work)
+	p.click(find("channel-settings"))
+	p.click(find("move-channel"))
+	p.click(find("dialog") + " " + find("new-section"))
+	p.fill(find("section-name"), "Later"+kb.Enter)
+	p.gone(find("dialog"))
+	p.inSection(work, "Later")
+	p.openChannel(dm.ID)
+	p.click(find("channel-settings"))
+	p.click(find("move-channel"))
+	p.click(target(2))
+	p.gone(find("dialog"))
+	p.inSection(dm.ID, "Projects")
+
+	// Rename, move up as far as possible.
+	p.showList()
+	p.click(editOf("Later"))
+	p.click(find("section-up"))
+	p.click(find("section-up"))
+	p.accessible("the dialog of a section")
+	p.fill(find("section-name"), " today"+kb.Enter)
+	p.gone(find("dialog"))
+	p.sections("Later today", "Projects", "Channels", "Direct messages")
+	p.inSection(work, "Later today")
+
+	// Deleting a section moves its channels to their default ones, and can be undone.
+	p.click(editOf("Projects"))
+	p.click(find("delete-section"))
+	p.inSection(tea, "Channels")
+	p.inSection(dm.ID, "Direct messages")
+	p.click(find("undo"))
+	p.inSection(tea, "Projects")
+	p.open("/")
+	p.connected()
+	p.sections("Later today", "Projects", "Channels", "Direct messages")
+	p.inSection(tea, "Projects")
+	p.inSection(dm.ID, "Projects")
+}
+
+// sections waits until the channel list has these sections, in this order.
+func (p *person) sections(names ...string) {
+	p.t.Helper()
+	p.until(fmt.Sprintf(`JSON.stringify([...document.querySelectorAll("section[data-section]")].map(s => s.dataset.section)) === %s`, quote(quote(names))))
+}
+
+// inSection waits until a channel is in the section with this heading.
+func (p *person) inSection(channel, heading string) {
+	p.t.Helper()
+	p.until(fmt.Sprintf(`document.querySelector(%s)?.closest("section").dataset.section === %s`, quote(channelLink(channel)), quote(heading)))
 }

@@ -6,7 +6,8 @@
  * unread messages, data-unread and data-mentions; `message` has data-seq, data-message-id and
  * data-mine; `tick` has data-status (pending, sent, delivered, read, failed); `connection` has
  * data-state (the SDK's name for the state); `message-list` has data-rows, the number of rows
- * including those that are not in the document.
+ * including those that are not in the document. The section elements of the channel list have
+ * data-section, their heading.
  */
 export const testids = {
   // Signing in
@@ -26,6 +27,8 @@ export const testids = {
   acceptInvitation: "accept-invitation",
   declineInvitation: "decline-invitation",
   foldSection: "fold-section",
+  newSection: "new-section",
+  editSection: "edit-section",
   unreadBadge: "unread-badge",
   mentionBadge: "mention-badge",
   createChannel: "create-channel",
@@ -122,6 +125,12 @@ export const testids = {
   switcherResult: "switcher-result",
   star: "star",
   mute: "mute",
+  moveChannel: "move-channel",
+  moveTarget: "move-target",
+  sectionName: "section-name",
+  sectionUp: "section-up",
+  sectionDown: "section-down",
+  deleteSection: "delete-section",
   notificationLevel: "notification-level",
   leaveChannel: "leave-channel",
   deleteChannel: "delete-channel",

@@ -12,6 +12,7 @@ import { pathOf } from "../lib/routes";
 import { preferencesOf } from "../state/channel-preferences";
 import type { ChannelState } from "../state/channel-state";
 import { openState } from "../state/channels";
+import { openDialog } from "../state/dialog";
 import { follow } from "../state/route";
 import { openSection } from "../state/sections";
 import { testids } from "../testids";
@@ -54,6 +55,13 @@ export function ChannelLink({ state, first, section }: ChannelLinkProps): JSX.El
         aria-current={current ? "page" : undefined}
         tabIndex={stop ? 0 : -1}
         onClick={(event) => follow(event, to)}
+        aria-keyshortcuts="M"
+        onKeyDown={(event) => {
+          if (event.key.toLowerCase() === "m" && !event.ctrlKey && !event.metaKey && !event.altKey) {
+            event.preventDefault();
+            openDialog({ name: "move-channel", channelID: state.id });
+          }
+        }}
         data-testid={testids.channelLink}
         data-channel-id={state.id}
         data-unread={unread > 0 ? unread : undefined}

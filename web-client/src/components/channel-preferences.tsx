@@ -1,5 +1,6 @@
 /**
- * The user's preferences for one channel on this device: starred, muted, and the notification level.
+ * The user's preferences for one channel on this device: starred, muted, the section of the channel
+ * list, and the notification level.
  */
 
 import type { JSX } from "preact";
@@ -7,8 +8,11 @@ import { useId } from "preact/hooks";
 
 import { t } from "../i18n";
 import { prefer, preferencesOf } from "../state/channel-preferences";
+import { openDialog } from "../state/dialog";
 import { type NotificationLevel, notificationLevel } from "../state/preferences";
+import { userSectionOf } from "../state/sections";
 import { testids } from "../testids";
+import { Button } from "./button";
 
 export function ChannelPreferencesForm({ channelID }: { readonly channelID: string }): JSX.Element {
   const id = useId();
@@ -24,6 +28,12 @@ export function ChannelPreferencesForm({ channelID }: { readonly channelID: stri
       <label class="check">
         <input type="checkbox" checked={muted} onChange={(e) => prefer(channelID, { muted: e.currentTarget.checked })} data-testid={testids.mute} /> {texts.mute}
       </label>
+      <div class="line">
+        <span dir="auto">{texts.section(userSectionOf(channelID)?.name ?? texts.defaultSection)}</span>
+        <Button onClick={() => openDialog({ name: "move-channel", channelID })} testid={testids.moveChannel}>
+          {texts.move}
+        </Button>
+      </div>
       <div class="field">
         <label for={id}>{texts.notify}</label>
         <select

@@ -18,6 +18,8 @@ const Switcher = lazy(() => import("../dialogs/switcher"));
 const Shortcuts = lazy(() => import("../dialogs/shortcuts"));
 const Settings = lazy(() => import("../dialogs/settings"));
 const ChannelDialog = lazy(() => import("../dialogs/channel"));
+const MoveChannel = lazy(() => import("../dialogs/move-channel"));
+const SectionDialog = lazy(() => import("../dialogs/section"));
 const AddMember = lazy(() => import("../dialogs/add-member"));
 const RemoveMember = lazy(() => import("../dialogs/remove-member"));
 const PersonDialog = lazy(() => import("../dialogs/person"));
@@ -61,6 +63,10 @@ function OpenDialog(): JSX.Element | null {
       return <Settings tab={request.tab ?? "profile"} />;
     case "channel":
       return <ChannelDialog channelID={request.channelID} />;
+    case "move-channel":
+      return <MoveChannel channelID={request.channelID} />;
+    case "section":
+      return <SectionDialog sectionID={request.sectionID} channelID={request.channelID} />;
     case "add-member":
       return <AddMember channelID={request.channelID} />;
     case "remove-member":

@@ -46,6 +46,12 @@ export function Sidebar(): JSX.Element {
         {sections.value.map((section) => (
           <SectionOf key={section.name} section={section} />
         ))}
+        <div class="sidebar-places">
+          <button type="button" class="sidebar-place" onClick={() => openDialog({ name: "section" })} data-testid={testids.newSection}>
+            <Icon name="plus" size={16} />
+            {t().sidebar.newSection}
+          </button>
+        </div>
       </div>
       <AccountMenu />
     </nav>
@@ -53,10 +59,18 @@ export function Sidebar(): JSX.Element {
 }
 
 function SectionOf({ section }: { readonly section: ListSection }): JSX.Element | null {
-  const { name, group, channels } = section;
+  const { name, group, user, channels, elsewhere } = section;
+  const hint = (none: string): string => (elsewhere > 0 ? t().sidebar.elsewhere : none);
+  if (user !== undefined) {
+    return (
+      <Section name={name} title={user.name} channels={channels} empty={t().sidebar.emptySection}>
+        <IconButton icon="pencil" label={t().sidebar.editSection(user.name)} onClick={() => openDialog({ name: "section", sectionID: user.id })} testid={testids.editSection} size={16} />
+      </Section>
+    );
+  }
   if (group !== undefined) {
     return (
-      <Section name={name} title={group.name} channels={channels} empty={t().sidebar.noGroupChannels}>
+      <Section name={name} title={group.name} channels={channels} empty={hint(t().sidebar.noGroupChannels)}>
         <IconButton icon="people" label={t().sidebar.openGroup(group.name)} onClick={() => openDialog({ name: "groups", groupID: group.id })} testid={testids.openGroup} size={16} />
         {group.role !== "member" && (
           <IconButton icon="plus" label={t().sidebar.createIn(group.name)} onClick={() => openDialog({ name: "create-channel", groupID: group.id })} size={16} />
@@ -69,7 +83,7 @@ function SectionOf({ section }: { readonly section: ListSection }): JSX.Element 
       return channels.length === 0 ? null : <Section name={name} title={t().sidebar.starred} channels={channels} empty="" />;
     case "channels":
       return (
-        <Section name={name} title={t().sidebar.channels} channels={channels} empty={t().sidebar.noChannels}>
+        <Section name={name} title={t().sidebar.channels} channels={channels} empty={hint(t().sidebar.noChannels)}>
           <IconButton icon="search" label={t().sidebar.browse} onClick={() => openDialog({ name: "browse" })} testid={testids.browseChannels} size={16} />
           <IconButton icon="link" label={t().sidebar.joinByLink} onClick={() => openDialog({ name: "join" })} testid={testids.joinChannel} size={16} />
           <IconButton icon="plus" label={t().chat.createChannel} onClick={() => openDialog({ name: "create-channel" })} testid={testids.createChannel} size={16} />
@@ -77,7 +91,7 @@ function SectionOf({ section }: { readonly section: ListSection }): JSX.Element 
       );
     default:
       return (
-        <Section name={name} title={t().sidebar.directMessages} channels={channels} empty={t().sidebar.noDirect}>
+        <Section name={name} title={t().sidebar.directMessages} channels={channels} empty={hint(t().sidebar.noDirect)}>
           <IconButton icon="plus" label={t().chat.newMessage} onClick={() => openDialog({ name: "new-direct" })} testid={testids.newDirect} size={16} />
         </Section>
       );
@@ -101,7 +115,7 @@ function Section({ name, title, channels, empty, children }: SectionProps): JSX.
     collapsedSections.value = collapsed ? collapsedSections.value.filter((other) => other !== name) : [...collapsedSections.value, name];
   };
   return (
-    <section class="sidebar-section">
+    <section class="sidebar-section" data-section={title}>
       <div class="section-head">
         <h2>
           <button

@@ -116,15 +116,18 @@ function Welcome(): JSX.Element {
 
 /**
  * useFoundFocus moves the focus if the focused control has disappeared because a question, a dialog
- * or a channel was closed. The focus moves to the dialog below the question, if there is one, and
- * to the main content otherwise.
+ * or a channel was closed. The focus moves to the dialog below the question, if there is one; to
+ * the channel in the list, if it was moved to another section; and to the main content otherwise.
  */
 function useFoundFocus(): void {
   const open = dialog.value;
   const asked = question.value;
   const at = route.value;
   const first = useRef(true);
+  const before = useRef(open);
   useEffect(() => {
+    const closed = before.current;
+    before.current = open;
     if (first.current) {
       first.current = false;
       return undefined;
@@ -136,7 +139,8 @@ function useFoundFocus(): void {
         if (below !== null) {
           focusFirst(below);
         } else {
-          document.querySelector<HTMLElement>(`#main, [data-testid="${testids.channelLink}"]`)?.focus();
+          const moved = closed?.name === "move-channel" ? document.querySelector<HTMLElement>(`[data-channel-id="${closed.channelID}"]`) : null;
+          (moved ?? document.querySelector<HTMLElement>(`#main, [data-testid="${testids.channelLink}"]`))?.focus();
         }
       }
     }, 0);

@@ -1,6 +1,7 @@
 /**
- * The user's preferences for single channels: starred, muted, and which messages cause a
- * notification. The server does not store them, so they apply to this device only.
+ * The user's preferences for single channels: starred, muted, the section of the channel list, and
+ * which messages cause a notification. The server does not store them, so they apply to this device
+ * only.
  */
 
 import type { ChannelState } from "./channel-state";
@@ -12,6 +13,8 @@ export interface ChannelPreferences {
   readonly starred?: boolean;
   /** Whether unread messages are not highlighted and cause no notification. */
   readonly muted?: boolean;
+  /** The id of one of the user's own sections. It has no effect if that section was deleted. */
+  readonly section?: string | undefined;
   /** undefined means the level for all channels. */
   readonly level?: NotificationLevel | undefined;
 }
@@ -30,9 +33,16 @@ export const preferencesOf = (channelID: string): ChannelPreferences => all.valu
 export function prefer(channelID: string, change: ChannelPreferences): void {
   const next = { ...preferencesOf(channelID), ...change };
   const { [keyOf(channelID)]: _, ...others } = all.peek();
-  const none = next.starred !== true && next.muted !== true && next.level === undefined;
+  const none = next.starred !== true && next.muted !== true && next.level === undefined && next.section === undefined;
   all.value = none ? others : { ...others, [keyOf(channelID)]: next };
 }
+
+/**
+ * moveToSection moves a channel to one of the user's own sections, or with undefined back to the
+ * section that it is in by default. A starred channel loses its star, because it would stay at the
+ * top of the list.
+ */
+export const moveToSection = (channelID: string, section: string | undefined): void => prefer(channelID, { section, starred: false });
 
 /** levelOf returns which messages of a channel cause a notification. */
 export function levelOf(state: ChannelState): NotificationLevel {

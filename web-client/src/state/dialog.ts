@@ -13,6 +13,9 @@ export type DialogRequest =
   | { readonly name: "groups"; readonly groupID?: string }
   | { readonly name: "settings"; readonly tab?: "profile" | "sessions" | "appearance" | "account" }
   | { readonly name: "channel"; readonly channelID: string }
+  | { readonly name: "move-channel"; readonly channelID: string }
+  /** Without sectionID, it creates a section, and moves the channel, if there is one, into it. */
+  | { readonly name: "section"; readonly sectionID?: string; readonly channelID?: string }
   | { readonly name: "add-member"; readonly channelID: string }
   | { readonly name: "remove-member"; readonly channelID: string; readonly userID: string; readonly username: string }
   | { readonly name: "person"; readonly userID: string }

@@ -1,4 +1,7 @@
-/** The sections of the channel list: starred channels, each group, other channels, direct messages. */
+/**
+ * The sections of the channel list: starred channels, the user's own sections, each group, other
+ * channels, direct messages. Each channel is in exactly one of them.
+ */
 
 import type { Group } from "@parley/client";
 import { computed } from "@preact/signals";
@@ -7,26 +10,53 @@ import type { ChannelState } from "./channel-state";
 import { preferencesOf } from "./channel-preferences";
 import { directChannels, namedChannels, openState } from "./channels";
 import { groups } from "./groups";
+import { type UserSection, userSections } from "./user-sections";
 
 export interface Section {
   /** Identifies the section in the stored list of collapsed sections. */
   readonly name: string;
   readonly group?: Group;
+  readonly user?: UserSection;
   readonly channels: readonly ChannelState[];
+  /** How many channels would be here if the user had not starred them or moved them elsewhere. */
+  readonly elsewhere: number;
 }
 
-const isStarred = (c: ChannelState): boolean => preferencesOf(c.id).starred === true;
+/** The name of the section that a channel is in if the user has not chosen another. */
+export function defaultSectionOf(channel: ChannelState): string {
+  if (channel.kind === "direct") {
+    return "direct";
+  }
+  const groupID = channel.details.value?.group_id;
+  return groups.value?.some((g) => g.id === groupID) === true ? (groupID ?? "") : "channels";
+}
+
+/** The section of the user's own that a channel is in. Starred channels are in none. */
+export function userSectionOf(channelID: string): UserSection | undefined {
+  const { starred, section } = preferencesOf(channelID);
+  return starred === true ? undefined : userSections.value.find((s) => s.id === section);
+}
 
 export const sections = computed<readonly Section[]>(() => {
-  const rest = namedChannels.value.filter((c) => !isStarred(c));
-  const groupOf = (c: ChannelState): string | null => c.details.value?.group_id ?? null;
-  const grouped = (groups.value ?? []).map((group) => ({ name: group.id, group, channels: rest.filter((c) => groupOf(c) === group.id) }));
-  const inGroups = new Set(grouped.flatMap((section) => section.channels));
+  const members = new Map<string, ChannelState[]>();
+  const moved = new Map<string, number>();
+  for (const channel of [...namedChannels.value, ...directChannels.value]) {
+    const home = defaultSectionOf(channel);
+    const name = preferencesOf(channel.id).starred === true ? "starred" : (userSectionOf(channel.id)?.id ?? home);
+    const list = members.get(name) ?? [];
+    list.push(channel);
+    members.set(name, list);
+    if (name !== home) {
+      moved.set(home, (moved.get(home) ?? 0) + 1);
+    }
+  }
+  const section = (name: string, of: Pick<Section, "group" | "user"> = {}): Section => ({ name, ...of, channels: members.get(name) ?? [], elsewhere: moved.get(name) ?? 0 });
   return [
-    { name: "starred", channels: [...namedChannels.value, ...directChannels.value].filter(isStarred) },
-    ...grouped,
-    { name: "channels", channels: rest.filter((c) => !inGroups.has(c)) },
-    { name: "direct", channels: directChannels.value.filter((c) => !isStarred(c)) },
+    section("starred"),
+    ...userSections.value.map((user) => section(user.id, { user })),
+    ...(groups.value ?? []).map((group) => section(group.id, { group })),
+    section("channels"),
+    section("direct"),
   ];
 });
 
