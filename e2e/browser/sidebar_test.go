@@ -170,3 +170,46 @@ func (p *person) inSection(channel, heading string) {
 	p.t.Helper()
 	p.until(fmt.Sprintf(`document.querySelector(%s)?.closest("section").dataset.section === %s`, quote(channelLink(channel)), quote(heading)))
 }
+
+// TestNotificationLevel checks that "All messages" can be chosen for a channel, that a channel
+// without a choice says that it follows the default, and that another tab does not undo a choice.
+func TestNotificationLevel(t *testing.T) {
+	w := newWorld(t)
+	ann := w.account("ann")
+	tea, work := w.channel(ann, "tea", "public"), w.channel(ann, "work", "public")
+	p := w.person("ann")
+	p.logIn("/c/" + tea)
+	other := p.another()
+	other.open("/c/" + work)
+	other.connected()
+	level := func(p *person, want string) {
+		t.Helper()
+		p.until(fmt.Sprintf(`document.querySelector(%s)?.selectedOptions[0].textContent === %s`, quote(find("notification-level")), quote(want)))
+	}
+	p.click(find("channel-settings"))
+	level(p, "Default (mentions and direct messages)")
+	p.choose(find("notification-level"), "all")
+	level(p, "All messages")
+	other.click(find("channel-settings"))
+	other.click(find("star"))
+	other.choose(find("notification-level"), "none")
+	for range 2 {
+		p.open("/c/" + tea)
+		p.connected()
+		p.click(find("channel-settings"))
+		level(p, "All messages")
+	}
+	p.choose(find("notification-level"), "")
+	level(p, "Default (mentions and direct messages)")
+	p.open("/c/" + work)
+	p.connected()
+	p.click(find("channel-settings"))
+	level(p, "Nothing")
+}
+
+// choose selects an option of a select element.
+func (p *person) choose(selector, option string) {
+	p.t.Helper()
+	p.await(selector)
+	value[any](p, fmt.Sprintf(`(() => { const e = document.querySelector(%s); e.value = %s; e.dispatchEvent(new Event("change", { bubbles: true })); return null })()`, quote(selector), quote(option)))
+}

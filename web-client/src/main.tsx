@@ -14,14 +14,22 @@ import "./styles/composer.css";
 import { render } from "preact";
 
 import { App } from "./app";
-import { chooseLanguage } from "./i18n";
+import { chooseLanguage, t } from "./i18n";
 import { language } from "./state/preferences";
 import { resumeSession } from "./state/session";
+import { toast } from "./state/toasts";
 
 async function start(root: HTMLElement): Promise<void> {
   const resumed = resumeSession();
   // If the catalog cannot be loaded, the page is shown in English.
-  await chooseLanguage(language.peek()).catch(() => undefined);
+  let chosen = language.peek();
+  await chooseLanguage(chosen).catch(() => undefined);
+  language.subscribe((choice) => {
+    if (choice !== chosen) {
+      chosen = choice;
+      chooseLanguage(choice).catch(() => toast(t().app.partNotLoaded, "error"));
+    }
+  });
   render(<App />, root);
   await resumed;
 }

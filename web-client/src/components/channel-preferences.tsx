@@ -43,7 +43,7 @@ export function ChannelPreferencesForm({ channelID }: { readonly channelID: stri
           onChange={(e) => prefer(channelID, { level: e.currentTarget.value === "" ? undefined : (e.currentTarget.value as NotificationLevel) })}
           data-testid={testids.notificationLevel}
         >
-          <option value="">{texts.default(levels[notificationLevel.value])}</option>
+          <option value="">{texts.default[notificationLevel.value]}</option>
           <option value="all">{levels.all}</option>
           <option value="mentions">{levels.mentions}</option>
           <option value="none">{levels.none}</option>

@@ -4,11 +4,10 @@ import type { JSX } from "preact";
 
 import { Button } from "../components/button";
 import { Choice } from "../components/form";
-import { chooseLanguage, type Language, type LanguageChoice, languages, t } from "../i18n";
+import { type Language, type LanguageChoice, languages, t } from "../i18n";
 import { openDialog } from "../state/dialog";
 import { requestPermission, permission } from "../state/notifications";
 import { language, notificationLevel, theme } from "../state/preferences";
-import { toast } from "../state/toasts";
 import { testids } from "../testids";
 
 export function AppearanceSettings(): JSX.Element {
@@ -52,8 +51,7 @@ function LanguageChoiceField(): JSX.Element {
     ...Object.entries(languages).map(([value, label]) => ({ value: value as Language, label })),
   ];
   const choose = (value: LanguageChoice): void => {
-    language.value = value;
-    chooseLanguage(value).catch(() => toast(t().app.partNotLoaded, "error"));
+    language.value = value; // main.tsx loads it
   };
   return <Choice legend={t().deviceSettings.language} value={language.value} options={options} onChange={choose} testid={testids.language} />;
 }

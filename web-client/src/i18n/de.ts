@@ -293,7 +293,7 @@ const de: Catalogue = {
     defaultSection: "Standard",
     move: "In Abschnitt verschieben …",
     notify: "Benachrichtigen bei",
-    default: (level) => `Standard (${level})`,
+    default: { all: "Standard (alle Nachrichten)", mentions: "Standard (Erwähnungen und Direktnachrichten)", none: "Standard (nichts)" },
     device: "Gilt auf diesem Gerät.",
   },
   contacts: {

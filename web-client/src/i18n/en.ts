@@ -304,7 +304,7 @@ export const en = {
     defaultSection: "default",
     move: "Move to section…",
     notify: "Notify me about",
-    default: (level: string) => `Default (${level})`,
+    default: { all: "Default (all messages)", mentions: "Default (mentions and direct messages)", none: "Default (nothing)" },
     device: "Kept on this device.",
   },
   contacts: {

@@ -26,6 +26,20 @@ export function store(key: string, value: unknown): void {
   }
 }
 
+/** onStored calls `changed` when another tab has changed the stored value. */
+export function onStored(key: string, changed: () => void): void {
+  addEventListener("storage", (event) => {
+    if (event.key === PREFIX + key || event.key === null) {
+      changed(); // the key is null if everything was removed
+    }
+  });
+  addEventListener("pageshow", (event) => {
+    if (event.persisted) {
+      changed(); // pages in the back/forward cache get no storage events
+    }
+  });
+}
+
 /** storedKeys returns the keys of all stored values. */
 export function storedKeys(): readonly string[] {
   try {

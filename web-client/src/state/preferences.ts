@@ -3,16 +3,30 @@
 import { effect, type Signal, signal } from "@preact/signals";
 
 import type { LanguageChoice } from "../i18n";
-import { store, stored } from "../lib/storage";
+import { onStored, store, stored } from "../lib/storage";
 
 export type Theme = "system" | "light" | "dark";
 /** Which messages cause a notification while the page is hidden. */
 export type NotificationLevel = "all" | "mentions" | "none";
 
-/** storedSignal returns a signal whose value is stored in the browser. */
+/**
+ * storedSignal returns a signal whose value is stored in the browser when it changes. The fallback
+ * itself is not stored, so that a later release can have another one. Changes in other tabs are
+ * followed; otherwise, the next change in this tab would undo them.
+ */
 export function storedSignal<T>(key: string, fallback: T, valid: (value: unknown) => value is T): Signal<T> {
-  const value = signal(stored(key, fallback, valid));
-  effect(() => store(key, value.value));
+  let saved = stored(key, fallback, valid);
+  const value = signal(saved);
+  effect(() => {
+    if (value.value !== saved) {
+      saved = value.value;
+      store(key, saved);
+    }
+  });
+  onStored(key, () => {
+    saved = stored(key, fallback, valid);
+    value.value = saved;
+  });
   return value;
 }
 
@@ -25,15 +39,25 @@ const isStrings = (value: unknown): value is readonly string[] => Array.isArray(
 
 export const language = storedSignal<LanguageChoice>("language", "browser", oneOf("browser", "en", "de"));
 export const theme = storedSignal<Theme>("theme", "system", oneOf("system", "light", "dark"));
+const isLevel = oneOf<NotificationLevel>("all", "mentions", "none");
+
 /**
- * Earlier releases stored their default, "all", under "notify" as if it had been chosen, so only the
- * other levels are taken over.
+ * takeOverLevel takes over the level that an earlier release stored under "notify". Its default was
+ * "all", and it stored the default as if it had been chosen. So "all" is taken over only where it
+ * had an effect: in browsers that the user has allowed to show notifications.
  */
-export const notificationLevel = storedSignal<NotificationLevel>(
-  "notifications",
-  stored<NotificationLevel>("notify", "mentions", oneOf("mentions", "none")),
-  oneOf("all", "mentions", "none"),
-);
+function takeOverLevel(): void {
+  const isUnset = (value: unknown): value is null => value === null;
+  const earlier = stored<NotificationLevel | undefined>("notify", undefined, isLevel);
+  const allowed = "Notification" in globalThis && Notification.permission === "granted";
+  if (earlier !== undefined && stored("notifications", undefined, isUnset) === null && (earlier !== "all" || allowed)) {
+    store("notifications", earlier);
+  }
+  store("notify", undefined);
+}
+
+takeOverLevel();
+export const notificationLevel = storedSignal<NotificationLevel>("notifications", "mentions", isLevel);
 /** Whether the members are shown beside the messages, where there is room for them. */
 export const membersBeside = storedSignal("members", false, isBoolean);
 /**
