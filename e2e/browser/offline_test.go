@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+
+	"github.com/chromedp/cdproto/page"
 )
 
 // TestOffline checks that messages that were missed while offline appear once and in order after
@@ -77,4 +79,25 @@ func TestOpenOffline(t *testing.T) {
 	p.reads("said while bob was away")
 	p.gone(find("messages-missing"))
 	p.expectFailures(false)
+}
+
+// TestChannelNotLoaded checks that a channel that cannot be loaded says so, although the page is
+// connected, and that the user can try again.
+func TestChannelNotLoaded(t *testing.T) {
+	w := newWorld(t)
+	ann := w.account("ann")
+	tea := w.channel(ann, "tea", "public")
+	p := w.person("ann")
+	p.logIn("/")
+	command(p, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: `
+		const real = window.fetch;
+		window.broken = true;
+		window.fetch = (url, options) => window.broken && String(url).includes("/v1/channels") ? Promise.reject(new TypeError("broken")) : real(url, options);`})
+	p.open("/c/" + tea)
+	p.connected()
+	p.await(find("try-again"))
+	p.accessible("a channel that could not be loaded")
+	value[any](p, `(window.broken = false, null)`)
+	p.click(find("try-again"))
+	p.await(find("composer"))
 }

@@ -52,6 +52,8 @@ export const testids = {
   shareLink: "share-link",
   channelSettings: "channel-settings",
 
+  tryAgain: "try-again",
+
   // Joining
   joinPage: "join-page",
   joinButton: "join-button",

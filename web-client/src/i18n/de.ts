@@ -128,6 +128,7 @@ const de: Catalogue = {
     membersButton: (members, online) => `Mitglieder: ${members}, ${online} online`,
     copyLink: "Link zum Kanal kopieren",
     details: "Kanaldetails",
+    notLoaded: "Dieser Kanal konnte nicht geladen werden",
     viewProfile: "Profil ansehen",
   },
   join: {

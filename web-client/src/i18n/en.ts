@@ -139,6 +139,7 @@ export const en = {
     membersButton: (members: number, online: number) => `Members: ${members}, ${online} online`,
     copyLink: "Copy link to channel",
     details: "Channel details",
+    notLoaded: "Couldn't load this channel",
     viewProfile: "View profile",
   },
   join: {

@@ -21,6 +21,7 @@ import { narrow } from "../state/viewport";
 import { testids } from "../testids";
 import { ChannelScreen } from "./channel";
 import { JoinScreen } from "./join";
+import { LoadingScreen } from "./loading";
 
 export function Chat(): JSX.Element {
   useEffect(() => {
@@ -53,7 +54,7 @@ export function Chat(): JSX.Element {
 function Main(): JSX.Element {
   const at = route.value;
   if (at.name === "unknown") {
-    return <Nothing title={t().chat.notFound} text={t().chat.notFoundText} />;
+    return <NotFound />;
   }
   if (at.name === "home") {
     return <Welcome />;
@@ -63,10 +64,10 @@ function Main(): JSX.Element {
   if (state?.details.value !== undefined) {
     return <ChannelScreen key={state.id} state={state} seq={at.seq} />;
   }
-  return channelsLoaded.value && state === undefined ? <JoinScreen key={at.channelID} channelID={at.channelID} /> : <Nothing title={t().common.loading} text="" />;
+  return channelsLoaded.value && state === undefined ? <JoinScreen key={at.channelID} channelID={at.channelID} /> : <LoadingScreen key={at.channelID} channelID={at.channelID} />;
 }
 
-function Nothing({ title, text }: { readonly title: string; readonly text: string }): JSX.Element {
+function NotFound(): JSX.Element {
   return (
     <main id="main" class="main" tabIndex={-1}>
       <header class="main-head">
@@ -74,9 +75,9 @@ function Nothing({ title, text }: { readonly title: string; readonly text: strin
         <ConnectionStatus />
       </header>
       <div class="empty">
-        <h1>{title}</h1>
-        <p>{text}</p>
-        {text !== "" && <Button onClick={() => navigate({ name: "home" })}>{t().chat.goHome}</Button>}
+        <h1>{t().chat.notFound}</h1>
+        <p>{t().chat.notFoundText}</p>
+        <Button onClick={() => navigate({ name: "home" })}>{t().chat.goHome}</Button>
       </div>
     </main>
   );

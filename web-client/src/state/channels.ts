@@ -106,16 +106,34 @@ export async function loadChannels(): Promise<void> {
  * the user's role may have changed.
  */
 export async function refreshDetails(state: ChannelState): Promise<void> {
+  await readDetails(state).catch(showError);
+}
+
+/** readDetails removes the channel from the list if the user is no longer a member. */
+async function readDetails(state: ChannelState): Promise<void> {
   try {
     const details = await sdk().rest.getChannel(state.id);
     learnPeer(details);
     state.setDetails(details);
   } catch (error) {
-    if (error instanceof ApiError && (error.status === 404 || error.status === 403)) {
-      removeChannel(state.id);
-      return;
+    if (!(error instanceof ApiError && (error.status === 404 || error.status === 403))) {
+      throw error;
     }
-    showError(error);
+    removeChannel(state.id);
+  }
+}
+
+/**
+ * readMissing reads what is missing before a channel can be shown: the list of channels, or the
+ * channel's details.
+ */
+export async function readMissing(channelID: string): Promise<void> {
+  if (!channelsLoaded.peek()) {
+    await loadChannels();
+  }
+  const state = channels.peek().get(channelID);
+  if (state !== undefined && state.details.peek() === undefined) {
+    await readDetails(state);
   }
 }
 
