@@ -125,7 +125,8 @@ func TestDialogsClose(t *testing.T) {
 	p.until(fmt.Sprintf(`location.pathname === %s && %s`, quote("/c/"+made), focused(find("composer"))))
 }
 
-// TestBlocked checks that the message field says that the user has blocked the other, and unblocks.
+// TestBlocked checks that the message field says that the user has blocked the other, on whichever
+// device, and unblocks.
 func TestBlocked(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.account("ann"), w.account("bob")
@@ -145,6 +146,14 @@ func TestBlocked(t *testing.T) {
 	p.gone(find("composer-blocked"))
 	p.say("after")
 	p.reads("after")
+
+	// A block made on another device takes effect after a reconnection.
+	w.call("POST", "/v1/contacts/"+bob.ID+"/block", ann.Token, nil, nil)
+	p.expectFailures(true)
+	w.proxy.sever()
+	p.gone(find("connection", `[data-state="up-to-date"]`))
+	w.proxy.mend()
+	p.await(find("composer-blocked"))
 }
 
 // TestEditButtons checks that the buttons below a message that is being edited are in view.

@@ -12,6 +12,7 @@ import { Sidebar } from "../components/sidebar";
 import { useTabMark } from "../components/tab-mark";
 import { Button } from "../components/button";
 import { t } from "../i18n";
+import { watchBlocks } from "../state/blocks";
 import { channels, channelsLoaded, openState } from "../state/channels";
 import { dialog, openDialog, question } from "../state/dialog";
 import { watchFiles } from "../state/files";
@@ -29,6 +30,7 @@ export function Chat(): JSX.Element {
     return () => removeEventListener("keydown", handleShortcut);
   }, []);
   useEffect(watchFiles, []);
+  useEffect(watchBlocks, []);
   useTabMark();
   useFoundFocus();
   const inside = route.value.name !== "home";

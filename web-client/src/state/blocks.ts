@@ -1,4 +1,10 @@
-/** The users whom this user has blocked. */
+/**
+ * The users whom this user has blocked.
+ *
+ * The gateway does not tell a user's connections about blocks, so blocks that were made on another
+ * device are found by reading the list again: after each reconnection, and when the page gets the
+ * focus after some minutes.
+ */
 
 import { allPages } from "@parley/client";
 import { signal } from "@preact/signals";
@@ -7,24 +13,48 @@ import { sdk } from "./client";
 
 export const blocked = signal<ReadonlySet<string>>(new Set());
 
-/** loadBlocks reads the blocks. They may have been changed on another device. */
+/** For how long the list is not read again when the page gets the focus. */
+export const FRESH_MS = 2 * 60_000;
+let readAt = 0;
+/** Incremented by each change here. A list that was requested before the change is discarded. */
+let changes = 0;
+
+function set(users: ReadonlySet<string>): void {
+  changes++;
+  blocked.value = users;
+}
+
 export async function loadBlocks(): Promise<void> {
+  const before = changes;
+  readAt = Date.now();
   const found = await allPages((at) => sdk().rest.listContacts({ state: "blocked", limit: 200, ...at }));
-  blocked.value = new Set(found.map((c) => c.user_id));
+  if (changes === before) {
+    blocked.value = new Set(found.map((c) => c.user_id));
+  }
+}
+
+/**
+ * watchBlocks reads the list again when the page gets the focus. It returns a function that stops
+ * this.
+ */
+export function watchBlocks(): () => void {
+  const read = (): void => {
+    if (Date.now() - readAt >= FRESH_MS) {
+      loadBlocks().catch(() => undefined); // the next focus or reconnection tries again
+    }
+  };
+  addEventListener("focus", read);
+  return () => removeEventListener("focus", read);
 }
 
 export async function block(userID: string): Promise<void> {
   await sdk().rest.blockUser(userID);
-  blocked.value = new Set(blocked.peek()).add(userID);
+  set(new Set(blocked.peek()).add(userID));
 }
 
 export async function unblock(userID: string): Promise<void> {
   await sdk().rest.unblockUser(userID);
-  const rest = new Set(blocked.peek());
-  rest.delete(userID);
-  blocked.value = rest;
+  set(new Set([...blocked.peek()].filter((id) => id !== userID)));
 }
 
-export function forgetBlocks(): void {
-  blocked.value = new Set();
-}
+export const forgetBlocks = (): void => set(new Set());

@@ -31,10 +31,15 @@ let leaving: string | undefined;
 export function begin(userID: string, onEnd: (reason: EndReason) => void): void {
   const client = sdk();
   const known = (id: string): ChannelState | undefined => channels.peek().get(id);
+  let reconnected = false;
   offs = [
     client.on("state", (state) => {
       connection.value = state;
       if (state.name === "up-to-date") {
+        if (reconnected) {
+          loadBlocks().catch(() => undefined); // the next focus or reconnection tries again
+        }
+        reconnected = true;
         void settled();
       }
       if (state.name === "ended" && state.reason !== "closed") {
