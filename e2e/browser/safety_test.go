@@ -98,6 +98,12 @@ func TestDestroying(t *testing.T) {
 	p.until(`document.activeElement !== document.body`)
 }
 
+// goBack goes back by one entry of the browser's history, as the Back button does.
+func (p *person) goBack() {
+	p.t.Helper()
+	value[any](p, `(history.back(), null)`)
+}
+
 // TestDialogsClose checks that Back and a single Escape close a dialog, and where the focus goes.
 func TestDialogsClose(t *testing.T) {
 	w := newWorld(t)
@@ -109,10 +115,21 @@ func TestDialogsClose(t *testing.T) {
 	p.openChannel(work)
 	p.click(find("channel-settings"))
 	p.await(find("dialog"))
-	value[any](p, `(history.back(), null)`)
+	p.goBack()
 	p.gone(find("dialog"))
 	p.until(fmt.Sprintf(`location.pathname === %s`, quote("/c/"+work)))
 	p.until(fmt.Sprintf(`document.querySelector('[data-testid="channel-title"]').textContent === "work" && %s`, focused(find("channel-settings"))))
+
+	// With a question on top, Back closes only the question.
+	p.click(find("channel-settings"))
+	p.click(find("leave-channel"))
+	p.await(find("confirm"))
+	p.goBack()
+	p.gone(find("confirm"))
+	p.await(find("leave-channel"))
+	p.goBack()
+	p.gone(find("dialog"))
+	p.until(fmt.Sprintf(`location.pathname === %s`, quote("/c/"+work)))
 
 	p.showList()
 	p.click(find("new-direct"))
@@ -123,6 +140,25 @@ func TestDialogsClose(t *testing.T) {
 
 	made := p.create("new", "public")
 	p.until(fmt.Sprintf(`location.pathname === %s && %s`, quote("/c/"+made), focused(find("composer"))))
+
+	// On the first entry of the page, Back closes dialogs too. Without one, it leaves the page.
+	p.open("/c/" + tea)
+	p.connected()
+	value[any](p, `(window.marked = true, null)`)
+	for range 2 {
+		p.click(find("channel-settings"))
+		p.await(find("dialog"))
+		p.goBack()
+		p.gone(find("dialog"))
+		p.until(fmt.Sprintf(`window.marked && location.pathname === %s && document.querySelector('[data-testid="channel-title"]').textContent === "tea"`, quote("/c/"+tea)))
+	}
+	p.click(find("channel-settings"))
+	p.await(find("dialog"))
+	p.press(kb.Escape)
+	p.gone(find("dialog"))
+	p.expectFailures(true) // Chromium reports that the page's WebSocket is closed
+	p.goBack()
+	p.until(fmt.Sprintf(`window.marked === undefined && location.pathname === %s`, quote("/c/"+made)))
 }
 
 // TestBlocked checks that the message field says that the user has blocked the other, on whichever

@@ -1,31 +1,78 @@
-/** The page's current address. */
+/** The page's current address, and its entries in the browser's history. */
 
-import { signal } from "@preact/signals";
+import { effect, signal } from "@preact/signals";
 
 import { parseRoute, pathOf, type Route } from "../lib/routes";
-import { closeTopmost } from "./dialog";
+import { closeTopmost, dialog, question } from "./dialog";
 
 const here = (): Route => parseRoute(location.pathname + location.search);
 
 export const route = signal<Route>(here());
 
+/**
+ * EntryState is stored with each entry of the browser's history. Back closes an open dialog instead
+ * of changing the channel below it: the page gets a popstate event, closes the dialog, and returns
+ * to the entry with history.forward(). That needs an entry below that belongs to the page. So when a
+ * dialog is opened on the first entry ("first"), the page adds a copy of it ("copy"). Back from the
+ * copy skips the first entry, so leaving the page takes no second press.
+ */
+type EntryState =
+  /** An entry that the browser has added: the page was loaded, or a link leads to a fragment. */
+  | null
+  | "pushed"
+  | "first"
+  | "copy";
+
+interface Entry {
+  readonly state: EntryState;
+  readonly href: string;
+}
+
+const currentEntry = (): Entry => ({ state: history.state as EntryState, href: location.href });
+
+let entry = currentEntry();
+/** The address of the entry to which history.forward() returns. */
+let returningTo: string | undefined;
+
+function push(state: EntryState, href: string): void {
+  history.pushState(state, "", href);
+  entry = currentEntry();
+}
+
+effect(() => {
+  const open = dialog.value ?? question.value;
+  if (open !== undefined && (history.state === null || history.state === "first")) {
+    history.replaceState("first", "");
+    push("copy", location.href);
+  }
+});
+
 addEventListener("popstate", () => {
+  const from = entry;
+  entry = currentEntry();
+  const returned = returningTo === entry.href;
+  returningTo = undefined;
+  if (returned) {
+    return; // the route has not changed, and a dialog below a closed question stays open
+  }
   if (closeTopmost()) {
-    // Back closes a dialog instead of changing the channel below it, so return to this entry. If
-    // the dialog was opened on the first entry of the page, Back leaves the page, as it would
-    // without a dialog.
+    returningTo = from.href;
     history.forward();
-  } else {
-    route.value = here();
+    return;
+  }
+  route.value = here();
+  if (from.state === "copy" && entry.state === "first") {
+    history.back(); // has no effect if the page is the first one of its tab
   }
 });
 
 export function navigate(to: Route, how: "push" | "replace" = "push"): void {
   const path = pathOf(to);
   if (how === "replace" || path === location.pathname + location.search) {
-    history.replaceState(null, "", path);
+    history.replaceState(history.state, "", path);
+    entry = currentEntry();
   } else {
-    history.pushState(null, "", path);
+    push("pushed", path);
   }
   route.value = to;
 }
