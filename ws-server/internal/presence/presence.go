@@ -148,6 +148,10 @@ func newID() string { return strings.ToLower(rand.Text()[:16]) }
 func (p *Presence) Join(id chat.ChannelID, user chat.UserID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.joinLocked(id, user)
+}
+
+func (p *Presence) joinLocked(id chat.ChannelID, user chat.UserID) {
 	ch := p.channelLocked(id)
 	pl := ch.users[user]
 	pl.connections++

@@ -2,6 +2,7 @@ package presence
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -299,17 +300,23 @@ func TestBurst_makesOneWrite(t *testing.T) {
 	one.await(t, warm, first)
 	c := chat.NewChannelID()
 	frames := listen(t, s, c)
-	var users []chat.UserID
-	for range 100 {
-		u := chat.NewUserID()
-		users = append(users, u)
-		one.Join(c, u)
-		one.Join(c, u) // another connection
+	users, flicker := make([]chat.UserID, 100), chat.NewUserID()
+	one.mu.Lock() // no write may begin within the burst, however long it takes
+	for i := range users {
+		users[i] = chat.NewUserID()
+		one.joinLocked(c, users[i])
+		one.joinLocked(c, users[i]) // another connection
 	}
-	flicker := chat.NewUserID()
-	one.Join(c, flicker)
-	one.Leave(c, flicker)
+	one.joinLocked(c, flicker)
+	one.leaveLocked(c, flicker)
+	one.mu.Unlock()
 	one.await(t, c, users...)
+	testkit.Until(t, testkit.Timeout, func() error {
+		if len(frames()) == 0 {
+			return errors.New("nothing was published")
+		}
+		return nil
+	})
 	if got := frames(); len(got) != 1 || !strings.Contains(got[0], `"online_count":100,`) || strings.Contains(got[0], flicker.String()) {
 		t.Errorf("published %.500q, want one frame of 100", got)
 	}
