@@ -69,6 +69,37 @@ func TestChannel_createJoinLeave(t *testing.T) {
 	}
 }
 
+// TestChannel_preview checks what users see of a channel that they have not joined.
+func TestChannel_preview(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ann, bob := w.signup("ann"), w.signup("bob")
+	type preview struct {
+		ID          chat.ChannelID `json:"id"`
+		Name        string         `json:"name"`
+		Kind        string         `json:"kind"`
+		Description string         `json:"description"`
+		MemberCount int            `json:"member_count"`
+		Banned      bool           `json:"banned"`
+	}
+	for _, kind := range []string{"public", "unlisted"} {
+		var c summary
+		w.post("/v1/channels", ann.Token, object{"name": kind, "kind": kind, "description": "for all"}).into(t, 201, &c)
+		var got preview
+		w.get("/v1/channels/"+c.ID.String()+"/preview", bob.Token).into(t, 200, &got)
+		if want := (preview{c.ID, kind, kind, "for all", 1, false}); got != want {
+			t.Errorf("preview %+v, want %+v", got, want)
+		}
+		w.do("PUT", "/v1/channels/"+c.ID.String()+"/bans/"+bob.ID.String(), ann, nil).must(t, 204)
+		w.get("/v1/channels/"+c.ID.String()+"/preview", bob.Token).into(t, 200, &got)
+		if !got.Banned {
+			t.Error("the preview does not tell bob that he is banned")
+		}
+		w.do("DELETE", "/v1/channels/"+c.ID.String(), ann, nil).must(t, 204)
+		w.get("/v1/channels/"+c.ID.String()+"/preview", bob.Token).want(t, 404, "not_found")
+	}
+}
+
 func TestChannel_createRefuses(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -36,6 +36,7 @@ func TestCursors(t *testing.T) {
 		u := w.signup(name)
 		w.send(request{method: "PUT", path: "/v1/channels/" + channel + "/bans/" + u.ID.String(), token: ann.Token}).must(t, 204)
 		w.Exec("insert into invitations (id, group_id, user_id, invited_by) values (gen_random_uuid(), $1, $2, $3)", group.ID, u.ID.UUID, ann.ID.UUID)
+		w.Exec("insert into invitations (id, channel_id, user_id, invited_by) values (gen_random_uuid(), $1, $2, $3)", channel, u.ID.UUID, ann.ID.UUID)
 	}
 	w.Settled()
 	var receipted struct {
@@ -52,7 +53,8 @@ func TestCursors(t *testing.T) {
 		"listChannels": "/v1/channels?", "listMembers": "/v1/channels/" + channel + "/members?",
 		"listMessages": "/v1/channels/" + channel + "/messages?after_seq=0", "listEvents": "/v1/channels/" + channel + "/events?after_seq=0",
 		"listBans": "/v1/channels/" + channel + "/bans?", "listInvitations": "/v1/invitations?sent=true",
-		"listReceipts": "/v1/channels/" + channel + "/messages/" + receipted.ID + "/receipts?",
+		"listChannelInvitations": "/v1/channels/" + channel + "/invitations?",
+		"listReceipts":           "/v1/channels/" + channel + "/messages/" + receipted.ID + "/receipts?",
 	}
 	everyList(t, lists)
 	cursors := map[string]string{}

@@ -18,6 +18,36 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
+// Defines values for CandidateState.
+const (
+	CandidateStateAddable      CandidateState = "addable"
+	CandidateStateBanned       CandidateState = "banned"
+	CandidateStateInvitable    CandidateState = "invitable"
+	CandidateStateInvited      CandidateState = "invited"
+	CandidateStateMember       CandidateState = "member"
+	CandidateStateOutsideGroup CandidateState = "outside_group"
+)
+
+// Valid indicates whether the value is a known member of the CandidateState enum.
+func (e CandidateState) Valid() bool {
+	switch e {
+	case CandidateStateAddable:
+		return true
+	case CandidateStateBanned:
+		return true
+	case CandidateStateInvitable:
+		return true
+	case CandidateStateInvited:
+		return true
+	case CandidateStateMember:
+		return true
+	case CandidateStateOutsideGroup:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ContactState.
 const (
 	ContactStateAccepted  ContactState = "accepted"
@@ -85,6 +115,25 @@ type BanPage struct {
 
 	// NextCursor Null on the last page.
 	NextCursor *NextCursor `json:"next_cursor"`
+}
+
+// Candidate defines model for Candidate.
+type Candidate struct {
+	// State `member`: already a member. `invited`: has an open invitation. `banned`: banned from the channel. `outside_group`:
+	// the channel belongs to a group, and the user is not a member of the group. `addable`: adding makes the user a
+	// member. `invitable`: adding invites the user.
+	State  CandidateState `json:"state"`
+	UserID UserID         `json:"user_id"`
+}
+
+// CandidateState `member`: already a member. `invited`: has an open invitation. `banned`: banned from the channel. `outside_group`:
+// the channel belongs to a group, and the user is not a member of the group. `addable`: adding makes the user a
+// member. `invitable`: adding invites the user.
+type CandidateState string
+
+// Candidates defines model for Candidates.
+type Candidates struct {
+	Items []Candidate `json:"items"`
 }
 
 // Channel defines model for Channel.
@@ -156,6 +205,22 @@ type ChannelPage struct {
 
 	// NextCursor Null on the last page.
 	NextCursor *NextCursor `json:"next_cursor"`
+}
+
+// ChannelPreview defines model for ChannelPreview.
+type ChannelPreview struct {
+	// Banned Whether the caller is banned from the channel, so that joining is refused.
+	Banned      bool      `json:"banned"`
+	Description string    `json:"description"`
+	ID          ChannelID `json:"id"`
+
+	// Kind `public`: listed, and anyone may join. `unlisted`: anyone who knows the id may join. `private`: only by invitation.
+	// `direct`: between two users.
+	Kind        ChannelKind `json:"kind"`
+	MemberCount int         `json:"member_count"`
+
+	// Name Empty for a direct channel.
+	Name string `json:"name"`
 }
 
 // ClientID defines model for ClientID.
@@ -806,11 +871,26 @@ type ListBansParams struct {
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// GetCandidatesParams defines parameters for GetCandidates.
+type GetCandidatesParams struct {
+	// Ids 1 to 100 user ids, separated by commas.
+	Ids string `form:"ids" json:"ids"`
+}
+
 // ListEventsParams defines parameters for ListEvents.
 type ListEventsParams struct {
 	// AfterSeq Return events after this seq. The default is to start at the first event. Ignored if a cursor is given.
 	AfterSeq *Seq `form:"after_seq,omitempty" json:"after_seq,omitempty"`
 
+	// Cursor The `next_cursor` of the previous page.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit The maximum number of items on a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// ListChannelInvitationsParams defines parameters for ListChannelInvitations.
+type ListChannelInvitationsParams struct {
 	// Cursor The `next_cursor` of the previous page.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 
@@ -1030,12 +1110,18 @@ type ServerInterface interface {
 	// BanUser Ban a user from a channel
 	// (PUT /v1/channels/{id}/bans/{user_id})
 	BanUser(ctx echo.Context, id ChannelPath, userID OtherUserPath) error
+	// GetCandidates Find out whether adding users would add or invite them
+	// (GET /v1/channels/{id}/candidates)
+	GetCandidates(ctx echo.Context, id ChannelPath, params GetCandidatesParams) error
 	// MoveCursor Move my delivered and read positions
 	// (PUT /v1/channels/{id}/cursor)
 	MoveCursor(ctx echo.Context, id ChannelPath) error
 	// ListEvents Read the log of a channel
 	// (GET /v1/channels/{id}/events)
 	ListEvents(ctx echo.Context, id ChannelPath, params ListEventsParams) error
+	// ListChannelInvitations List the open invitations to a channel
+	// (GET /v1/channels/{id}/invitations)
+	ListChannelInvitations(ctx echo.Context, id ChannelPath, params ListChannelInvitationsParams) error
 	// JoinChannel Join a channel
 	// (POST /v1/channels/{id}/join)
 	JoinChannel(ctx echo.Context, id ChannelPath) error
@@ -1066,6 +1152,9 @@ type ServerInterface interface {
 	// ListReceipts List the members who received and read a message
 	// (GET /v1/channels/{id}/messages/{message_id}/receipts)
 	ListReceipts(ctx echo.Context, id ChannelPath, messageID MessagePath, params ListReceiptsParams) error
+	// GetChannelPreview Get the part of a channel that users see before they join
+	// (GET /v1/channels/{id}/preview)
+	GetChannelPreview(ctx echo.Context, id ChannelPath) error
 	// ListContacts List my contacts, requests and blocks
 	// (GET /v1/contacts)
 	ListContacts(ctx echo.Context, params ListContactsParams) error
@@ -1357,6 +1446,31 @@ func (w *ServerInterfaceWrapper) BanUser(ctx echo.Context) error {
 	return err
 }
 
+// GetCandidates converts echo context to params.
+func (w *ServerInterfaceWrapper) GetCandidates(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ChannelPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetCandidatesParams
+	// ------------- Required query parameter "ids" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "ids", ctx.QueryParams(), &params.Ids, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter ids: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetCandidates(ctx, id, params)
+	return err
+}
+
 // MoveCursor converts echo context to params.
 func (w *ServerInterfaceWrapper) MoveCursor(ctx echo.Context) error {
 	var err error
@@ -1409,6 +1523,38 @@ func (w *ServerInterfaceWrapper) ListEvents(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ListEvents(ctx, id, params)
+	return err
+}
+
+// ListChannelInvitations converts echo context to params.
+func (w *ServerInterfaceWrapper) ListChannelInvitations(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ChannelPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListChannelInvitationsParams
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListChannelInvitations(ctx, id, params)
 	return err
 }
 
@@ -1715,6 +1861,22 @@ func (w *ServerInterfaceWrapper) ListReceipts(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ListReceipts(ctx, id, messageID, params)
+	return err
+}
+
+// GetChannelPreview converts echo context to params.
+func (w *ServerInterfaceWrapper) GetChannelPreview(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ChannelPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetChannelPreview(ctx, id)
 	return err
 }
 
@@ -2388,12 +2550,15 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.DELETE(options.BaseURL+"/v1/channels/:id", wrapper.DeleteChannel, options.OperationMiddlewares["deleteChannel"]...)
 	router.GET(options.BaseURL+"/v1/channels/:id", wrapper.GetChannel, options.OperationMiddlewares["getChannel"]...)
 	router.PATCH(options.BaseURL+"/v1/channels/:id", wrapper.UpdateChannel, options.OperationMiddlewares["updateChannel"]...)
+	router.GET(options.BaseURL+"/v1/channels/:id/preview", wrapper.GetChannelPreview, options.OperationMiddlewares["getChannelPreview"]...)
 	router.POST(options.BaseURL+"/v1/channels/:id/join", wrapper.JoinChannel, options.OperationMiddlewares["joinChannel"]...)
 	router.POST(options.BaseURL+"/v1/channels/:id/leave", wrapper.LeaveChannel, options.OperationMiddlewares["leaveChannel"]...)
 	router.GET(options.BaseURL+"/v1/channels/:id/members", wrapper.ListMembers, options.OperationMiddlewares["listMembers"]...)
 	router.POST(options.BaseURL+"/v1/channels/:id/members", wrapper.AddMember, options.OperationMiddlewares["addMember"]...)
 	router.DELETE(options.BaseURL+"/v1/channels/:id/members/:user_id", wrapper.RemoveMember, options.OperationMiddlewares["removeMember"]...)
 	router.PATCH(options.BaseURL+"/v1/channels/:id/members/:user_id", wrapper.UpdateMember, options.OperationMiddlewares["updateMember"]...)
+	router.GET(options.BaseURL+"/v1/channels/:id/invitations", wrapper.ListChannelInvitations, options.OperationMiddlewares["listChannelInvitations"]...)
+	router.GET(options.BaseURL+"/v1/channels/:id/candidates", wrapper.GetCandidates, options.OperationMiddlewares["getCandidates"]...)
 	router.GET(options.BaseURL+"/v1/channels/:id/bans", wrapper.ListBans, options.OperationMiddlewares["listBans"]...)
 	router.DELETE(options.BaseURL+"/v1/channels/:id/bans/:user_id", wrapper.UnbanUser, options.OperationMiddlewares["unbanUser"]...)
 	router.PUT(options.BaseURL+"/v1/channels/:id/bans/:user_id", wrapper.BanUser, options.OperationMiddlewares["banUser"]...)
@@ -2711,6 +2876,44 @@ func (response BanUserdefaultApplicationProblemPlusJSONResponse) VisitBanUserRes
 	return err
 }
 
+type GetCandidatesRequestObject struct {
+	ID     ChannelPath `json:"id"`
+	Params GetCandidatesParams
+}
+
+type GetCandidatesResponseObject interface {
+	VisitGetCandidatesResponse(w http.ResponseWriter) error
+}
+
+type GetCandidates200JSONResponse Candidates
+
+func (response GetCandidates200JSONResponse) VisitGetCandidatesResponse(w http.ResponseWriter) error {
+	var buf bytes.Buffer
+	if err := encode(&buf, response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetCandidatesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetCandidatesdefaultApplicationProblemPlusJSONResponse) VisitGetCandidatesResponse(w http.ResponseWriter) error {
+	var buf bytes.Buffer
+	if err := encode(&buf, response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type MoveCursorRequestObject struct {
 	ID   ChannelPath `json:"id"`
 	Body *MoveCursorJSONRequestBody
@@ -2777,6 +2980,44 @@ type ListEventsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListEventsdefaultApplicationProblemPlusJSONResponse) VisitListEventsResponse(w http.ResponseWriter) error {
+	var buf bytes.Buffer
+	if err := encode(&buf, response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListChannelInvitationsRequestObject struct {
+	ID     ChannelPath `json:"id"`
+	Params ListChannelInvitationsParams
+}
+
+type ListChannelInvitationsResponseObject interface {
+	VisitListChannelInvitationsResponse(w http.ResponseWriter) error
+}
+
+type ListChannelInvitations200JSONResponse InvitationPage
+
+func (response ListChannelInvitations200JSONResponse) VisitListChannelInvitationsResponse(w http.ResponseWriter) error {
+	var buf bytes.Buffer
+	if err := encode(&buf, response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListChannelInvitationsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListChannelInvitationsdefaultApplicationProblemPlusJSONResponse) VisitListChannelInvitationsResponse(w http.ResponseWriter) error {
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -3174,6 +3415,43 @@ type ListReceiptsdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListReceiptsdefaultApplicationProblemPlusJSONResponse) VisitListReceiptsResponse(w http.ResponseWriter) error {
+	var buf bytes.Buffer
+	if err := encode(&buf, response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetChannelPreviewRequestObject struct {
+	ID ChannelPath `json:"id"`
+}
+
+type GetChannelPreviewResponseObject interface {
+	VisitGetChannelPreviewResponse(w http.ResponseWriter) error
+}
+
+type GetChannelPreview200JSONResponse ChannelPreview
+
+func (response GetChannelPreview200JSONResponse) VisitGetChannelPreviewResponse(w http.ResponseWriter) error {
+	var buf bytes.Buffer
+	if err := encode(&buf, response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetChannelPreviewdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetChannelPreviewdefaultApplicationProblemPlusJSONResponse) VisitGetChannelPreviewResponse(w http.ResponseWriter) error {
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -4506,12 +4784,18 @@ type StrictServerInterface interface {
 	// BanUser Ban a user from a channel
 	// (PUT /v1/channels/{id}/bans/{user_id})
 	BanUser(ctx context.Context, request BanUserRequestObject) (BanUserResponseObject, error)
+	// GetCandidates Find out whether adding users would add or invite them
+	// (GET /v1/channels/{id}/candidates)
+	GetCandidates(ctx context.Context, request GetCandidatesRequestObject) (GetCandidatesResponseObject, error)
 	// MoveCursor Move my delivered and read positions
 	// (PUT /v1/channels/{id}/cursor)
 	MoveCursor(ctx context.Context, request MoveCursorRequestObject) (MoveCursorResponseObject, error)
 	// ListEvents Read the log of a channel
 	// (GET /v1/channels/{id}/events)
 	ListEvents(ctx context.Context, request ListEventsRequestObject) (ListEventsResponseObject, error)
+	// ListChannelInvitations List the open invitations to a channel
+	// (GET /v1/channels/{id}/invitations)
+	ListChannelInvitations(ctx context.Context, request ListChannelInvitationsRequestObject) (ListChannelInvitationsResponseObject, error)
 	// JoinChannel Join a channel
 	// (POST /v1/channels/{id}/join)
 	JoinChannel(ctx context.Context, request JoinChannelRequestObject) (JoinChannelResponseObject, error)
@@ -4542,6 +4826,9 @@ type StrictServerInterface interface {
 	// ListReceipts List the members who received and read a message
 	// (GET /v1/channels/{id}/messages/{message_id}/receipts)
 	ListReceipts(ctx context.Context, request ListReceiptsRequestObject) (ListReceiptsResponseObject, error)
+	// GetChannelPreview Get the part of a channel that users see before they join
+	// (GET /v1/channels/{id}/preview)
+	GetChannelPreview(ctx context.Context, request GetChannelPreviewRequestObject) (GetChannelPreviewResponseObject, error)
 	// ListContacts List my contacts, requests and blocks
 	// (GET /v1/contacts)
 	ListContacts(ctx context.Context, request ListContactsRequestObject) (ListContactsResponseObject, error)
@@ -4913,6 +5200,32 @@ func (sh *strictHandler) BanUser(ctx echo.Context, id ChannelPath, userID OtherU
 	return nil
 }
 
+// GetCandidates operation middleware
+func (sh *strictHandler) GetCandidates(ctx echo.Context, id ChannelPath, params GetCandidatesParams) error {
+	var request GetCandidatesRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetCandidates(ctx.Request().Context(), request.(GetCandidatesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetCandidates")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetCandidatesResponseObject); ok {
+		return validResponse.VisitGetCandidatesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // MoveCursor operation middleware
 func (sh *strictHandler) MoveCursor(ctx echo.Context, id ChannelPath) error {
 	var request MoveCursorRequestObject
@@ -4981,6 +5294,32 @@ func (sh *strictHandler) ListEvents(ctx echo.Context, id ChannelPath, params Lis
 		return err
 	} else if validResponse, ok := response.(ListEventsResponseObject); ok {
 		return validResponse.VisitListEventsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListChannelInvitations operation middleware
+func (sh *strictHandler) ListChannelInvitations(ctx echo.Context, id ChannelPath, params ListChannelInvitationsParams) error {
+	var request ListChannelInvitationsRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListChannelInvitations(ctx.Request().Context(), request.(ListChannelInvitationsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListChannelInvitations")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListChannelInvitationsResponseObject); ok {
+		return validResponse.VisitListChannelInvitationsResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -5310,6 +5649,31 @@ func (sh *strictHandler) ListReceipts(ctx echo.Context, id ChannelPath, messageI
 		return err
 	} else if validResponse, ok := response.(ListReceiptsResponseObject); ok {
 		return validResponse.VisitListReceiptsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetChannelPreview operation middleware
+func (sh *strictHandler) GetChannelPreview(ctx echo.Context, id ChannelPath) error {
+	var request GetChannelPreviewRequestObject
+
+	request.ID = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetChannelPreview(ctx.Request().Context(), request.(GetChannelPreviewRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetChannelPreview")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetChannelPreviewResponseObject); ok {
+		return validResponse.VisitGetChannelPreviewResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -33,7 +33,11 @@ type Service struct{ cfg Config }
 // New returns a Service.
 func New(cfg Config) *Service { return &Service{cfg} }
 
-const listInvitations = "listInvitations"
+// Names of the list operations. A cursor is valid only for the operation that issued it.
+const (
+	listInvitations        = "listInvitations"
+	listChannelInvitations = "listChannelInvitations"
+)
 
 // position is the last invitation of a page; older invitations follow on the next page.
 type position struct {
@@ -75,35 +79,54 @@ func Show(ctx context.Context, db bun.IDB, id chat.InvitationID) (api.Invitation
 
 // ListInvitations handles GET /v1/invitations.
 func (s *Service) ListInvitations(ctx context.Context, in api.ListInvitationsRequestObject) (api.ListInvitationsResponseObject, error) {
-	user := httpapi.UserOf(ctx).UserID
-	query, args := selectOpen, []any{}
+	whose := "i.user_id = ?"
 	if in.Params.Sent != nil && *in.Params.Sent {
-		query += " and i.invited_by = ?"
-	} else {
-		query += " and i.user_id = ?"
+		whose = "i.invited_by = ?"
 	}
-	args = append(args, user)
-	var before position
-	given, err := httpapi.DecodeCursor(listInvitations, in.Params.Cursor, &before)
+	l := list{listInvitations, whose, httpapi.UserOf(ctx).UserID}
+	page, err := l.page(ctx, s.cfg.DB, in.Params.Cursor, httpapi.Limit(in.Params.Limit))
 	if err != nil {
 		return nil, err
+	}
+	return api.ListInvitations200JSONResponse(page), nil
+}
+
+// OfChannel returns a page of the open invitations to a channel.
+func OfChannel(ctx context.Context, db bun.IDB, channel chat.ChannelID, cursor *string, limit int) (api.InvitationPage, error) {
+	return list{listChannelInvitations, "i.channel_id = ?", channel}.page(ctx, db, cursor, limit)
+}
+
+// list identifies the open invitations that an operation lists: those that meet a condition with
+// one argument.
+type list struct {
+	operation string
+	condition string
+	arg       any
+}
+
+// page returns a page of the list, the newest invitation first.
+func (l list) page(ctx context.Context, db bun.IDB, cursor *string, limit int) (page api.InvitationPage, err error) {
+	query, args := selectOpen+" and "+l.condition, []any{l.arg}
+	var before position
+	given, err := httpapi.DecodeCursor(l.operation, cursor, &before)
+	if err != nil {
+		return page, err
 	}
 	if given {
 		query, args = query+" and i.id < ?", append(args, before.ID)
 	}
-	limit := httpapi.Limit(in.Params.Limit)
 	var rows []listed
-	if err := s.cfg.DB.NewRaw(query+" order by i.id desc limit ?", append(args, limit+1)...).Scan(ctx, &rows); err != nil {
-		return nil, fmt.Errorf("list invitations: %w", err)
+	if err := db.NewRaw(query+" order by i.id desc limit ?", append(args, limit+1)...).Scan(ctx, &rows); err != nil {
+		return page, fmt.Errorf("list invitations: %w", err)
 	}
-	page := api.InvitationPage{Items: make([]api.Invitation, min(limit, len(rows)))}
+	page.Items = make([]api.Invitation, min(limit, len(rows)))
 	for i := range page.Items {
 		page.Items[i] = rows[i].invitation()
 	}
 	if len(rows) > limit {
-		page.NextCursor = httpapi.Cursor(listInvitations, position{rows[limit-1].ID})
+		page.NextCursor = httpapi.Cursor(l.operation, position{rows[limit-1].ID})
 	}
-	return api.ListInvitations200JSONResponse(page), nil
+	return page, nil
 }
 
 func errNoInvitation() error { return apierr.New(apierr.NotFound, "This invitation does not exist.") }
@@ -153,19 +176,37 @@ func (s *Service) DeclineInvitation(ctx context.Context, in api.DeclineInvitatio
 func (s *Service) WithdrawInvitation(ctx context.Context, in api.WithdrawInvitationRequestObject) (api.WithdrawInvitationResponseObject, error) {
 	user := httpapi.UserOf(ctx).UserID
 	err := s.cfg.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		var open bool
-		err := tx.NewRaw("select exists (select from invitations where id = ? and invited_by = ? and declined_at is null)", in.InvitationID, user).Scan(ctx, &open)
-		if err != nil {
-			return fmt.Errorf("find invitation: %w", err)
+		if err := mayWithdraw(ctx, tx, in.InvitationID, user); err != nil {
+			return err
 		}
-		if !open {
-			return errNoInvitation()
-		}
-		return end(ctx, tx, user, "id = ? and invited_by = ? and declined_at is null", in.InvitationID, user)
+		return end(ctx, tx, user, "id = ? and declined_at is null", in.InvitationID)
 	})
 	if err != nil {
 		return nil, err
 	}
 	s.cfg.Poke()
 	return api.WithdrawInvitation204Response{}, nil
+}
+
+// mayWithdraw returns an error unless the user sent the invitation or may invite users to its
+// channel or group. The error does not reveal whether the invitation exists.
+func mayWithdraw(ctx context.Context, tx bun.Tx, id chat.InvitationID, user chat.UserID) error {
+	var inv struct {
+		Own  bool      `bun:"own"`
+		Role chat.Role `bun:"role"` // the user's role in the channel or group, "" if they are not a member
+	}
+	err := tx.NewRaw(`select i.invited_by = ? as own, coalesce(c.role, g.role, '') as role from invitations i
+		left join channel_members c on c.channel_id = i.channel_id and c.user_id = ?
+		left join group_members g on g.group_id = i.group_id and g.user_id = ?
+		where i.id = ? and i.declined_at is null`, user, user, user, id).Scan(ctx, &inv)
+	if errors.Is(err, sql.ErrNoRows) {
+		return errNoInvitation()
+	}
+	if err != nil {
+		return fmt.Errorf("find invitation: %w", err)
+	}
+	if !inv.Own && !inv.Role.May(chat.Invite) {
+		return errNoInvitation()
+	}
+	return nil
 }

@@ -45,21 +45,35 @@ type Invitation struct {
 }
 
 // Acquainted reports whether two users know each other, so that one may add the other without an
-// invitation. They do if they are contacts or share a private channel or a group. Public and
-// unlisted channels do not count, since anybody can join them. Direct channels do not count either,
-// since anybody can open one.
+// invitation.
 func Acquainted(ctx context.Context, db bun.IDB, by, other chat.UserID) (bool, error) {
-	var yes bool
-	err := db.NewRaw(`select exists (select from contacts a join contacts b on b.user_id = a.contact_id and b.contact_id = a.user_id
-			where a.user_id = ? and a.contact_id = ? and a.state <> 'blocked' and b.state <> 'blocked')
-		or exists (select from channel_members a join channel_members b on b.channel_id = a.channel_id and b.user_id = ?
-			join channels c on c.id = a.channel_id and c.kind = 'private' and c.deleted_at is null where a.user_id = ?)
-		or exists (select from group_members a join group_members b on b.group_id = a.group_id and b.user_id = ? where a.user_id = ?)`,
-		by, other, other, by, other, by).Scan(ctx, &yes)
-	if err != nil {
-		return false, fmt.Errorf("check whether two users know each other: %w", err)
+	known, err := Known(ctx, db, by, []string{other.String()})
+	return known[other], err
+}
+
+// Known returns which of the users with the given ids know user by. Two users know each other if
+// they are contacts or share a private channel or a group. Public and unlisted channels do not
+// count, since anybody can join them. Direct channels do not count either, since anybody can open
+// one.
+func Known(ctx context.Context, db bun.IDB, by chat.UserID, ids []string) (map[chat.UserID]bool, error) {
+	var rows []struct {
+		ID chat.UserID `bun:"id,type:uuid"`
 	}
-	return yes, nil
+	err := db.NewRaw(`select o.id from unnest(array[?]::uuid[]) o (id)
+		where exists (select from contacts a join contacts b on b.user_id = a.contact_id and b.contact_id = a.user_id
+			where a.user_id = ? and a.contact_id = o.id and a.state <> 'blocked' and b.state <> 'blocked')
+		or exists (select from channel_members a join channel_members b on b.channel_id = a.channel_id and b.user_id = o.id
+			join channels c on c.id = a.channel_id and c.kind = 'private' and c.deleted_at is null where a.user_id = ?)
+		or exists (select from group_members a join group_members b on b.group_id = a.group_id and b.user_id = o.id where a.user_id = ?)`,
+		bun.List(ids), by, by, by).Scan(ctx, &rows)
+	if err != nil {
+		return nil, fmt.Errorf("check which users know each other: %w", err)
+	}
+	known := make(map[chat.UserID]bool, len(rows))
+	for i := range rows {
+		known[rows[i].ID] = true
+	}
+	return known, nil
 }
 
 // Add invites a user and returns the invitation. The user's row must be locked. If the user already

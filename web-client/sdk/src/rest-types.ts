@@ -323,6 +323,18 @@ export interface InvitationPage {
   readonly next_cursor: NextCursor;
 }
 
+export interface Candidates {
+  readonly items: readonly Candidate[];
+}
+
+export interface Candidate {
+  readonly user_id: UserID;
+  readonly state: CandidateState;
+}
+
+/** `member`: already a member. `invited`: has an open invitation. `banned`: banned from the channel. `outside_group`: the channel belongs to a group, and the user is not a member of the group. `addable`: adding makes the user a member. `invitable`: adding invites the user. */
+export type CandidateState = "member" | "invited" | "banned" | "outside_group" | "addable" | "invitable";
+
 export interface Ban {
   readonly user_id: UserID;
   readonly username: string;
@@ -366,6 +378,17 @@ export interface Channel {
   readonly unread: number;
   /** Exact up to 999; 1000 means 1000 or more. */
   readonly unread_mentions: number;
+}
+
+export interface ChannelPreview {
+  readonly id: ChannelID;
+  /** Empty for a direct channel. */
+  readonly name: string;
+  readonly kind: ChannelKind;
+  readonly description: string;
+  readonly member_count: number;
+  /** Whether the caller is banned from the channel, so that joining is refused. */
+  readonly banned: boolean;
 }
 
 /** The other user of a direct channel. */

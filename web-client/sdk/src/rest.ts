@@ -222,6 +222,10 @@ export class Rest {
   getChannel(id: string): Promise<api.Channel> {
     return this.get(path`/v1/channels/${id}`);
   }
+  /** Returns what users see of a channel before they join it. */
+  getChannelPreview(id: string): Promise<api.ChannelPreview> {
+    return this.get(path`/v1/channels/${id}/preview`);
+  }
   updateChannel(id: string, change: api.ChannelChange): Promise<api.Channel> {
     return this.request("PATCH", path`/v1/channels/${id}`, change);
   }
@@ -253,6 +257,13 @@ export class Rest {
   /** Removes a member. If `ban` is true, they cannot rejoin until the ban is lifted. */
   removeMember(id: string, userID: string, options: { readonly ban?: boolean } = {}): Promise<void> {
     return this.request("DELETE", withQuery(path`/v1/channels/${id}/members/${userID}`, options));
+  }
+  /** Returns whether adding each of at most 100 users would add or invite them. */
+  getCandidates(id: string, query: { readonly ids: readonly string[] }): Promise<api.Candidates> {
+    return this.get(path`/v1/channels/${id}/candidates`, query); // the ids are separated by commas
+  }
+  listChannelInvitations(id: string, paging: Paging = {}): Promise<Page<api.Invitation>> {
+    return this.get(path`/v1/channels/${id}/invitations`, paging);
   }
   listBans(id: string, paging: Paging = {}): Promise<Page<api.Ban>> {
     return this.get(path`/v1/channels/${id}/bans`, paging);
