@@ -33,7 +33,7 @@ type Config struct {
 	Poke     func() // wakes the outbox relay
 
 	MaxMemberships int  // maximum number of channels per user; 0: no limit
-	AskStrangers   bool // whether users whom the inviter does not know are invited instead of added
+	AskStrangers   bool // whether users the inviter does not know are invited instead of added
 
 	Logger *slog.Logger // default slog.Default()
 }

@@ -94,7 +94,7 @@ func (s *Service) mayBeAddedBy(ctx context.Context, tx bun.Tx, channel chat.Chan
 	return MayBeAdded(ctx, tx, e.actor, e.subject)
 }
 
-// invite invites a user whom the inviter does not know.
+// invite invites a user the inviter does not know.
 func (s *Service) invite(ctx context.Context, channel chat.ChannelID, e entry) (api.Invitation, error) {
 	var shown api.Invitation
 	err := s.cfg.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {

@@ -35,7 +35,7 @@ type Service struct {
 }
 
 // New returns a Service that uses db. poke wakes the outbox relay. If askStrangers is set, users
-// whom the inviter does not know are invited instead of added.
+// the inviter does not know are invited instead of added.
 func New(db *bun.DB, poke func(), askStrangers bool) *Service {
 	return &Service{db, poke, askStrangers}
 }

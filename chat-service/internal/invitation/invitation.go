@@ -1,4 +1,4 @@
-// Package invitation implements invitations. A user whom the inviter does not know is not added
+// Package invitation implements invitations. A user the inviter does not know is not added
 // directly to a channel or group. The user is asked first and becomes a member only by accepting.
 //
 // An invitation is a row that exists until the invited user accepts or the inviter withdraws it. A

@@ -134,7 +134,7 @@ func (f *Fanout) dequeue() []published {
 }
 
 // deliver sends a presence frame to the subscriptions of a channel, except the subscriptions of
-// users with blocks. Those users get a separate frame. In a large channel every user gets the same
+// users with blocks. They get a separate frame. In a large channel every user gets the same
 // frame, because it contains only a count and no names.
 func (f *Fanout) deliver(ctx context.Context, p published) {
 	ch := f.cfg.Hub.Channel(p.channel)
