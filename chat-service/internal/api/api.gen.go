@@ -570,6 +570,9 @@ type OpsStreams struct {
 	// MemoryOverBudget Whether Redis uses more memory than REDIS_TRIM_AT although nothing is left to trim.
 	MemoryOverBudget bool `json:"memory_over_budget"`
 
+	// MemoryShare Share of `maxmemory`, 0 to 1, that the fullest Redis server uses. Null if no server has a `maxmemory`, or if no sync-service reports it.
+	MemoryShare *float64 `json:"memory_share"`
+
 	// Pending Entries that were read but are not stored yet.
 	Pending int64 `json:"pending"`
 

@@ -95,6 +95,7 @@ func labelOf(series *dto.Metric, name string) string {
 // used. The instances' counters are added up.
 type summary struct {
 	known, overBudget bool
+	memory            float64 // share of maxmemory in use; 0 if unknown
 	vanished          int64
 	unsafe            map[string]bool // unsafe Redis settings that any service has reported
 	partitions        map[int]*partition
@@ -122,6 +123,9 @@ func (s *summary) add(m families) {
 	}
 	if over := m.sum("parley_sync_memory_over_budget"); over != nil && *over > 0 {
 		s.overBudget = true
+	}
+	for _, series := range m["parley_sync_redis_memory_ratio"].GetMetric() {
+		s.memory = max(s.memory, value(series))
 	}
 	if n := m.sum("parley_sync_vanished_total"); n != nil {
 		s.vanished += *n
@@ -157,6 +161,9 @@ func (s *summary) add(m families) {
 func (s *summary) streams() api.OpsStreams {
 	out := api.OpsStreams{
 		Known: s.known, MemoryOverBudget: s.overBudget, Vanished: s.vanished, UnsafeSettings: slices.Sorted(maps.Keys(s.unsafe)),
+	}
+	if s.memory > 0 {
+		out.MemoryShare = new(s.memory)
 	}
 	if out.UnsafeSettings == nil {
 		out.UnsafeSettings = []string{}

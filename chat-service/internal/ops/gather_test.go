@@ -51,10 +51,10 @@ func TestGather(t *testing.T) {
 			`parley_ws_errors_total{code="overloaded"} 2`, `parley_ws_errors_total{code="bad_frame"} 3`),
 		serve(t, &asked, `parley_ws_connections 4`, `parley_ws_acks_total{duplicate="true"} 1`),
 		serve(t, &asked, `parley_sync_inserted_total 7`, `parley_sync_lag_known 1`, `parley_sync_stream_entries{partition="0"} 5`, `parley_sync_stream_entries{partition="10"} 6`,
-			`parley_sync_lag_entries{partition="0"} 2`, `parley_sync_lag_seconds{partition="0"} 1.5`, `parley_sync_dead_entries{partition="10"} 1`, `parley_sync_vanished_total 1`,
+			`parley_sync_lag_entries{partition="0"} 2`, `parley_sync_lag_seconds{partition="0"} 1.5`, `parley_sync_dead_entries{partition="10"} 1`, `parley_sync_vanished_total 1`, `parley_sync_redis_memory_ratio 0.5`,
 			`parley_sync_pending_entries{partition="x"} 9`),
 		serve(t, &asked, `parley_sync_inserted_total{service="sync-service"} 8`, `parley_sync_lag_known 0`, `parley_sync_stream_entries{partition="0"} 4`,
-			`parley_sync_lag_entries{partition="0"} 3`, `parley_sync_lag_seconds{partition="10"} 0.5`, `parley_sync_vanished_total 2`, `parley_sync_memory_over_budget 1`,
+			`parley_sync_lag_entries{partition="0"} 3`, `parley_sync_lag_seconds{partition="10"} 0.5`, `parley_sync_vanished_total 2`, `parley_sync_memory_over_budget 1`, `parley_sync_redis_memory_ratio 0.25`,
 			`parley_redis_unsafe{setting="maxmemory"} 0`, `parley_redis_unsafe{setting="appendonly"} 1`),
 	}
 	m := open(t, Config{Targets: targets}).gather(t.Context(), time.Now())
@@ -63,7 +63,7 @@ func TestGather(t *testing.T) {
 		t.Errorf("totals %s, want %s", got, want)
 	}
 	s := m.Streams
-	if !s.Known || s.Entries != 11 || s.LagEntries != 3 || s.LagSeconds != 1.5 || s.Dead != 1 || s.Pending != 0 || s.Vanished != 3 || !s.MemoryOverBudget {
+	if !s.Known || s.Entries != 11 || s.LagEntries != 3 || s.LagSeconds != 1.5 || s.Dead != 1 || s.Pending != 0 || s.Vanished != 3 || !s.MemoryOverBudget || s.MemoryShare == nil || *s.MemoryShare != 0.5 {
 		t.Errorf("streams %+v", s)
 	}
 	if !slices.Equal(s.UnsafeSettings, []string{"appendonly"}) {
@@ -107,7 +107,7 @@ func TestGather_down(t *testing.T) {
 	if last := m.Targets[4]; !last.Up || strings.Contains(last.URL, "secret") {
 		t.Errorf("instance that responds: %+v", last)
 	}
-	if text(m.Totals.Connections) != "1" || m.Streams.Known || len(m.Partitions) != 0 || m.Partitions == nil {
+	if text(m.Totals.Connections) != "1" || m.Streams.Known || m.Streams.MemoryShare != nil || len(m.Partitions) != 0 || m.Partitions == nil {
 		t.Errorf("totals %s, streams %+v, partitions %+v", text(m.Totals.Connections), m.Streams, m.Partitions)
 	}
 }

@@ -14,11 +14,11 @@ type collector struct {
 	rdb                                                redis.UniversalClient
 	partitions                                         int
 	lag, pending, seconds, length, dead, consumers, up *prometheus.Desc
-	receipts, receiptsSeconds, lost                    *prometheus.Desc
+	receipts, receiptsSeconds, lost, memory            *prometheus.Desc
 }
 
-// NewCollector returns a collector that reports the lag of every partition. All instances show the
-// same values, so alerts should use the maximum.
+// NewCollector returns a collector that reports the lag of every partition, and how full Redis is.
+// All instances show the same values, so alerts should use the maximum.
 func NewCollector(rdb redis.UniversalClient, partitions int) prometheus.Collector {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("parley_sync_"+name, help, labels, nil)
@@ -34,13 +34,14 @@ func NewCollector(rdb redis.UniversalClient, partitions int) prometheus.Collecto
 		receipts:        desc("receipts_waiting_entries", "Entries of the receipts stream that are not stored.", "partition"),
 		receiptsSeconds: desc("receipts_lag_seconds", "Age of the oldest receipts entry that is not stored.", "partition"),
 		lost:            desc("lost_writes_timestamp_seconds", "When Redis was last found to have lost writes.", "partition"),
+		memory:          desc("redis_memory_ratio", "Share of maxmemory (0 to 1) that the fullest Redis server uses. Missing if no server has a maxmemory."),
 		up:              desc("lag_known", "1 if the state of the streams could be read, else 0."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.lag, c.pending, c.seconds, c.length, c.dead, c.consumers, c.up, c.receipts, c.receiptsSeconds, c.lost} {
+	for _, d := range []*prometheus.Desc{c.lag, c.pending, c.seconds, c.length, c.dead, c.consumers, c.up, c.receipts, c.receiptsSeconds, c.lost, c.memory} {
 		ch <- d
 	}
 }
@@ -55,6 +56,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 		known = 0
 	}
 	ch <- prometheus.MustNewConstMetric(c.up, prometheus.GaugeValue, known)
+	if share, err := Memory(ctx, c.rdb); err == nil && share > 0 {
+		ch <- prometheus.MustNewConstMetric(c.memory, prometheus.GaugeValue, share)
+	}
 	for _, s := range states {
 		p := strconv.Itoa(s.Partition)
 		gauge := func(d *prometheus.Desc, v float64) {

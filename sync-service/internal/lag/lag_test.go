@@ -2,6 +2,7 @@ package lag_test
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -63,6 +64,46 @@ func TestRead(t *testing.T) {
 	families, err := reg.Gather()
 	if err != nil || len(families) != 9 {
 		t.Errorf("%d families, %v; want 9", len(families), err)
+	}
+}
+
+// TestMemory checks that the share of maxmemory is measured only if a maxmemory is set.
+func TestMemory(t *testing.T) {
+	t.Parallel()
+	rdb, ctx := streamtest.OpenStreams(t).RDB, t.Context()
+	reg := prometheus.NewPedanticRegistry()
+	reg.MustRegister(lag.NewCollector(rdb, 1))
+	exported := func() []float64 {
+		t.Helper()
+		families, err := reg.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var values []float64
+		for _, f := range families {
+			if f.GetName() == "parley_sync_redis_memory_ratio" {
+				values = append(values, f.GetMetric()[0].GetGauge().GetValue())
+			}
+		}
+		return values
+	}
+	if got := exported(); got != nil {
+		t.Errorf("without maxmemory, the share is %v, want none", got)
+	}
+	info, err := rdb.InfoMap(ctx, "memory").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	used, err := strconv.ParseInt(info["Memory"]["used_memory"], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := rdb.ConfigSet(ctx, "maxmemory", fmt.Sprint(4*used)).Err(); err != nil {
+		t.Fatal(err)
+	}
+	// The use of memory varies by far less than half.
+	if got := exported(); len(got) != 1 || got[0] < 0.125 || got[0] > 0.5 {
+		t.Errorf("the share is %v, want about 0.25", got)
 	}
 }
 

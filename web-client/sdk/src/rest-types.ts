@@ -196,6 +196,8 @@ export interface OpsStreams {
   readonly receipts: number;
   /** Age of the oldest receipt entry that is not stored. */
   readonly receipts_seconds: number;
+  /** Share of `maxmemory`, 0 to 1, that the fullest Redis server uses. Null if no server has a `maxmemory`, or if no sync-service reports it. */
+  readonly memory_share: number | null;
   /** Whether Redis uses more memory than REDIS_TRIM_AT although nothing is left to trim. */
   readonly memory_over_budget: boolean;
   /** Entries that were removed before they were stored, as counted by the instances. */

@@ -19,6 +19,7 @@ function metrics(second: number, sends: readonly (number | null)[], known = true
       dead: 0,
       receipts: 0,
       receipts_seconds: 0,
+      memory_share: 0.25,
       memory_over_budget: true,
       vanished: 0,
       unsafe_settings: ["appendonly"],
