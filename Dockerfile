@@ -18,8 +18,9 @@ RUN --mount=type=cache,target=/root/.npm --mount=type=secret,id=ca \
     if [ -z "$NPM_CONFIG_REGISTRY" ]; then unset NPM_CONFIG_REGISTRY; fi; \
     npm ci --no-audit --no-fund
 COPY web-client ./
-# The operator's page embeds a section of this file.
+# The operator's page contains a section of the first file, and the limits from the second.
 COPY docs/operations.md ../docs/
+COPY deploy/prometheus/parley.rules.yml ../deploy/prometheus/
 RUN npm run build && node compress.mjs
 
 FROM golang:1.26-bookworm AS build

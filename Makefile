@@ -85,8 +85,8 @@ web: ## build the web page, which later builds of the programs embed; installs N
 page:
 	@$(MAKE) --no-print-directory web || echo "The page was not built, or is an earlier build; everything else runs."
 
-# Vite empties the folder, so compression runs last.
-$(WEB)/dist/index.html.br: $(WEB_FILES) $(WEB)/node_modules/.package-lock.json
+# Vite empties the folder, so compression runs last. The operator's page contains parts of the two other files.
+$(WEB)/dist/index.html.br: $(WEB_FILES) docs/operations.md deploy/prometheus/parley.rules.yml $(WEB)/node_modules/.package-lock.json
 	cd $(WEB) && npm run build && node compress.mjs
 	@touch $(WEB)/dist/.gitkeep $@
 

@@ -1,6 +1,11 @@
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
+import type { Plugin } from "vite";
 import { defineConfig } from "vitest/config";
+
+import { limitsIn } from "./src/ops/alert-rules.ts";
+import { manualOf } from "./src/ops/manual.ts";
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
@@ -9,7 +14,25 @@ const here = (path: string): string => fileURLToPath(new URL(path, import.meta.u
 const server = process.env["PARLEY_URL"] ?? "http://127.0.0.1:8080";
 const proxied = { target: server, changeOrigin: false };
 
+const alertRules = here("../deploy/prometheus/parley.rules.yml");
+const operations = here("../docs/operations.md");
+
+/** Gives the operator's page the limits of the alerts, and the manual of the operator's tools. */
+const operatorsPage: Plugin = {
+  name: "operators-page",
+  resolveId: (id) => (id === "virtual:alert-limits" ? `\0${id}` : undefined),
+  load(id) {
+    if (id !== "\0virtual:alert-limits") {
+      return undefined;
+    }
+    this.addWatchFile(alertRules);
+    return `export default ${JSON.stringify(limitsIn(readFileSync(alertRules, "utf8")))}`;
+  },
+  transformIndexHtml: (html) => html.replace(/<!-- manual: .* -->/, () => manualOf(readFileSync(operations, "utf8"))),
+};
+
 export default defineConfig({
+  plugins: [operatorsPage],
   resolve: {
     alias: {
       "@parley/client": here("sdk/src/index.ts"),
@@ -29,11 +52,12 @@ export default defineConfig({
       input: { main: here("index.html"), ops: here("ops.html") },
       output: {
         // Without these groups, the modules that the dialogs share with the first load are spread
-        // over ten small files, each with its own headers. `base` is the part that /ops uses too.
+        // over ten small files, each with its own headers. `base` is the part that /ops uses too:
+        // the modules named here, and what they import. A browser test limits its size.
         codeSplitting: {
           groups: [
-            { name: "base", tags: ["$initial"], test: /\/(src\/(i18n|lib|components\/message-text)|sdk\/src|node_modules)\b/, priority: 2 },
-            { name: "page", tags: ["$initial"], test: /\/src\/(components|screens|state)\//, priority: 1 },
+            { name: "base", tags: ["$initial"], test: /\/(node_modules\/@?preact|sdk\/src\/access|src\/state\/preferences|src\/i18n\/locale)\b/, priority: 2 },
+            { name: "page", tags: ["$initial"], test: /\/(src\/(components|i18n|lib|screens|state)|sdk\/src|node_modules)\//, priority: 1 },
           ],
         },
       },

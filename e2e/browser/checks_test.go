@@ -65,6 +65,19 @@ func (p *person) fitsWidth(screen string) {
 	}
 }
 
+// fitsLargeText checks that the page does not scroll horizontally with text of twice the size. The
+// page keeps that size until it is loaded again.
+func (p *person) fitsLargeText(screen string) {
+	p.t.Helper()
+	const enlarge = `(() => {
+		const sizes = [...document.querySelectorAll("body *")].map(e => [e, parseFloat(getComputedStyle(e).fontSize)]);
+		sizes.forEach(([e, size]) => { e.style.fontSize = 2 * size + "px" });
+		return document.documentElement.scrollWidth - document.documentElement.clientWidth })()`
+	if over := value[int](p, enlarge); over > 0 {
+		p.t.Errorf("with text of twice the size, %s is %d px wider than the window", screen, over)
+	}
+}
+
 // screenshot writes a screenshot of the window into screenshots/.
 func (p *person) screenshot(name string) {
 	p.painted()

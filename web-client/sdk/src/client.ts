@@ -15,6 +15,7 @@
  * called one after another.
  */
 
+import { type AccessConfig, openAccess } from "./access.js";
 import { Channel } from "./channel.js";
 import type { SocketConstructor } from "./connection.js";
 import type { Environment } from "./connector.js";
@@ -22,27 +23,19 @@ import { Core, type ClientEvents } from "./core.js";
 import type { Listener, Off } from "./emitter.js";
 import type { ConnectionState, Position } from "./events.js";
 import type { Limits } from "./frames.js";
-import { Http } from "./http.js";
 import { MemoryPendingStore, type Pending, type PendingStore } from "./pending.js";
-import { Rest } from "./rest.js";
-import { BearerTokens, CookieTokens, type BearerAuth, type TokenSource } from "./tokens.js";
+import type { Rest } from "./rest.js";
+import type { TokenSource } from "./tokens.js";
 
 const DEFAULT_MAX_PENDING = 1_000;
 const DEFAULT_MAX_CATCH_UP = 10_000;
 
-export interface ClientConfig {
-  /** The base URL of the REST API, http(s)://host. Default: the page's origin. */
-  readonly url?: string;
+export interface ClientConfig extends AccessConfig {
   /**
    * The gateways' addresses, ws(s)://host/ws. Connection attempts rotate through them. Default: the
    * path /ws under `url`.
    */
   readonly sockets?: readonly string[];
-  /**
-   * Where the tokens are kept: in cookies (the default in a web page) or by the program (the
-   * default elsewhere).
-   */
-  readonly auth?: "cookies" | BearerAuth;
   /**
    * The user's id, if known. If it is set, saved messages are available before the first
    * connection.
@@ -67,7 +60,6 @@ export interface ClientConfig {
   readonly maxCatchUp?: number;
   /** Whether events count as delivered as soon as this client receives them. Default: true. */
   readonly autoDelivered?: boolean;
-  readonly fetch?: typeof globalThis.fetch;
   /** Node 20 has no built-in WebSocket; pass the one from the `ws` package. */
   readonly WebSocket?: SocketConstructor;
 }
@@ -84,21 +76,17 @@ export class Client {
   private readonly channelsByID = new Map<string, Channel>();
 
   constructor(config: ClientConfig = {}) {
-    const page = typeof document === "undefined" ? undefined : globalThis;
-    const url = (config.url ?? page?.location.origin ?? "").replace(/\/$/, "");
-    if (!/^https?:\/\/[^/]/.test(url)) throw new TypeError(`"${url}" is not a URL like https://chat.example`);
-    const auth = config.auth ?? (page ? "cookies" : {});
-    const http = new Http(url, config.fetch ?? globalThis.fetch.bind(globalThis), auth === "cookies");
+    const { url, inPage, tokens, rest } = openAccess(config);
     const WebSocket = config.WebSocket ?? (globalThis.WebSocket as SocketConstructor | undefined);
     if (!WebSocket) throw new TypeError("this environment has no WebSocket: pass one, such as that of the package ws");
-    this.tokens = auth === "cookies" ? new CookieTokens(http, storage(), globalThis.navigator?.locks) : new BearerTokens(http, auth);
-    this.rest = new Rest(http, this.tokens);
+    this.tokens = tokens;
+    this.rest = rest;
     this.core = new Core(
       {
         sockets: config.sockets ?? [`ws${url.slice("http".length)}/ws`],
-        tokens: this.tokens,
+        tokens,
         WebSocket,
-        environment: page && browserEnvironment,
+        environment: inPage ? browserEnvironment : undefined,
         userID: config.userID,
         positions: config.positions ?? {},
         pendingStore: config.pendingStore ?? new MemoryPendingStore(),
@@ -198,15 +186,6 @@ export class Client {
    */
   pending(): readonly Pending[] {
     return this.core.outbox.all();
-  }
-}
-
-/** storage returns localStorage if the environment provides it and the page may use it. */
-function storage(): Storage | undefined {
-  try {
-    return globalThis.localStorage;
-  } catch {
-    return undefined;
   }
 }
 

@@ -4,7 +4,8 @@ import { counterFor } from "./counter";
 import de from "./de";
 import { en } from "./en";
 import { fieldError } from "./field-errors";
-import { chooseLanguage, languageFor, localeFor } from "./index";
+import { chooseLanguage, languageFor } from "./index";
+import { localeFor } from "./locale";
 
 /** keysOf returns the path of each message, with the number of its parameters. */
 function keysOf(value: unknown, path = ""): readonly string[] {

@@ -6,6 +6,7 @@
 import { signal } from "@preact/signals";
 
 import { type Catalogue, en } from "./en";
+import { localeFor, preferred, primary } from "./locale";
 
 /** The languages, each with its name in that language. */
 export const languages = { en: "English", de: "Deutsch" } as const;
@@ -47,24 +48,7 @@ export async function chooseLanguage(choice: LanguageChoice): Promise<void> {
   }
 }
 
-/** preferred returns the browser's languages, the most preferred first. */
-function preferred(): readonly string[] {
-  return "navigator" in globalThis ? navigator.languages : [];
-}
-
-function primary(tag: string): string {
-  return tag.toLowerCase().split("-")[0] ?? "";
-}
-
 /** languageFor returns the first of the preferred languages that has a catalog. */
 export function languageFor(tags: readonly string[]): Language {
   return tags.map(primary).find((tag): tag is Language => Object.hasOwn(languages, tag)) ?? "en";
-}
-
-/**
- * localeFor returns the user's regional variant of a language, such as "en-GB" for English, because
- * regions write dates in different ways.
- */
-export function localeFor(language: Language, tags: readonly string[]): string {
-  return tags.find((tag) => primary(tag) === language) ?? language;
 }

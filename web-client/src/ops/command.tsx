@@ -1,9 +1,9 @@
-/** A command line to copy, with a link to its entry in the manual. */
+/** A command line to copy. It leads to its entry in the manual. */
 
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 
-import { anchorOf } from "./manual";
+import { anchorOf } from "./figures";
 
 export function Command({ line }: { readonly line: string }): JSX.Element {
   const [copied, setCopied] = useState<"no" | "yes" | "failed">("no");
@@ -17,13 +17,12 @@ export function Command({ line }: { readonly line: string }): JSX.Element {
   };
   return (
     <li class="ops-command">
-      <code>{line}</code>
+      <a href={anchorOf(line)} title="Manual">
+        <code>{line}</code>
+      </a>
       <button type="button" class="ops-copy" aria-label={`Copy ${line}`} onClick={copy} onBlur={() => setCopied("no")} data-testid="ops-copy">
         {copied === "yes" ? "Copied" : copied === "failed" ? "Select and copy" : "Copy"}
       </button>
-      <a href={anchorOf(line)} aria-label={`Manual: ${line}`}>
-        Manual
-      </a>
     </li>
   );
 }

@@ -2,48 +2,66 @@ import { readFileSync } from "node:fs";
 
 import { expect, test } from "vitest";
 
-import { peakOf, pathOf, runsOf } from "./chart";
-import { alarming, figures, shown } from "./figures";
-import { anchorOf, readManual } from "./manual";
-import { SPAN_MS } from "./samples";
+import { limitsIn } from "./alert-rules";
+import { alarming, anchorOf, figures, mainFigures } from "./figures";
+import { manualOf } from "./manual";
+import { conditionOf } from "./panel";
 
 const read = (path: string): string => readFileSync(new URL(`../../../${path}`, import.meta.url), "utf8");
 
-test("the limits match the alert rules", () => {
-  const rules = read("deploy/prometheus/parley.rules.yml");
-  for (const { alert } of figures) {
-    if (alert === undefined) {
-      continue;
-    }
-    const expr = new RegExp(`- alert: ${alert.name}\n\\s+expr: (.+)`).exec(rules)?.[1] ?? "";
-    expect(expr, alert.name).toMatch(alert.name === "ParleyMemoryOverBudget" ? /== 1$/ : new RegExp(`> ${alert.above}$`));
-  }
+test("the limits are read from the alert rules", () => {
+  const rules = `groups:
+  - name: some
+    rules:
+      - alert: Above
+        expr: max(parley_a) > 0.7
+        for: 5m
+        labels: {severity: page}
+      - alert: Immediately
+        expr: sum(max by (partition) (parley_b)) > 500000
+        labels: {severity: page}
+      - alert: Flag
+        expr: max(parley_c) == 1
+        for: 10m
+      - alert: Absent
+        expr: absent(parley_d)
+        for: 2m
+`;
+  expect(limitsIn(rules)).toEqual({
+    Above: { above: 0.7, period: "5m" },
+    Immediately: { above: 500_000, period: "" },
+    Flag: { above: 0, period: "10m" },
+  });
+});
+
+test("the page has the limits of the rules in deploy/, converted to its units", () => {
+  const limits = limitsIn(read("deploy/prometheus/parley.rules.yml"));
+  const known = figures.flatMap(({ alert, unit }) => (alert === undefined ? [] : [[alert.name, unit === "%" ? alert.above / 100 : alert.above]]));
+  expect(known.length).toBeGreaterThan(7);
+  expect(known).toEqual(known.map(([name = ""]) => [name, limits[name]?.above]));
+  expect(mainFigures.every((f) => f.alert !== undefined)).toBe(true);
 });
 
 test("a value at its limit or an unknown value is no alarm", () => {
-  const lag = figures.find((f) => f.key === "lagSeconds");
-  expect(lag && [alarming(lag, 60), alarming(lag, 60.1), alarming(lag, undefined)]).toEqual([false, true, false]);
+  const [lag] = mainFigures;
+  const limit = lag?.alert?.above ?? NaN;
+  expect(lag && [alarming(lag, limit), alarming(lag, limit + 0.1), alarming(lag, undefined)]).toEqual([false, true, false]);
+});
+
+test("the condition of an alert is described", () => {
+  expect(conditionOf({ name: "X", above: 60, period: "5m" }, "s")).toBe("Alert: above 60 s for 5 min.");
+  expect(conditionOf({ name: "X", above: 70, period: "" }, "%")).toBe("Alert: above 70%.");
 });
 
 test("the manual describes every command that the page names", () => {
-  const manual = readManual(read("docs/operations.md"));
+  const manual = manualOf(read("docs/operations.md"));
   for (const line of figures.flatMap((f) => f.commands)) {
-    expect(manual.tools.map((t) => `#tool-${t.name}`)).toContain(anchorOf(line));
+    expect(manual).toContain(`<div id="${anchorOf(line).slice(1)}"><dt><code>`);
   }
-  expect(manual.advice.join("\n\n")).toContain("```\nsync-service replay --since");
+  expect(manual).toMatch(/<pre><code>sync-service replay --since/);
 });
 
-test("numbers are formatted briefly", () => {
-  expect([undefined, 0, 0.123, 12.34, 123.4, 1234, 1_234_567].map(shown)).toEqual(["–", "0", "0.12", "12.3", "123", "1,234", "1.2M"]);
-});
-
-test("a line has a gap where the figure is unknown", () => {
-  const samples = [1, undefined, 3, 5].map((n, i) => ({ at: i * 1000, values: n === undefined ? {} : { sends: n } }));
-  const runs = runsOf(samples, "sends", 3000);
-  expect(runs.map((run) => run.map((p) => p.value))).toEqual([[1], [3, 5]]);
-  expect(runs[1]?.[1]?.x).toBe(300);
-  expect(runsOf([{ at: 0, values: { sends: 1 } }], "sends", SPAN_MS)[0]?.[0]?.x).toBe(0);
-  expect(peakOf(samples, "sends")).toBe(5);
-  expect(peakOf([], "sends")).toBeUndefined();
-  expect(pathOf([{ x: 0, value: 10 }], 10)).toBe("M0.0,2.0L1.0,2.0");
+test("the manual has no links to other documents, and no HTML from the document", () => {
+  const manual = manualOf("\n## The operator's tools\n\n| command | does |\n| --- | --- |\n| `run` | a <b> |\n\n**It** is [here](x.md).\n\n## Next\nno\n");
+  expect(manual).toBe('<dl><div id="tool-run"><dt><code>run</code></dt><dd>a &lt;b&gt;</dd></div></dl>\n<p><strong>It</strong> is here.</p>\n');
 });

@@ -1,10 +1,21 @@
 /**
- * The figures on the page: what each figure measures, the limit above which it raises an alarm, and
- * the commands to run in that case. The limits are the same as in the alerts in
- * deploy/prometheus/parley.rules.yml; a test compares them.
+ * The figures on the page: what each figure measures, the alert that watches it, and the commands
+ * to run in that case. The limits of the alerts come from deploy/prometheus/parley.rules.yml.
  */
 
+import limits from "virtual:alert-limits";
+
 import type { Key } from "./samples";
+
+export interface Alert {
+  /** The name of the alert rule. */
+  readonly name: string;
+  /**
+   * If the value exceeds `above` for `period`, the alert fires. An empty period means immediately.
+   */
+  readonly above: number;
+  readonly period: string;
+}
 
 export interface Figure {
   readonly key: Key;
@@ -12,33 +23,68 @@ export interface Figure {
   /** The unit, shown after the number. */
   readonly unit: string;
   readonly about: string;
-  /** If the value exceeds `above` for several minutes, the alert with this name fires. */
-  readonly alert?: { readonly name: string; readonly above: number };
+  /** Whether the figure counts things, so that its axis has only whole numbers. */
+  readonly whole?: boolean;
+  readonly alert?: Alert;
   /** Commands with which an operator can investigate or fix the problem. */
   readonly commands: readonly string[];
 }
 
-export const figures: readonly Figure[] = [
-  { key: "connections", title: "Connections", unit: "open", about: "Open WebSocket connections on all gateways.", commands: [] },
-  { key: "sends", title: "Sends", unit: "/s", about: "Events acknowledged to their senders.", commands: ["sync-service tail"] },
-  { key: "deliveries", title: "Deliveries", unit: "/s", about: "Events written to connections.", commands: [] },
-  { key: "inserted", title: "Inserts", unit: "rows/s", about: "Rows stored in PostgreSQL.", commands: ["sync-service verify"] },
+/**
+ * alertAt returns the alert with a name. `factor` converts the rule's unit to the figure's unit.
+ */
+function alertAt(name: string, factor = 1): Alert {
+  const limit = limits[name];
+  if (limit === undefined) {
+    throw new Error(`the alert rules contain no limit of ${name}`);
+  }
+  return { name, above: limit.above * factor, period: limit.period };
+}
+
+/** The figures that an operator looks at first. They are shown large, in this order. */
+export const mainFigures: readonly Figure[] = [
   {
     key: "lagSeconds",
     title: "Lag",
     unit: "s",
     about: "Age of the oldest event that is acknowledged but not yet stored.",
-    alert: { name: "ParleyStoringLags", above: 60 },
+    alert: alertAt("ParleyStoringLags"),
     commands: ["sync-service status", "sync-service backlog"],
   },
   {
     key: "waiting",
     title: "Backlog",
     unit: "entries",
+    whole: true,
     about: "Acknowledged but not yet stored. At BACKLOG_BUDGET, sends are refused.",
-    alert: { name: "ParleyBacklogGrows", above: 500_000 },
+    alert: alertAt("ParleyBacklogGrows"),
     commands: ["sync-service backlog", "sync-service status"],
   },
+  {
+    key: "dead",
+    title: "Dead letters",
+    unit: "entries",
+    whole: true,
+    about: "Acknowledged messages that could not be stored.",
+    alert: alertAt("ParleyDeadLetters"),
+    commands: ["sync-service dead list", "sync-service dead retry"],
+  },
+  {
+    key: "memory",
+    title: "Redis memory",
+    unit: "%",
+    about: "Share of maxmemory that the fullest Redis server uses. At REDIS_TRIM_AT, stored entries are trimmed early. At REDIS_REFUSE_AT, sends are refused.",
+    alert: alertAt("ParleyRedisFills", 100),
+    commands: ["sync-service status", "sync-service trim"],
+  },
+];
+
+/** The other figures, which are shown small. */
+export const otherFigures: readonly Figure[] = [
+  { key: "connections", title: "Connections", unit: "open", about: "Open WebSocket connections on all gateways.", commands: [] },
+  { key: "sends", title: "Sends", unit: "/s", about: "Events acknowledged to their senders.", commands: ["sync-service tail"] },
+  { key: "deliveries", title: "Deliveries", unit: "/s", about: "Events written to connections.", commands: [] },
+  { key: "inserted", title: "Inserts", unit: "rows/s", about: "Rows stored in PostgreSQL.", commands: ["sync-service verify"] },
   { key: "pending", title: "Pending", unit: "entries", about: "Read by a sync-service but not yet stored.", commands: ["sync-service status"] },
   {
     key: "entries",
@@ -48,19 +94,11 @@ export const figures: readonly Figure[] = [
     commands: ["sync-service trim --dry-run", "sync-service replay --all --dry-run"],
   },
   {
-    key: "dead",
-    title: "Dead letters",
-    unit: "entries",
-    about: "Acknowledged messages that could not be stored.",
-    alert: { name: "ParleyDeadLetters", above: 0 },
-    commands: ["sync-service dead list", "sync-service dead retry"],
-  },
-  {
     key: "vanished",
     title: "Vanished",
     unit: "entries",
     about: "Entries that were removed from Redis before they were stored. They are lost.",
-    alert: { name: "ParleyEntriesVanished", above: 0 },
+    alert: alertAt("ParleyEntriesVanished"),
     commands: ["sync-service verify"],
   },
   {
@@ -68,7 +106,7 @@ export const figures: readonly Figure[] = [
     title: "Retries",
     unit: "/s",
     about: "Failed attempts to store events, which are repeated.",
-    alert: { name: "ParleyStoresInTrouble", above: 0.2 },
+    alert: alertAt("ParleyStoresInTrouble"),
     commands: ["sync-service status"],
   },
   {
@@ -76,7 +114,7 @@ export const figures: readonly Figure[] = [
     title: "Receipt lag",
     unit: "s",
     about: "Age of the oldest read or delivered position that is not yet stored.",
-    alert: { name: "ParleyReceiptsLag", above: 300 },
+    alert: alertAt("ParleyReceiptsLag"),
     commands: ["sync-service status"],
   },
   {
@@ -84,7 +122,7 @@ export const figures: readonly Figure[] = [
     title: "Memory over budget",
     unit: "",
     about: "1 while Redis uses more than REDIS_TRIM_AT although all stored entries are trimmed. At REDIS_REFUSE_AT, sends are refused.",
-    alert: { name: "ParleyMemoryOverBudget", above: 0 },
+    alert: alertAt("ParleyMemoryOverBudget"),
     commands: ["sync-service status", "sync-service trim"],
   },
   {
@@ -92,27 +130,22 @@ export const figures: readonly Figure[] = [
     title: "Unsafe settings",
     unit: "",
     about: "Redis settings that can lose acknowledged messages: an eviction policy, no append-only file, no maxmemory.",
-    alert: { name: "ParleyRedisUnsafe", above: 0 },
+    alert: alertAt("ParleyRedisUnsafe"),
     commands: [],
   },
   { key: "errors", title: "Errors", unit: "/s", about: "Error frames sent by gateways to clients.", commands: [] },
   { key: "requests", title: "Requests", unit: "/s", about: "Answered REST requests, including this page's own.", commands: [] },
 ];
 
+export const figures: readonly Figure[] = [...mainFigures, ...otherFigures];
+
 /** alarming reports whether a value exceeds the figure's limit. */
 export function alarming(figure: Figure, value: number | undefined): boolean {
   return figure.alert !== undefined && value !== undefined && value > figure.alert.above;
 }
 
-/** shown formats a number for reading at a glance: 1,234 or 12.3 or 1.2M. */
-export function shown(value: number | undefined): string {
-  if (value === undefined) {
-    return "–";
-  }
-  const size = Math.abs(value);
-  const large = size >= 1e6;
-  return new Intl.NumberFormat("en", {
-    maximumFractionDigits: large || (size >= 10 && size < 100) ? 1 : size < 10 ? 2 : 0,
-    notation: large ? "compact" : "standard",
-  }).format(value);
-}
+/**
+ * anchorOf returns the anchor of the manual entry for a command: "sync-service dead list" is at
+ * #tool-dead.
+ */
+export const anchorOf = (command: string): string => `#tool-${command.split(" ")[1] ?? ""}`;

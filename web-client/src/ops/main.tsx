@@ -1,6 +1,5 @@
 import "../styles/tokens.css";
 import "../styles/base.css";
-import "../styles/message-text.css";
 import "./ops.css";
 
 import { render } from "preact";

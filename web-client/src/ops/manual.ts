@@ -1,48 +1,25 @@
 /**
- * The section on the operator's tools from docs/operations.md. It is built into the page, so that
- * it is available even when the services are down.
+ * The section on the operator's tools from docs/operations.md, as HTML. The build writes it into
+ * ops.html (see vite.config.ts), so that it is readable even when the services are down and the
+ * page needs no parser.
  */
 
-import source from "../../../docs/operations.md?raw";
+import MarkdownIt from "markdown-it";
 
-export interface Tool {
-  /** The subcommand, which is also the anchor on this page. */
-  readonly name: string;
-  readonly command: string;
-  readonly does: string;
-}
-
-export interface Manual {
-  readonly tools: readonly Tool[];
-  /** Paragraphs on what to do after an incident. */
-  readonly advice: readonly string[];
-}
-
-export function readManual(markdown: string): Manual {
-  const chapter = /\n## The operator's tools\n([\s\S]*?)(?=\n## |$)/.exec(markdown)?.[1] ?? "";
-  const tools: Tool[] = [];
-  for (const [, command = "", does = ""] of chapter.matchAll(/^\| (`.+) \| (.+) \|$/gm)) {
-    tools.push({ name: /`([\w-]+)/.exec(command)?.[1] ?? "", command, does });
-  }
-  const advice = chapter
-    .split(/\n(?=\*\*)/)
-    .slice(1)
-    .map((part) => unwrapped(part.trim()));
-  return { tools, advice };
-}
-
-/** unwrapped joins the lines of each paragraph and turns indented blocks into code. */
-function unwrapped(part: string): string {
-  return part
-    .split(/\n\n/)
-    .map((block) => (block.startsWith("    ") ? `\`\`\`\n${block.replace(/^ {4}/gm, "")}\n\`\`\`` : block.replace(/\n/g, " ")))
-    .join("\n\n");
-}
-
-export const manual = readManual(source);
+const md = new MarkdownIt();
+// Links in the document lead to other documents, which the page does not have. Their text remains.
+md.renderer.rules["link_open"] = md.renderer.rules["link_close"] = (): string => "";
 
 /**
- * anchorOf returns the anchor of the manual entry for a command: "sync-service dead list" is at
- * #tool-dead.
+ * manualOf returns the section as HTML. The entry of a command has the id that anchorOf returns.
  */
-export const anchorOf = (command: string): string => `#tool-${command.split(" ")[1] ?? ""}`;
+export function manualOf(markdown: string): string {
+  const chapter = /\n## The operator's tools\n([\s\S]*?)(?=\n## |$)/.exec(markdown)?.[1] ?? "";
+  const tools = [...chapter.matchAll(/^\| (`.+) \| (.+) \|$/gm)].map(
+    ([, command = "", does = ""]) =>
+      `<div id="tool-${/`([\w-]+)/.exec(command)?.[1] ?? ""}"><dt>${md.renderInline(command)}</dt><dd>${md.renderInline(does)}</dd></div>`,
+  );
+  // After the table, each part of the section begins with what happened, in bold.
+  const advice = /\n(\*\*[\s\S]*)/.exec(chapter)?.[1] ?? "";
+  return `<dl>${tools.join("\n")}</dl>\n${md.render(advice)}`;
+}

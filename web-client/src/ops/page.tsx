@@ -2,13 +2,12 @@
 
 import type { ComponentChildren, JSX } from "preact";
 
-import { MessageText } from "../components/message-text";
-import type { MentionedNames } from "../lib/markup";
-import { alarming, figures } from "./figures";
-import { manual } from "./manual";
-import { Panel } from "./panel";
-import { view } from "./poll";
-import { Partitions, Targets, troublesOf } from "./tables";
+import { alarming, figures, mainFigures, otherFigures } from "./figures";
+import { clock } from "./format";
+import { LargePanel, SmallPanel } from "./panel";
+import { view, type View } from "./poll";
+import type { Sample } from "./samples";
+import { History, Partitions, Targets, troublesOf } from "./tables";
 
 export function Page(): JSX.Element {
   return (
@@ -19,18 +18,24 @@ export function Page(): JSX.Element {
           <a href="/">Chat</a> <a href="/docs">REST API</a> <a href="#manual">Manual</a>
         </nav>
       </header>
-      <main class="ops-main">
-        <Body />
+      <main class="ops-main" aria-busy={view.value.name === "loading"}>
+        <Body now={view.value} />
       </main>
     </>
   );
 }
 
-function Body(): JSX.Element {
-  const now = view.value;
+function Body({ now }: { readonly now: View }): JSX.Element {
   switch (now.name) {
     case "loading":
-      return <p aria-busy="true">Loading…</p>;
+      // The same layout as with figures, so that nothing moves when they arrive.
+      return (
+        <div class="ops-live">
+          <Status list={[]}>Loading the figures…</Status>
+          <Updated />
+          <Panels samples={[]} />
+        </div>
+      );
     case "signed-out":
       return (
         <Notice title="Sign in first">
@@ -44,34 +49,71 @@ function Body(): JSX.Element {
         </Notice>
       );
     case "unreachable":
-      return <Notice title="Can't reach the server">{now.trouble}. Retrying every two seconds.</Notice>;
-    case "live": {
-      const last = now.samples.at(-1);
-      const alarms = figures.filter((f) => alarming(f, last?.values[f.key])).map((f) => `${f.title}: ${f.about}`);
-      const troubles = [...(now.trouble === undefined ? [] : [`${now.trouble}. The figures below are out of date.`]), ...troublesOf(now.metrics), ...alarms];
       return (
-        <>
-          <Troubles list={troubles} />
-          <div class="ops-panels">
-            {figures.map((f) => (
-              <Panel key={f.key} figure={f} samples={now.samples} />
-            ))}
-          </div>
-          <Targets targets={now.metrics.targets} />
-          {now.metrics.partitions.length > 0 && <Partitions partitions={now.metrics.partitions} />}
-          <ManualSection />
-        </>
+        <Notice title="Can't reach the server">
+          {now.trouble}. This page tries again every two seconds. Without chat-service, <code>sync-service status</code> shows the state of the
+          streams; see <a href="#manual">the operator's tools</a>.
+        </Notice>
       );
-    }
+    case "live":
+      return <Live now={now} />;
   }
 }
 
-/** A live region: screen readers announce the list whenever it changes. */
-function Troubles({ list }: { readonly list: readonly string[] }): JSX.Element {
+function Live({ now: { metrics, samples, last, trouble } }: { readonly now: View & { readonly name: "live" } }): JSX.Element {
+  const alarms = figures.filter((f) => alarming(f, last.values[f.key])).map((f) => `${f.title}: ${f.about}`);
+  const stale = trouble !== undefined;
+  const outage = stale ? [`${trouble}. Trying again every two seconds. The figures below are those of ${clock(last.at)}.`] : [];
+  return (
+    <div class={stale ? "ops-live ops-stale" : "ops-live"}>
+      <Status list={[...outage, ...troublesOf(metrics), ...alarms]}>All instances are up and no figure exceeds its limit.</Status>
+      <Updated at={last.at} />
+      <Panels samples={samples} last={last} />
+      <History samples={samples} />
+      <Targets targets={metrics.targets} />
+      {metrics.partitions.length > 0 && <Partitions partitions={metrics.partitions} />}
+    </div>
+  );
+}
+
+function Updated({ at }: { readonly at?: number }): JSX.Element {
+  return (
+    <p class="ops-updated" data-testid="ops-updated">
+      {at === undefined ? "" : `Updated at ${clock(at)}. `}The charts begin when this page is opened and cover ten minutes.
+    </p>
+  );
+}
+
+function Panels({ samples, last }: { readonly samples: readonly Sample[]; readonly last?: Sample }): JSX.Element {
+  return (
+    <>
+      <h2 class="visually-hidden">Figures</h2>
+      <div class="ops-mains">
+        {mainFigures.map((f) => (
+          <LargePanel key={f.key} figure={f} samples={samples} value={last?.values[f.key]} />
+        ))}
+      </div>
+      <div class="ops-others">
+        {otherFigures.map((f) => (
+          <SmallPanel key={f.key} figure={f} samples={samples} value={last?.values[f.key]} />
+        ))}
+      </div>
+    </>
+  );
+}
+
+interface StatusProps {
+  readonly list: readonly string[];
+  /** The text if there are no troubles. */
+  readonly children: string;
+}
+
+/** Status lists the troubles in a live region: screen readers announce it whenever it changes. */
+function Status({ list, children }: StatusProps): JSX.Element {
   return (
     <div role="status" class={list.length > 0 ? "ops-troubles" : "ops-fine"} data-testid="ops-troubles">
       {list.length === 0 ? (
-        <p>All instances are up and no figure exceeds its limit.</p>
+        <p>{children}</p>
       ) : (
         <ul>
           {list.map((text) => (
@@ -85,37 +127,9 @@ function Troubles({ list }: { readonly list: readonly string[] }): JSX.Element {
 
 function Notice({ title, children }: { readonly title: string; readonly children: ComponentChildren }): JSX.Element {
   return (
-    <section class="ops-notice" data-testid="ops-notice">
+    <section class="ops-notice" role="status" data-testid="ops-notice">
       <h2>{title}</h2>
       <p>{children}</p>
-    </section>
-  );
-}
-
-const NO_MENTIONS: MentionedNames = new Map();
-
-function ManualSection(): JSX.Element {
-  return (
-    <section id="manual" class="ops-manual" aria-label="Manual">
-      <h2>The operator's tools</h2>
-      <p>
-        <code>sync-service COMMAND</code>, with the service's settings in the environment. From docs/operations.md.
-      </p>
-      <dl>
-        {manual.tools.map((tool) => (
-          <div key={tool.name} id={`tool-${tool.name}`}>
-            <dt>
-              <MessageText body={tool.command} mentioned={NO_MENTIONS} />
-            </dt>
-            <dd>
-              <MessageText body={tool.does} mentioned={NO_MENTIONS} />
-            </dd>
-          </div>
-        ))}
-      </dl>
-      {manual.advice.map((text) => (
-        <MessageText key={text} body={text} mentioned={NO_MENTIONS} />
-      ))}
     </section>
   );
 }

@@ -1,26 +1,71 @@
-/** One figure: its name, current value, chart, and the commands for it. */
+/** One figure: its name, value, chart, and the commands for it. */
 
 import type { JSX } from "preact";
 
 import { Chart } from "./chart";
 import { Command } from "./command";
-import { alarming, type Figure, shown } from "./figures";
+import { type Alert, alarming, type Figure } from "./figures";
+import { measured, shown } from "./format";
 import type { Sample } from "./samples";
 
-export function Panel({ figure, samples }: { readonly figure: Figure; readonly samples: readonly Sample[] }): JSX.Element {
-  const value = samples.at(-1)?.values[figure.key];
+export interface PanelProps {
+  readonly figure: Figure;
+  readonly samples: readonly Sample[];
+  /** The current value, or the last known one while the server is unreachable. */
+  readonly value: number | undefined;
+}
+
+/** LargePanel shows a figure with axes and everything that is known about it. */
+export function LargePanel(props: PanelProps): JSX.Element {
+  const { figure, samples } = props;
+  return (
+    <Frame {...props} size="ops-large">
+      <Chart figure={figure} samples={samples} large />
+      <About figure={figure} />
+    </Frame>
+  );
+}
+
+/** SmallPanel shows a figure without axes. Its description is folded unless it raises an alarm. */
+export function SmallPanel(props: PanelProps): JSX.Element {
+  const { figure, samples, value } = props;
+  return (
+    <Frame {...props} size="ops-small">
+      <Chart figure={figure} samples={samples} />
+      <details open={alarming(figure, value)}>
+        <summary>About</summary>
+        <About figure={figure} />
+      </details>
+    </Frame>
+  );
+}
+
+interface FrameProps extends PanelProps {
+  readonly size: string;
+  readonly children: readonly JSX.Element[];
+}
+
+function Frame({ figure, value, size, children }: FrameProps): JSX.Element {
   const alarm = alarming(figure, value);
   return (
-    <section class={alarm ? "ops-panel ops-alarm" : "ops-panel"} aria-label={figure.title} data-testid={`ops-${figure.key}`} data-value={value ?? ""}>
-      <h2>{figure.title}</h2>
-      <p class="ops-value">
-        <strong>{shown(value)}</strong> {figure.unit}
-        {alarm && <span class="ops-badge">{figure.alert?.name}</span>}
-      </p>
-      <Chart figure={figure} samples={samples} />
+    <section class={`ops-panel ${size}${alarm ? " ops-alarm" : ""}`} aria-label={figure.title} data-testid={`ops-${figure.key}`} data-value={value ?? ""}>
+      <hgroup>
+        <h3>{figure.title}</h3>
+        <p class="ops-value">
+          <strong>{shown(value)}</strong> {figure.unit}
+        </p>
+        {alarm && <p class="ops-badge">{figure.alert?.name}</p>}
+      </hgroup>
+      {children}
+    </section>
+  );
+}
+
+function About({ figure }: { readonly figure: Figure }): JSX.Element {
+  return (
+    <>
       <p class="ops-about">
-        {figure.about}
-        {figure.alert !== undefined && ` Alert: above ${shown(figure.alert.above)} ${figure.unit}`.trimEnd()}
+        {figure.about} {figure.alert !== undefined && conditionOf(figure.alert, figure.unit)}
       </p>
       {figure.commands.length > 0 && (
         <ul class="ops-commands">
@@ -29,6 +74,12 @@ export function Panel({ figure, samples }: { readonly figure: Figure; readonly s
           ))}
         </ul>
       )}
-    </section>
+    </>
   );
+}
+
+/** conditionOf describes when an alert fires: "Alert: above 60 s for 5 min." */
+export function conditionOf({ above, period }: Alert, unit: string): string {
+  const duration = period === "" ? "" : ` for ${period.replace(/m$/, " min").replace(/s$/, " s").replace(/h$/, " h")}`;
+  return `Alert: above ${measured(above, unit)}${duration}.`;
 }

@@ -1,60 +1,78 @@
 /** Requests the pipeline's figures every two seconds while the page is open. */
 
-import { ApiError, Client, type OpsMetrics } from "@parley/client";
+import { ApiError, type OpsMetrics } from "@parley/client";
 import { signal } from "@preact/signals";
 
+import { openAccess } from "../../sdk/src/access";
+import type { Rest } from "../../sdk/src/rest";
 import { extended, type Sample, sampleOf } from "./samples";
 
 export const INTERVAL_MS = 2_000;
 
+/**
+ * RESPONSE_TIMEOUT_MS is how long to wait for a response. Usually, one takes at most two seconds.
+ */
+const RESPONSE_TIMEOUT_MS = 10_000;
+
 export type View =
   | { readonly name: "loading" }
   | { readonly name: "signed-out" }
-  | { readonly name: "forbidden"; readonly detail: string }
-  /** `trouble` is the reason the last request failed. */
-  | { readonly name: "live"; readonly metrics: OpsMetrics; readonly samples: readonly Sample[]; readonly trouble?: string }
+  | { readonly name: "forbidden" }
+  /**
+   * `trouble` is the reason the last request failed; `metrics` and `last` are the last known state.
+   */
+  | { readonly name: "live"; readonly metrics: OpsMetrics; readonly last: Sample; readonly samples: readonly Sample[]; readonly trouble?: string }
   | { readonly name: "unreachable"; readonly trouble: string };
 
 export const view = signal<View>({ name: "loading" });
 
+/** How far the browser's clock is ahead of the server's, in milliseconds. */
+let ahead = 0;
+
 export function start(): void {
-  const client = new Client();
-  if (!client.hasSession) {
+  // A Client would add the code for WebSockets, which this page does not need.
+  const { rest, tokens } = openAccess();
+  if (tokens.present) {
+    void poll(rest);
+  } else {
     view.value = { name: "signed-out" };
-    return;
   }
-  void poll(client);
 }
 
-async function poll(client: Client): Promise<void> {
+async function poll(rest: Rest): Promise<void> {
   const began = performance.now();
   try {
-    show(await client.rest.getOpsMetrics());
+    show(await rest.request<OpsMetrics>("GET", "/v1/ops/metrics", undefined, { signal: AbortSignal.timeout(RESPONSE_TIMEOUT_MS) }));
   } catch (error) {
-    if (error instanceof ApiError && error.status === 401) {
-      view.value = { name: "signed-out" };
+    const status = error instanceof ApiError ? error.status : 0;
+    if (status === 401 || status === 403) {
+      view.value = { name: status === 401 ? "signed-out" : "forbidden" };
       return;
     }
-    if (error instanceof ApiError && error.status === 403) {
-      view.value = { name: "forbidden", detail: error.detail };
-      return;
-    }
-    trouble(error instanceof ApiError ? error.detail : "Can't reach chat-service");
+    trouble(troubleOf(error));
   }
-  window.setTimeout(() => void poll(client), Math.max(0, INTERVAL_MS - (performance.now() - began)));
+  window.setTimeout(() => void poll(rest), Math.max(0, INTERVAL_MS - (performance.now() - began)));
+}
+
+function troubleOf(error: unknown): string {
+  if (error instanceof ApiError) {
+    return `chat-service answers with an error: ${error.detail.replace(/\.$/, "")}`;
+  }
+  return navigator.onLine ? "chat-service does not respond" : "This device is offline";
 }
 
 function show(metrics: OpsMetrics): void {
-  const last = view.value;
-  const before = last.name === "live" ? last : undefined;
-  view.value = { name: "live", metrics, samples: extended(before?.samples ?? [], sampleOf(metrics, before?.metrics)) };
+  const before = view.value.name === "live" ? view.value : undefined;
+  const last = sampleOf(metrics, before?.metrics);
+  ahead = Date.now() - last.at;
+  view.value = { name: "live", metrics, last, samples: extended(before?.samples ?? [], last) };
 }
 
 /** trouble records why the last request failed. Figures that are already shown stay on the page. */
 function trouble(why: string): void {
-  const last = view.value;
-  if (last.name === "live") {
-    view.value = { ...last, samples: [...last.samples, { at: Date.now(), values: {} }], trouble: why };
+  const now = view.value;
+  if (now.name === "live") {
+    view.value = { ...now, samples: extended(now.samples, { at: Date.now() - ahead, values: {} }), trouble: why };
   } else {
     view.value = { name: "unreachable", trouble: why };
   }

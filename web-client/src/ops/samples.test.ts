@@ -1,7 +1,7 @@
 import type { OpsFigures, OpsMetrics } from "@parley/client";
 import { expect, test } from "vitest";
 
-import { extended, sampleOf, SPAN_MS } from "./samples";
+import { byMinute, extended, sampleOf, SPAN_MS } from "./samples";
 
 const none: OpsFigures = { connections: null, sends: null, deliveries: null, errors: null, inserted: null, retries: null, requests: null };
 
@@ -48,7 +48,7 @@ test("one reading, or two at the same time, yield no rate", () => {
 
 test("gauges are copied, except those of streams in an unknown state", () => {
   const { values } = sampleOf(metrics(12, []));
-  expect(values).toMatchObject({ connections: 7, entries: 9, waiting: 5, lagSeconds: 1.5, overBudget: 1, unsafeSettings: 1 });
+  expect(values).toMatchObject({ connections: 7, entries: 9, waiting: 5, lagSeconds: 1.5, memory: 25, overBudget: 1, unsafeSettings: 1 });
   expect(sampleOf(metrics(12, [], false)).values).toEqual({ connections: 7 });
 });
 
@@ -56,4 +56,19 @@ test("samples older than ten minutes are removed, and samples are in order of ti
   const at = (t: number): { at: number; values: object } => ({ at: t, values: {} });
   expect(extended([at(0), at(5)], at(SPAN_MS + 1))).toEqual([at(5), at(SPAN_MS + 1)]);
   expect(extended([at(5)], at(5))).toEqual([at(5)]);
+});
+
+test("a minute has the highest value of each figure, and the newest minute is first", () => {
+  const samples = [
+    { at: 59_000, values: { sends: 1 } },
+    { at: 60_000, values: { sends: 2, dead: 0 } },
+    { at: 62_000, values: { sends: 7 } },
+    { at: 64_000, values: { sends: 3, dead: 1 } },
+    { at: 120_000, values: {} },
+  ];
+  expect(byMinute(samples)).toEqual([
+    { at: 120_000, values: {} },
+    { at: 60_000, values: { sends: 7, dead: 1 } },
+    { at: 0, values: { sends: 1 } },
+  ]);
 });

@@ -23,6 +23,7 @@ export type Key =
   | "vanished"
   | "retries"
   | "receiptsSeconds"
+  | "memory"
   | "overBudget"
   | "unsafeSettings"
   | "errors"
@@ -75,6 +76,7 @@ export function sampleOf(now: OpsMetrics, before?: OpsMetrics): Sample {
     set("vanished", streams.vanished);
     set("receiptsSeconds", streams.receipts_seconds);
     set("unsafeSettings", streams.unsafe_settings.length);
+    set("memory", streams.memory_share === null ? null : 100 * streams.memory_share);
     set("overBudget", streams.memory_over_budget ? 1 : 0);
   }
   const at = Date.parse(now.at);
@@ -86,6 +88,23 @@ export function sampleOf(now: OpsMetrics, before?: OpsMetrics): Sample {
     }
   }
   return { at, values };
+}
+
+/**
+ * byMinute returns one sample for each minute, with the highest value of each figure, for a table.
+ * The newest minute is first.
+ */
+export function byMinute(samples: readonly Sample[]): readonly Sample[] {
+  const minutes = new Map<number, Partial<Record<Key, number>>>();
+  for (const sample of samples) {
+    const at = Math.floor(sample.at / 60_000) * 60_000;
+    const highest = minutes.get(at) ?? {};
+    minutes.set(at, highest);
+    for (const [key, value] of Object.entries(sample.values) as [Key, number][]) {
+      highest[key] = Math.max(value, highest[key] ?? value);
+    }
+  }
+  return [...minutes].map(([at, values]) => ({ at, values })).reverse();
 }
 
 /** extended returns the samples with a new one added and the outdated ones removed. */

@@ -1,9 +1,12 @@
-/** The details behind the totals, for every instance and every partition. */
+/** The details behind the charts: figures by minute, by instance and by partition. */
 
 import type { OpsMetrics, OpsPartition, OpsTarget } from "@parley/client";
 import type { JSX } from "preact";
+import { useState } from "preact/hooks";
 
-import { shown } from "./figures";
+import { figures } from "./figures";
+import { minuteClock, shown } from "./format";
+import { byMinute, type Sample } from "./samples";
 
 /** servicesOf determines which services an instance runs from the figures that it reports. */
 export function servicesOf({ figures, up }: OpsTarget): string {
@@ -16,6 +19,32 @@ export function servicesOf({ figures, up }: OpsTarget): string {
 }
 
 const number = (value: number | null): string => (value === null ? "" : shown(value));
+
+/**
+ * History shows the charts as a table. It is built only while it is open, because it changes often.
+ */
+export function History({ samples }: { readonly samples: readonly Sample[] }): JSX.Element {
+  const [open, setOpen] = useState(false);
+  return (
+    <details class="ops-history" onToggle={(event) => setOpen(event.currentTarget.open)} data-testid="ops-history">
+      <summary>The last ten minutes as a table</summary>
+      {open && (
+        <Table name="Highest value in each minute" heads={["Time", ...figures.map((f) => headOf(f.title, f.unit))]}>
+          {byMinute(samples).map(({ at, values }) => (
+            <tr key={at}>
+              <th scope="row">{minuteClock(at)}</th>
+              {figures.map((f) => (
+                <td key={f.key}>{shown(values[f.key])}</td>
+              ))}
+            </tr>
+          ))}
+        </Table>
+      )}
+    </details>
+  );
+}
+
+const headOf = (title: string, unit: string): string => (unit === "" ? title : `${title}, ${unit}`);
 
 export function Targets({ targets }: { readonly targets: readonly OpsTarget[] }): JSX.Element {
   return (
@@ -56,7 +85,7 @@ export function Partitions({ partitions }: { readonly partitions: readonly OpsPa
 interface TableProps {
   readonly name: string;
   readonly heads: readonly string[];
-  readonly children: JSX.Element[];
+  readonly children: readonly JSX.Element[];
 }
 
 /** Table scrolls horizontally if the page is narrow; the keyboard can scroll it too. */
