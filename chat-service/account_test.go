@@ -14,6 +14,7 @@ import (
 	chatservice "parley.chat/chat-service"
 	"parley.chat/internal/devkit/testkit"
 	"parley.chat/internal/platform/config"
+	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/notice"
 	"parley.chat/shared-contracts/rediskey"
 )
@@ -234,8 +235,16 @@ func TestSignup_refuses(t *testing.T) {
 			}
 		})
 	}
-	if p := w.post("/v1/signup", "", object{}).want(t, 422, "invalid_request"); len(p.Errors) != 3 {
-		t.Errorf("the response to an empty form lists %d fields, want 3", len(p.Errors))
+	if p := w.post("/v1/signup", "", object{}).want(t, 422, "invalid_request"); len(p.Errors) != 3 || p.Errors[0].Code != apierr.FieldRequired {
+		t.Errorf("the response to an empty form lists %+v, want 3 required fields", p.Errors)
+	}
+	for name, code := range map[string]apierr.FieldCode{
+		"taken": apierr.FieldTaken, "everyone": apierr.FieldReserved, "a b c": apierr.FieldUsernameCharacters, "ab": apierr.FieldLength,
+	} {
+		p := w.post("/v1/signup", "", object{"username": name, "email": "x@example.com", "password": goodPassword}).problem(t)
+		if len(p.Errors) != 1 || p.Errors[0].Code != code || (code == apierr.FieldLength) != (p.Errors[0].Min != nil && *p.Errors[0].Max == 50) {
+			t.Errorf("%s: %+v, want the code %s", name, p.Errors, code)
+		}
 	}
 	w.post("/v1/signup", "", object{"username": "fresh", "email": "x@example.com", "password": goodPassword, "session": "magic"}).
 		want(t, 422, "invalid_request")

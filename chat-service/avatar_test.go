@@ -3,7 +3,6 @@ package chatservice_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"image"
 	"image/color"
 	"image/png"
@@ -12,6 +11,7 @@ import (
 
 	chatservice "parley.chat/chat-service"
 	"parley.chat/chat-service/internal/avatar"
+	"parley.chat/shared-contracts/apierr"
 )
 
 // album maps addresses to the pictures that a test serves instead of the internet.
@@ -21,7 +21,7 @@ type album map[string][]byte
 func (a album) Fetch(_ context.Context, address string) (avatar.Picture, error) {
 	source, ok := a[address]
 	if !ok {
-		return avatar.Picture{}, errors.New("does not answer with a picture in time")
+		return avatar.Picture{}, apierr.Violates(apierr.FieldPictureUnreachable, "does not answer with a picture in time")
 	}
 	return avatar.Make(source)
 }

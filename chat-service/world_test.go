@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
+	"slices"
 	"testing"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 	"parley.chat/internal/platform/config"
 	"parley.chat/internal/platform/lifecycle"
 	"parley.chat/internal/platform/token"
+	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 )
 
@@ -103,7 +105,7 @@ type problem struct {
 	Type, Title, Detail, Code string
 	Status                    int
 	RequestID                 string `json:"request_id"`
-	Errors                    []struct{ Field, Message string }
+	Errors                    []apierr.Field
 }
 
 func (a answer) problem(t testing.TB) problem {
@@ -114,6 +116,11 @@ func (a answer) problem(t testing.TB) problem {
 	}
 	if err := json.Unmarshal(a.body, &p); err != nil {
 		t.Fatalf("%v in %s", err, a.body)
+	}
+	for _, e := range p.Errors {
+		if !slices.Contains(apierr.FieldCodes(), e.Code) || e.Code == apierr.FieldInvalid {
+			t.Errorf("the field error %+v has no code of its own", e)
+		}
 	}
 	if p.Status != a.status || p.Code == "" || p.Title == "" || p.Type == "" || p.Detail == "" || p.RequestID == "" {
 		t.Fatalf("incomplete problem of status %d: %s", a.status, a.body)

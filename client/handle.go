@@ -132,7 +132,7 @@ func (c *Client) ackLocked(l *conn, f frame.Ack) []Event {
 
 // errorLocked handles a refusal. c.mu must be held.
 func (c *Client) errorLocked(l *conn, f frame.Error) []Event {
-	e := &Error{Code: f.Code, Message: f.Message, RetryAfter: time.Duration(f.RetryAfterMS) * time.Millisecond}
+	e := &Error{Code: f.Code, Message: f.Message, RetryAfter: time.Duration(f.RetryAfterMS) * time.Millisecond, Fields: f.Errors}
 	if told, asked := c.askRefusedLocked(l, f, e); asked {
 		return told
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -79,11 +80,12 @@ func TestAPI_invalidFields(t *testing.T) {
 	t.Parallel()
 	api := restServer(t, nil, func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusUnprocessableEntity)
-		_, _ = io.WriteString(w, `{"code":"invalid_request","detail":"name is too long","errors":[{"field":"name","message":"is too long"}]}`)
+		_, _ = io.WriteString(w, `{"code":"invalid_request","detail":"name is too long","errors":[{"field":"name","code":"length","message":"is too long","max":80}]}`)
 	})
 	_, err := api.CreateChannel(t.Context(), strings.Repeat("x", 1000), chat.Public)
 	e, ok := errors.AsType[*client.Error](err)
-	if !ok || len(e.Fields) != 1 || e.Fields[0] != (apierr.Field{Field: "name", Message: "is too long"}) {
+	want := []apierr.Field{apierr.FieldOf("name", apierr.Violates(apierr.FieldLength, "is too long").AtMost(80))}
+	if !ok || !reflect.DeepEqual(e.Fields, want) {
 		t.Errorf("%+v, %v", e, err)
 	}
 }

@@ -115,6 +115,9 @@ func TestBadInput_getsAClearErrorAndTheConnectionGoesOn(t *testing.T) {
 			if f.Code != tt.code || !strings.Contains(f.Message, tt.says) {
 				t.Errorf("got %s, want %s with %q in its message", f.Raw, tt.code, tt.says)
 			}
+			if strings.HasPrefix(f.Message, "The field ") != strings.Contains(string(f.Raw), `"errors":[{"field":"`) {
+				t.Errorf("a message about a field must come with its code, and no other message: %s", f.Raw)
+			}
 			if strings.Contains(tt.frame, `"ref":"x"`) && f.Ref != "x" {
 				t.Errorf("the ref is missing: %s", f.Raw)
 			}

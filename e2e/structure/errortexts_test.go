@@ -74,8 +74,8 @@ func checkText(t *testing.T, path, text string) {
 	}
 }
 
-// checkForm checks that the texts of New and Wrap are sentences, and that the texts of Invalid
-// and InvalidField can follow the name of a field.
+// checkForm checks that the texts of New and Wrap are sentences, and that the texts of Violates can
+// follow the name of a field.
 func checkForm(t *testing.T, path, function, text string) {
 	t.Helper()
 	first, _ := utf8.DecodeRuneInString(text)
@@ -84,7 +84,7 @@ func checkForm(t *testing.T, path, function, text string) {
 		if text != "%s" && (!unicode.IsUpper(first) || !strings.HasSuffix(text, ".") && !strings.HasSuffix(text, ". %s")) {
 			t.Errorf("%s: %q is not a sentence", path, text)
 		}
-	case "Invalid", "InvalidField":
+	case "Violates":
 		if unicode.IsUpper(first) || strings.HasSuffix(text, ".") {
 			t.Errorf("%s: %q cannot follow the name of a field", path, text)
 		}

@@ -57,15 +57,6 @@ type Error struct {
 	Err        error
 }
 
-// Field describes the error in one field of a request.
-type Field struct {
-	Field   string `json:"field"`
-	Message string `json:"message"` // follows the name of the field, such as "must not be blank"
-}
-
-// Sentence returns the error as a sentence, such as "The field name must not be blank."
-func (f Field) Sentence() string { return "The field " + f.Field + " " + f.Message + "." }
-
 // New returns an error with a message for the client. The message must be a sentence.
 func New(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
@@ -74,18 +65,6 @@ func New(code Code, format string, args ...any) *Error {
 // Wrap is like New, but adds a cause, which is only logged.
 func Wrap(err error, code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...), Err: err}
-}
-
-// Invalid returns an InvalidRequest error for one field.
-func Invalid(field, format string, args ...any) *Error {
-	return InvalidField(InvalidRequest, field, format, args...)
-}
-
-// InvalidField returns an error for one field. format is a fragment that follows the name of the
-// field, such as "must not be blank".
-func InvalidField(code Code, field, format string, args ...any) *Error {
-	f := Field{field, fmt.Sprintf(format, args...)}
-	return &Error{Code: code, Message: f.Sentence(), Fields: []Field{f}}
 }
 
 func (e *Error) Error() string {

@@ -110,11 +110,3 @@ func TestWrap_hidesTheCauseFromTheClient(t *testing.T) {
 		t.Errorf("New: %q", s)
 	}
 }
-
-func TestInvalid_namesTheField(t *testing.T) {
-	e := apierr.Invalid("name", "must have %d characters", 3)
-	if e.Code != apierr.InvalidRequest || e.Message != "The field name must have 3 characters." ||
-		len(e.Fields) != 1 || e.Fields[0] != (apierr.Field{Field: "name", Message: "must have 3 characters"}) {
-		t.Errorf("%+v", e)
-	}
-}

@@ -1,13 +1,13 @@
 package chat
 
 import (
-	"errors"
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"parley.chat/shared-contracts/apierr"
 )
 
 // Limits on text that people type, in bytes or characters.
@@ -21,9 +21,7 @@ const (
 	MaxPasswordChars    = 200
 )
 
-// ErrBodyTooLarge is returned for a body that exceeds the limit. All other violations are returned
-// as plain errors.
-var ErrBodyTooLarge = errors.New("is too large")
+// The Check functions return nil or an *apierr.Violation.
 
 // CheckBody checks a message body. It must consist of 1 to limit bytes of valid UTF-8, must not be
 // blank, and must not contain control characters except newline and tab. A limit of 0 or less means
@@ -33,15 +31,23 @@ func CheckBody(body string, limit int) error {
 		limit = MaxBodyBytes
 	}
 	if len(body) > limit {
-		return fmt.Errorf("%w: it has %d bytes, and the limit is %d", ErrBodyTooLarge, len(body), limit)
+		return apierr.Violates(apierr.FieldBytes, "is too large: it has %d bytes, and the limit is %d", len(body), limit).AtMost(int64(limit))
 	}
 	if err := checkText(body, "\n\t"); err != nil {
 		return err
 	}
 	if IsBlank(body) {
-		return errors.New("must not be blank")
+		return apierr.Violates(apierr.FieldBlank, "must not be blank")
 	}
 	return nil
+}
+
+// BodyCode returns the code of the error for a body that CheckBody refused.
+func BodyCode(refused error) apierr.Code {
+	if apierr.ViolationOf(refused).Code == apierr.FieldBytes {
+		return apierr.TooLarge
+	}
+	return apierr.InvalidBody
 }
 
 // lineEnds converts CRLF and lone CR (Windows and old Mac line ends) to newlines.
@@ -73,11 +79,11 @@ func isInvisible(r rune) bool {
 // CheckLine checks the other rules.
 func CheckName(name string) error {
 	if IsBlank(name) {
-		return errors.New("must not be blank")
+		return apierr.Violates(apierr.FieldBlank, "must not be blank")
 	}
 	for _, r := range name {
 		if r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 {
-			return fmt.Errorf("must not contain U+%04X, which changes the text direction", r)
+			return apierr.Violates(apierr.FieldCharacters, "must not contain U+%04X, which changes the text direction", r)
 		}
 	}
 	return nil
@@ -89,20 +95,20 @@ func CheckLine(text string, limit int) error {
 	if err := checkText(text, ""); err != nil {
 		return err
 	}
-	if n := utf8.RuneCountInString(text); n > limit {
-		return fmt.Errorf("has %d characters, at most %d", n, limit)
+	if utf8.RuneCountInString(text) > limit {
+		return apierr.Length(0, int64(limit))
 	}
 	return nil
 }
 
 func checkText(text, allowed string) error {
 	if !utf8.ValidString(text) {
-		return errors.New("must be valid UTF-8")
+		return apierr.Violates(apierr.FieldCharacters, "must be valid UTF-8")
 	}
 	for i, r := range text {
 		// C0, DEL and C1 are rejected. They include NUL, which PostgreSQL cannot store.
 		if (r < 0x20 || r >= 0x7f && r < 0xa0) && !strings.ContainsRune(allowed, r) {
-			return fmt.Errorf("must not contain the control character U+%04X (at byte %d)", r, i)
+			return apierr.Violates(apierr.FieldCharacters, "must not contain the control character U+%04X (at byte %d)", r, i)
 		}
 	}
 	return nil
@@ -123,13 +129,13 @@ func IsCollective(name string) bool {
 // and must not be reserved. Case is preserved but not significant.
 func CheckUsername(name string) error {
 	if n := len(name); n < MinUsernameChars || n > MaxUsernameChars {
-		return fmt.Errorf("must have %d to %d characters", MinUsernameChars, MaxUsernameChars)
+		return apierr.Length(MinUsernameChars, MaxUsernameChars)
 	}
 	if !usernamePattern.MatchString(name) {
-		return errors.New("may contain only letters, digits, '_', '.' and '-'")
+		return apierr.Violates(apierr.FieldUsernameCharacters, "may contain only letters, digits, '_', '.' and '-'")
 	}
 	if IsCollective(name) {
-		return errors.New("is reserved")
+		return apierr.Violates(apierr.FieldReserved, "is reserved")
 	}
 	return nil
 }

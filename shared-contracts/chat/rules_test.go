@@ -1,11 +1,11 @@
 package chat_test
 
 import (
-	"errors"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
+	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 )
 
@@ -52,13 +52,13 @@ func TestCheckBody(t *testing.T) {
 	}
 }
 
-func TestCheckBody_errBodyTooLarge(t *testing.T) {
-	if err := chat.CheckBody(strings.Repeat("x", chat.MaxBodyBytes+1), 0); !errors.Is(err, chat.ErrBodyTooLarge) {
-		t.Errorf("over the limit: %v, want ErrBodyTooLarge", err)
-	}
-	for _, body := range []string{"", "\x00", "\xff"} {
-		if err := chat.CheckBody(body, 0); errors.Is(err, chat.ErrBodyTooLarge) {
-			t.Errorf("%q: %v", body, err)
+func TestBodyCode(t *testing.T) {
+	for body, want := range map[string]apierr.Code{
+		strings.Repeat("x", chat.MaxBodyBytes+1): apierr.TooLarge,
+		"":                                       apierr.InvalidBody, "\x00": apierr.InvalidBody, "\xff": apierr.InvalidBody,
+	} {
+		if err := chat.CheckBody(body, 0); err == nil || chat.BodyCode(err) != want {
+			t.Errorf("%.10q: %v, want the code %s", body, err, want)
 		}
 	}
 }

@@ -137,12 +137,12 @@ func decodeAny(data []byte, from int, c *Client, each func(c *Client, err error)
 			if json.Unmarshal(object, &known) == nil && len(known.Ref) <= MaxRefBytes {
 				c.Ref = known.Ref
 			}
-			each(c, apierr.InvalidField(apierr.BadFrame, badID(object), "must be a UUID"))
+			each(c, apierr.InvalidField(apierr.BadFrame, badID(object), apierr.Violates(apierr.FieldUUID, "must be a UUID")))
 			continue
 		}
 		if len(c.Ref) > MaxRefBytes {
 			c.Ref = ""
-			each(c, apierr.InvalidField(apierr.BadFrame, "ref", "must have at most %d bytes", MaxRefBytes))
+			each(c, apierr.InvalidField(apierr.BadFrame, "ref", apierr.Violates(apierr.FieldBytes, "must have at most %d bytes", MaxRefBytes).AtMost(MaxRefBytes)))
 			continue
 		}
 		if mistyped, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
@@ -150,7 +150,7 @@ func decodeAny(data []byte, from int, c *Client, each func(c *Client, err error)
 				each(c, apierr.New(apierr.BadFrame, "A frame must be a JSON object, not a value of type %s.", mistyped.Value))
 				continue
 			}
-			each(c, apierr.InvalidField(apierr.BadFrame, mistyped.Field, "has the wrong type: %s", mistyped.Value))
+			each(c, apierr.InvalidField(apierr.BadFrame, mistyped.Field, apierr.Violates(apierr.FieldType, "has the wrong type: %s", mistyped.Value)))
 			continue
 		}
 		if halves := text.Halves(rest[start:dec.InputOffset()]); halves != nil {
@@ -166,11 +166,11 @@ func decodeAny(data []byte, from int, c *Client, each func(c *Client, err error)
 func (c *Client) half(field string) error {
 	switch field {
 	case "body":
-		return apierr.InvalidField(apierr.InvalidBody, field, text.HalfMessage)
+		return apierr.InvalidField(apierr.InvalidBody, field, text.ErrHalf())
 	case "ref":
 		c.Ref = ""
 	}
-	return apierr.InvalidField(apierr.BadFrame, field, text.HalfMessage)
+	return apierr.InvalidField(apierr.BadFrame, field, text.ErrHalf())
 }
 
 // badID returns the name of the field whose id is not a UUID. It is needed because the decoder does
@@ -191,7 +191,7 @@ func badID(object []byte) string {
 // *apierr.Error.
 func (c *Client) check() error {
 	missing := func(field string) error {
-		return apierr.InvalidField(apierr.BadFrame, field, "is required in %s frames", c.Type)
+		return apierr.InvalidField(apierr.BadFrame, field, apierr.Violates(apierr.FieldRequired, "is required in %s frames", c.Type))
 	}
 	needs := func(present bool, field string, err error) error {
 		if err == nil && !present {
@@ -235,7 +235,7 @@ func (c *Client) check() error {
 				return missing(fmt.Sprintf("channels[%d].channel_id", i))
 			}
 			if p.LastSeenSeq != nil && *p.LastSeenSeq < 0 {
-				return apierr.InvalidField(apierr.BadFrame, "last_seen_seq", "must be at least 0")
+				return apierr.InvalidField(apierr.BadFrame, "last_seen_seq", errNegative())
 			}
 		}
 	case Unsubscribe, Presence:
@@ -247,17 +247,21 @@ func (c *Client) check() error {
 		err = needs(c.ChannelID != nil, "channel_id", err)
 		err = needs(c.Seq != nil, "seq", err)
 		if err == nil && *c.Seq < 0 {
-			return apierr.InvalidField(apierr.BadFrame, "seq", "must be at least 0")
+			return apierr.InvalidField(apierr.BadFrame, "seq", errNegative())
 		}
 	case Auth:
 		err = needs(c.Token != nil, "token", err)
 	case Ping:
 	case "":
-		return apierr.InvalidField(apierr.BadFrame, "type", "is required")
+		return apierr.InvalidField(apierr.BadFrame, "type", apierr.Violates(apierr.FieldRequired, "is required"))
 	default:
 		return apierr.New(apierr.BadFrame, "The frame type %.40q is unknown.", string(c.Type))
 	}
 	return err
+}
+
+func errNegative() error {
+	return apierr.Violates(apierr.FieldRange, "must be at least 0").AtLeast(0)
 }
 
 // checkEmoji replaces the emoji with its fully qualified form. When a reaction is removed,
@@ -270,7 +274,7 @@ func (c *Client) checkEmoji() error {
 	if c.Remove && len(*c.Emoji) <= MaxEmojiBytes && !chat.IsBlank(*c.Emoji) && chat.CheckLine(*c.Emoji, MaxEmojiBytes) == nil {
 		return nil
 	}
-	return apierr.InvalidField(apierr.BadFrame, "emoji", "must be exactly one Unicode emoji")
+	return apierr.InvalidField(apierr.BadFrame, "emoji", apierr.Violates(apierr.FieldEmoji, "must be exactly one Unicode emoji"))
 }
 
 func (c *Client) hasClientID() bool { return c.ClientID != nil && !c.ClientID.IsZero() }

@@ -80,6 +80,8 @@ type (
 		Code         apierr.Code `json:"code"`
 		Message      string      `json:"message"`
 		RetryAfterMS int64       `json:"retry_after_ms,omitempty"`
+		// Errors lists the invalid fields of the frame.
+		Errors []apierr.Field `json:"errors,omitempty"`
 		// ChannelID is set in answers to subscribe, because a subscribe frame may name several
 		// channels.
 		ChannelID *chat.ChannelID `json:"channel_id,omitempty"`
@@ -222,7 +224,7 @@ func listed[T any](s []T) []T {
 // ErrorOf returns the error frame for err, as the answer to the frame with the given ref.
 func ErrorOf(ref string, err error) Error {
 	e := apierr.Of(err)
-	return Error{Ref: ref, Code: e.Code, Message: e.Message, RetryAfterMS: e.RetryAfter.Milliseconds()}
+	return Error{Ref: ref, Code: e.Code, Message: e.Message, RetryAfterMS: e.RetryAfter.Milliseconds(), Errors: e.Fields}
 }
 
 // Join inserts seq between the two parts of an event's frame.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"reflect"
 	"testing"
 	"time"
 
@@ -93,6 +94,10 @@ func TestErrorOf(t *testing.T) {
 	}{
 		{&apierr.Error{Code: apierr.RateLimited, Message: "wait", RetryAfter: 1500 * time.Millisecond}, `{"type":"error","ref":"r","code":"rate_limited","message":"wait","retry_after_ms":1500}`},
 		{apierr.Wrap(io.EOF, apierr.Unavailable, "later"), `{"type":"error","ref":"r","code":"unavailable","message":"later"}`},
+		{
+			apierr.InvalidField(apierr.InvalidBody, "body", apierr.Violates(apierr.FieldBlank, "must not be blank")),
+			`{"type":"error","ref":"r","code":"invalid_body","message":"The field body must not be blank.","errors":[{"field":"body","code":"blank","message":"must not be blank"}]}`,
+		},
 		{errors.New("password=hunter2"), `{"type":"error","ref":"r","code":"internal","message":"An internal error occurred."}`},
 	} {
 		if got := frame.Encode(frame.ErrorOf("r", tt.err)); string(got) != tt.want {
@@ -106,7 +111,7 @@ func TestServer_escapesText(t *testing.T) {
 	b := frame.Encode(f)
 	onOneLine(t, b)
 	var back frame.Error
-	if err := json.Unmarshal(b, &back); err != nil || back != f {
+	if err := json.Unmarshal(b, &back); err != nil || !reflect.DeepEqual(back, f) {
 		t.Errorf("%s is decoded as %+v, %v", b, back, err)
 	}
 }

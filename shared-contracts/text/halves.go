@@ -5,10 +5,14 @@ import (
 	"encoding/json"
 	"slices"
 	"strconv"
+
+	"parley.chat/shared-contracts/apierr"
 )
 
-// HalfMessage is the error message for a field that Halves returns.
-const HalfMessage = "contains half of a surrogate pair, which is not a character"
+// ErrHalf returns the error for a field that Halves returns.
+func ErrHalf() error {
+	return apierr.Violates(apierr.FieldCharacters, "contains half of a surrogate pair, which is not a character")
+}
 
 // Halves returns the fields of a JSON document that contain an escape for half of a surrogate pair,
 // as sorted, dotted paths. Such a half is not valid text: encoding/json silently replaces it with

@@ -46,8 +46,8 @@ type Config struct {
 	Logger          *slog.Logger  // default slog.Default()
 }
 
-// Pictures fetches users' pictures from the URLs that they specify. Its error messages complete a
-// sentence that begins with the field's name.
+// Pictures fetches users' pictures from the URLs that they specify. Its errors are
+// *apierr.Violations.
 type Pictures interface {
 	Fetch(ctx context.Context, address string) (avatar.Picture, error)
 }

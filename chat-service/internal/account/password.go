@@ -26,7 +26,7 @@ func (s *Service) changePassword(ctx context.Context, by token.Claims, old, fres
 		return nil, tokens{}, err
 	}
 	if err := password.Check(fresh, u.Username, u.Email); err != nil {
-		return nil, tokens{}, apierr.Invalid("new_password", "%v", err)
+		return nil, tokens{}, apierr.Invalid("new_password", err)
 	}
 	hash, err := s.cfg.Hasher.Hash(ctx, d.source(true), fresh)
 	if err != nil {
@@ -79,7 +79,7 @@ func (s *Service) verifyOwnPassword(ctx context.Context, by token.Claims, pass s
 	if !ok {
 		return nil, &apierr.Error{
 			Code: apierr.InvalidCredentials, Message: "The password is wrong.",
-			Fields: []apierr.Field{{Field: "password", Message: "is wrong"}},
+			Fields: []apierr.Field{apierr.FieldOf("password", apierr.Violates(apierr.FieldWrong, "is wrong"))},
 		}
 	}
 	s.forgive(ctx, g)

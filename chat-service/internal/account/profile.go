@@ -37,7 +37,7 @@ func checkProfile(p *api.ProfileChange) error {
 			return
 		}
 		if err := rule(*text); err != nil {
-			fields = append(fields, apierr.Field{Field: field, Message: err.Error()})
+			fields = append(fields, apierr.FieldOf(field, err))
 		}
 	}
 	if p.DisplayName != nil && *p.DisplayName != "" { // without a display name, clients show the username
@@ -46,7 +46,7 @@ func checkProfile(p *api.ProfileChange) error {
 		p.DisplayName = &name
 	}
 	check("bio", p.Bio, checkBio)
-	return invalid(fields)
+	return apierr.InvalidFields(fields)
 }
 
 // checkBio refuses a bio that is blank but not empty.
@@ -90,7 +90,7 @@ func (s *Service) picture(ctx context.Context, id chat.UserID, address *string) 
 	}
 	p, err := s.cfg.Pictures.Fetch(ctx, *address)
 	if err != nil {
-		return nil, invalid([]apierr.Field{{Field: "avatar_url", Message: err.Error()}})
+		return nil, apierr.Invalid("avatar_url", err)
 	}
 	return &p, nil
 }

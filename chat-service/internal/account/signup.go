@@ -77,21 +77,13 @@ func checkSignup(username, email, pass string, errEmail error) error {
 	var fields []apierr.Field
 	check := func(field string, err error) {
 		if err != nil {
-			fields = append(fields, apierr.Field{Field: field, Message: err.Error()})
+			fields = append(fields, apierr.FieldOf(field, err))
 		}
 	}
 	check("username", names.CheckUsername(username))
 	check("email", cmp.Or(errEmail, checkEmail(email)))
 	check("password", password.Check(pass, username, email))
-	return invalid(fields)
-}
-
-// invalid returns an error with the given fields, or nil if there are none.
-func invalid(fields []apierr.Field) error {
-	if len(fields) == 0 {
-		return nil
-	}
-	return &apierr.Error{Code: apierr.InvalidRequest, Fields: fields, Message: fields[0].Sentence()}
+	return apierr.InvalidFields(fields)
 }
 
 // checkEmail accepts a single address without a display name. The only way to find out whether the
@@ -102,10 +94,10 @@ func checkEmail(email string) error {
 	}
 	addr, err := mail.ParseAddress(email)
 	if err != nil || addr.Address != email || addr.Name != "" || strings.ContainsAny(email, "\" ()<>[]:;\\,") {
-		return errors.New("is not an email address")
+		return apierr.Violates(apierr.FieldEmail, "is not an email address")
 	}
 	if _, domain, _ := strings.Cut(email, "@"); strings.HasPrefix(domain, ".") || strings.HasSuffix(domain, ".") {
-		return errors.New("is not an email address")
+		return apierr.Violates(apierr.FieldEmail, "is not an email address")
 	}
 	return nil
 }
@@ -120,12 +112,12 @@ func nameConflict(err error) error {
 		case "users_lookalike_key":
 			return &apierr.Error{
 				Code: apierr.UsernameTaken, Message: "This username looks like one that is already taken.",
-				Fields: []apierr.Field{{Field: "username", Message: "looks like one that is already taken"}}, Err: err,
+				Fields: []apierr.Field{apierr.FieldOf("username", apierr.Violates(apierr.FieldLookalike, "looks like one that is already taken"))}, Err: err,
 			}
 		case "users_email_key":
 			return &apierr.Error{
 				Code: apierr.EmailTaken, Message: "An account with this email address already exists.",
-				Fields: []apierr.Field{{Field: "email", Message: "is already taken"}}, Err: err,
+				Fields: []apierr.Field{apierr.FieldOf("email", apierr.Violates(apierr.FieldTaken, "is already taken"))}, Err: err,
 			}
 		}
 	}
@@ -135,6 +127,6 @@ func nameConflict(err error) error {
 func errUsernameTaken(err error) error {
 	return &apierr.Error{
 		Code: apierr.UsernameTaken, Message: "This username is already taken.",
-		Fields: []apierr.Field{{Field: "username", Message: "is already taken"}}, Err: err,
+		Fields: []apierr.Field{apierr.FieldOf("username", apierr.Violates(apierr.FieldTaken, "is already taken"))}, Err: err,
 	}
 }

@@ -273,6 +273,13 @@ type EventPage struct {
 	NextCursor *NextCursor `json:"next_cursor"`
 }
 
+// FieldCode The rule that a field violates. Codes are stable; further ones may be added, and then `message` explains the rule.
+// `min` and `max` are numbers of characters (`length`), bytes (`bytes`), MiB (`picture_size`) or pixels per side
+// (`picture_pixels`), or the smallest and largest value (`range`). `characters`: the text contains a
+// character that is not allowed. `taken` and `lookalike`: another user or channel has this name, or a name that looks
+// like it. `wrong`: the current password is wrong. `message`: not a message in this channel.
+type FieldCode = apierr.FieldCode
+
 // Group defines model for Group.
 type Group struct {
 	CreatedAt   Time            `json:"created_at"`

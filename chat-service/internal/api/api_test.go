@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -50,6 +51,36 @@ func TestGenerated(t *testing.T) {
 	}
 	if !bytes.Equal(got, want) {
 		t.Error("api.gen.go is out of date; run make generate")
+	}
+}
+
+// TestFieldCodes checks that the document lists exactly the field codes, and that a schema with a
+// rule of its own has a field code for it.
+func TestFieldCodes(t *testing.T) {
+	t.Parallel()
+	doc, err := api.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said []apierr.FieldCode
+	for _, code := range doc.Components.Schemas["FieldCode"].Value.Enum {
+		said = append(said, apierr.FieldCode(code.(string)))
+	}
+	if !slices.Equal(said, apierr.FieldCodes()) {
+		t.Errorf("the document lists %s\nwant              %s", said, apierr.FieldCodes())
+	}
+	source, err := os.ReadFile("openapi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	codes := regexp.MustCompile(`x-rule-code: (\w+)`).FindAllSubmatch(source, -1)
+	if rules := bytes.Count(source, []byte("x-rule:")); rules == 0 || rules != len(codes) {
+		t.Errorf("%d schemas have x-rule, and %d have x-rule-code", rules, len(codes))
+	}
+	for _, code := range codes {
+		if !slices.Contains(said, apierr.FieldCode(code[1])) {
+			t.Errorf("x-rule-code %s is unknown", code[1])
+		}
 	}
 }
 

@@ -11,7 +11,6 @@ package avatar
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -19,6 +18,8 @@ import (
 	"net/url"
 	"syscall"
 	"time"
+
+	"parley.chat/shared-contracts/apierr"
 )
 
 const (
@@ -31,13 +32,12 @@ const (
 	maxConcurrentFetches = 2
 )
 
-// These errors explain why an address or a picture was refused. Their messages complete a sentence
-// that begins with the field's name.
+// These errors explain why an address or a picture was refused.
 var (
-	errAddress = errors.New("is not the HTTPS address of a public host on port 443")
-	errSilent  = errors.New("does not answer with a picture in time")
-	errFormat  = errors.New("is not a PNG, JPEG, GIF or WebP picture")
-	errTooBig  = fmt.Errorf("is larger than %d MiB", maxBytes>>20)
+	errAddress = apierr.Violates(apierr.FieldPictureAddress, "is not the HTTPS address of a public host on port 443")
+	errSilent  = apierr.Violates(apierr.FieldPictureUnreachable, "does not answer with a picture in time")
+	errFormat  = apierr.Violates(apierr.FieldPictureFormat, "is not a PNG, JPEG, GIF or WebP picture")
+	errTooBig  = apierr.Violates(apierr.FieldPictureSize, "is larger than %d MiB", maxBytes>>20).AtMost(maxBytes >> 20)
 )
 
 // Fetcher fetches pictures. It is safe for concurrent use.
@@ -74,7 +74,7 @@ type None struct{}
 
 // Fetch returns an error.
 func (None) Fetch(context.Context, string) (Picture, error) {
-	return Picture{}, errors.New("cannot be set, because this server does not fetch pictures")
+	return Picture{}, apierr.Violates(apierr.FieldPictureDisabled, "cannot be set, because this server does not fetch pictures")
 }
 
 // control refuses connections to addresses that are not public.

@@ -12,6 +12,8 @@ import (
 
 	"golang.org/x/image/draw"
 	_ "golang.org/x/image/webp" // registers the decoder
+
+	"parley.chat/shared-contracts/apierr"
 )
 
 const (
@@ -42,7 +44,7 @@ func Make(source []byte) (Picture, error) {
 		return Picture{}, errFormat
 	}
 	if config.Width > maxSide || config.Height > maxSide || config.Width < 1 || config.Height < 1 {
-		return Picture{}, fmt.Errorf("has %d × %d pixels, but at most %d × %d are allowed", config.Width, config.Height, maxSide, maxSide)
+		return Picture{}, apierr.Violates(apierr.FieldPicturePixels, "has %d × %d pixels, but at most %d × %d are allowed", config.Width, config.Height, maxSide, maxSide).AtMost(maxSide)
 	}
 	original, _, err := image.Decode(bytes.NewReader(source))
 	if err != nil {

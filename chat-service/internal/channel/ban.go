@@ -20,7 +20,9 @@ import (
 
 const listBans = "listBans"
 
-func errBanSelf() error { return apierr.Invalid("user_id", "must be another user") }
+func errBanSelf() error {
+	return apierr.Invalid("user_id", apierr.Violates(apierr.FieldOtherUser, "must be another user"))
+}
 
 // notBanned returns an error if a user is banned from a channel that they are about to enter. The
 // channel must be locked.

@@ -30,7 +30,7 @@ func (s *Service) update(ctx context.Context, channel chat.ChannelID, by token.C
 	if in.Name != nil {
 		name, err := names.Clean(*in.Name)
 		if err != nil {
-			return apierr.Invalid("name", "%v", err)
+			return apierr.Invalid("name", err)
 		}
 		in.Name = &name
 	}

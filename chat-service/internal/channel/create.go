@@ -25,7 +25,7 @@ import (
 func check(in *api.ChannelCreation) error {
 	name, err := names.Clean(in.Name)
 	if err != nil {
-		return apierr.Invalid("name", "%v", err)
+		return apierr.Invalid("name", err)
 	}
 	in.Name = name
 	if in.Description != nil {
@@ -120,16 +120,16 @@ func nameConflict(err error) error {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == "23505" {
 		switch e.ConstraintName {
 		case "channels_public_name_key", "channels_group_name_key":
-			return nameTaken(err, "A channel with this name already exists.", "is already taken")
+			return nameTaken(err, "A channel with this name already exists.", apierr.Violates(apierr.FieldTaken, "is already taken"))
 		case "channels_public_lookalike_key", "channels_group_lookalike_key":
-			return nameTaken(err, "A channel with a similar-looking name already exists.", "looks like one that is already taken")
+			return nameTaken(err, "A channel with a similar-looking name already exists.", apierr.Violates(apierr.FieldLookalike, "looks like one that is already taken"))
 		}
 	}
 	return accountDeleted(err)
 }
 
-func nameTaken(err error, message, field string) error {
-	return &apierr.Error{Code: apierr.NameTaken, Message: message, Fields: []apierr.Field{{Field: "name", Message: field}}, Err: err}
+func nameTaken(err error, message string, rule *apierr.Violation) error {
+	return &apierr.Error{Code: apierr.NameTaken, Message: message, Fields: []apierr.Field{apierr.FieldOf("name", rule)}, Err: err}
 }
 
 // accountDeleted converts violations of the foreign keys to users to API errors. They mean that the

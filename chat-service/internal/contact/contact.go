@@ -108,7 +108,7 @@ func find(ctx context.Context, db bun.IDB, user, other chat.UserID) (row, error)
 // checkOther returns an error unless other is an existing user and different from user.
 func (s *Service) checkOther(ctx context.Context, user, other chat.UserID) error {
 	if user == other {
-		return apierr.Invalid("user_id", "must be another user")
+		return apierr.Invalid("user_id", apierr.Violates(apierr.FieldOtherUser, "must be another user"))
 	}
 	_, err := find(ctx, s.db, user, other)
 	return err

@@ -58,7 +58,7 @@ func (s *Service) open(ctx context.Context, from, to chat.UserID) (id chat.Chann
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch pg.Code {
 		case "PA400":
-			return id, false, apierr.Invalid("user_id", "must be another user")
+			return id, false, apierr.Invalid("user_id", apierr.Violates(apierr.FieldOtherUser, "must be another user"))
 		case "PA403":
 			return id, false, apierr.New(apierr.Forbidden, "You cannot send direct messages to this user.")
 		case "PA404":

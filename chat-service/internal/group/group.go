@@ -120,7 +120,7 @@ func (s *Service) list(ctx context.Context, user chat.UserID, after *position, l
 func name(given string) (string, error) {
 	clean, err := names.Clean(given)
 	if err != nil {
-		return "", apierr.Invalid("name", "%v", err)
+		return "", apierr.Invalid("name", err)
 	}
 	return clean, nil
 }

@@ -96,13 +96,13 @@ func requestOf(p *api.ListMessagesParams) (request, error) {
 	}
 	switch {
 	case directions > 1:
-		return in, apierr.Invalid("before_seq", "cannot be combined with after_seq or around")
+		return in, apierr.Invalid("before_seq", apierr.Violates(apierr.FieldCombination, "cannot be combined with after_seq or around"))
 	case !given:
 		return in, nil
 	case (pos.Before > 0) == (pos.After > 0) || pos.Before < 0 || pos.After < 0:
 		return in, httpapi.ErrCursor()
 	case directions > 0 && (in.after != nil) != (pos.After > 0):
-		return in, apierr.Invalid("cursor", "belongs to a list in the other direction; repeat the parameter that began the list, or leave it out")
+		return in, apierr.Invalid("cursor", apierr.Violates(apierr.FieldCursor, "belongs to a list in the other direction; repeat the parameter that began the list, or leave it out"))
 	}
 	// A request with a cursor may repeat the parameter that set the start of the list, but the
 	// cursor determines the position.

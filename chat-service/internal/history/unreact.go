@@ -38,7 +38,7 @@ func (s *Service) RemoveReactions(ctx context.Context, in api.RemoveReactionsReq
 	var of chat.UserID // zero: any user
 	if in.Params.UserID != nil {
 		if of, err = chat.ParseUserID(*in.Params.UserID); err != nil {
-			return nil, apierr.Invalid("user_id", "must be a UUID")
+			return nil, apierr.Invalid("user_id", apierr.Violates(apierr.FieldUUID, "must be a UUID"))
 		}
 	}
 	active, err := s.reactionsTo(ctx, in.ID, in.MessageID)

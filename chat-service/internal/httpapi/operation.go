@@ -155,13 +155,13 @@ func checkParameter(c echo.Context, p *openapi3.Parameter, wrong *fields) error 
 	}
 	switch {
 	case len(given) > 1:
-		wrong.add(p.Name, "is given more than once")
+		wrong.add(p.Name, apierr.Violates(apierr.FieldRepeated, "is given more than once"))
 	case len(given) == 1 && !utf8.ValidString(given[0]):
-		wrong.add(p.Name, "must be valid UTF-8")
+		wrong.add(p.Name, apierr.Violates(apierr.FieldCharacters, "must be valid UTF-8"))
 	case len(given) == 1:
 		wrong.visit(p.Name, p.Schema.Value, parseValue(p.Schema.Value, given[0]))
 	case p.Required:
-		wrong.add(p.Name, "is required")
+		wrong.add(p.Name, errRequired())
 	}
 	return nil
 }
@@ -214,7 +214,7 @@ func readBody(c echo.Context, needed bool, wrong *fields) (any, error) {
 	value, err := parse(body)
 	if err == nil {
 		for _, field := range text.Halves(body) {
-			wrong.add(field, text.HalfMessage)
+			wrong.add(field, text.ErrHalf())
 		}
 	}
 	return value, err

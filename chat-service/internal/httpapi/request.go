@@ -55,4 +55,6 @@ func DecodeCursor(list string, given *string, into any) (bool, error) {
 }
 
 // ErrCursor returns the error for a cursor that this list did not issue.
-func ErrCursor() error { return apierr.Invalid("cursor", "is not a cursor of this list") }
+func ErrCursor() error {
+	return apierr.Invalid("cursor", apierr.Violates(apierr.FieldCursor, "is not a cursor of this list"))
+}

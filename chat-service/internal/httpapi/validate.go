@@ -15,19 +15,16 @@ import (
 // field. The messages do not repeat the values that the client sent.
 type fields []apierr.Field
 
-func (f *fields) add(name, message string) {
+func (f *fields) add(name string, rule error) {
 	at, found := slices.BinarySearchFunc(*f, name, func(x apierr.Field, name string) int { return strings.Compare(x.Field, name) })
 	if !found {
-		*f = slices.Insert(*f, at, apierr.Field{Field: name, Message: message})
+		*f = slices.Insert(*f, at, apierr.FieldOf(name, rule))
 	}
 }
 
 // err returns an error that lists the invalid fields, or nil if there are none.
 func (f *fields) err() error {
-	if len(*f) == 0 {
-		return nil
-	}
-	return &apierr.Error{Code: apierr.InvalidRequest, Fields: *f, Message: (*f)[0].Sentence()}
+	return apierr.InvalidFields(*f)
 }
 
 // visit validates value against schema. name is the name of the parameter; errors in a body are
@@ -48,7 +45,7 @@ func (f *fields) collect(name string, err error) {
 	}
 	fault, ok := errors.AsType[*openapi3.SchemaError](err)
 	if !ok {
-		f.add(name, "is not valid")
+		f.add(name, apierr.Violates(apierr.FieldInvalid, "is not valid"))
 		return
 	}
 	if path := strings.Join(fault.JSONPointer(), "."); path != "" {
@@ -56,39 +53,49 @@ func (f *fields) collect(name string, err error) {
 	}
 	if fault.SchemaField == "minProperties" {
 		for property := range fault.Schema.Properties {
-			f.add(property, "is required unless another field is given")
+			f.add(property, apierr.Violates(apierr.FieldRequired, "is required unless another field is given"))
 		}
 		return
 	}
 	f.add(name, describe(fault))
 }
 
-// describe returns a message about the constraint that a value violates.
-func describe(e *openapi3.SchemaError) string {
+// describe returns the constraint that a value violates.
+func describe(e *openapi3.SchemaError) *apierr.Violation {
 	s := e.Schema
 	switch e.SchemaField {
 	case "required":
-		return "is required"
+		return errRequired()
 	case "nullable":
-		return "must not be null"
+		return apierr.Violates(apierr.FieldRequired, "must not be null")
 	case "type":
-		return "must be " + typeWord(s)
+		return apierr.Violates(apierr.FieldType, "must be %s", typeWord(s))
 	case "enum":
-		return "must be one of " + strings.Join(names(s.Enum), ", ")
+		return apierr.Violates(apierr.FieldEnum, "must be one of %s", strings.Join(names(s.Enum), ", "))
 	case "minLength", "maxLength":
-		return lengthWords(s)
+		return lengthRule(s)
 	case "minimum", "maximum":
-		return rangeWords(s)
+		return rangeRule(s)
 	case "pattern", "format":
-		if rule, ok := s.Extensions["x-rule"].(string); ok {
-			return rule
-		}
-		if s.Format == "uuid" {
-			return "must be a UUID"
-		}
-		return "contains a character that is not allowed, such as a control character"
+		return patternRule(s)
 	}
-	return "is not valid"
+	return apierr.Violates(apierr.FieldInvalid, "is not valid")
+}
+
+func errRequired() *apierr.Violation { return apierr.Violates(apierr.FieldRequired, "is required") }
+
+// patternRule returns the rule for a pattern or format. The extensions x-rule and x-rule-code of a
+// schema say what its pattern means; otherwise, it excludes characters.
+func patternRule(s *openapi3.Schema) *apierr.Violation {
+	rule, hasRule := s.Extensions["x-rule"].(string)
+	code, _ := s.Extensions["x-rule-code"].(string)
+	switch {
+	case hasRule:
+		return apierr.Violates(apierr.FieldCode(code), "%s", rule)
+	case s.Format == "uuid":
+		return apierr.Violates(apierr.FieldUUID, "must be a UUID")
+	}
+	return apierr.Violates(apierr.FieldCharacters, "contains a character that is not allowed, such as a control character")
 }
 
 func typeWord(s *openapi3.Schema) string {
@@ -113,22 +120,20 @@ func names(values []any) []string {
 	return list
 }
 
-func lengthWords(s *openapi3.Schema) string {
-	switch {
-	case s.MaxLength == nil:
-		return fmt.Sprintf("must have at least %d characters", s.MinLength)
-	case s.MinLength == 0:
-		return fmt.Sprintf("must have at most %d characters", *s.MaxLength)
+func lengthRule(s *openapi3.Schema) *apierr.Violation {
+	var high int64
+	if s.MaxLength != nil {
+		high = int64(*s.MaxLength)
 	}
-	return fmt.Sprintf("must have %d to %d characters", s.MinLength, *s.MaxLength)
+	return apierr.Length(int64(s.MinLength), high)
 }
 
-func rangeWords(s *openapi3.Schema) string {
+func rangeRule(s *openapi3.Schema) *apierr.Violation {
 	switch {
 	case s.Min != nil && s.Max != nil:
-		return fmt.Sprintf("must be between %.0f and %.0f", *s.Min, *s.Max)
+		return apierr.Violates(apierr.FieldRange, "must be between %.0f and %.0f", *s.Min, *s.Max).AtLeast(int64(*s.Min)).AtMost(int64(*s.Max))
 	case s.Min != nil:
-		return fmt.Sprintf("must be at least %.0f", *s.Min)
+		return apierr.Violates(apierr.FieldRange, "must be at least %.0f", *s.Min).AtLeast(int64(*s.Min))
 	}
-	return fmt.Sprintf("must be at most %.0f", *s.Max)
+	return apierr.Violates(apierr.FieldRange, "must be at most %.0f", *s.Max).AtMost(int64(*s.Max))
 }

@@ -84,28 +84,23 @@ func clientID(header, body *chat.ClientID) (chat.ClientID, error) {
 	field := "client_id"
 	switch {
 	case header != nil && body != nil && *header != *body:
-		return chat.ClientID{}, apierr.Invalid("client_id", "must be equal to the Idempotency-Key header")
+		return chat.ClientID{}, apierr.Invalid("client_id", apierr.Violates(apierr.FieldIdempotencyKey, "must be equal to the Idempotency-Key header"))
 	case header != nil:
 		body, field = header, "Idempotency-Key"
 	case body == nil:
 		return chat.NewClientID(), nil
 	}
 	if body.IsZero() {
-		return chat.ClientID{}, apierr.Invalid(field, "must not be the zero UUID")
+		return chat.ClientID{}, apierr.Invalid(field, apierr.Violates(apierr.FieldUUID, "must not be the zero UUID"))
 	}
 	return *body, nil
 }
 
 func (s *Service) checkBody(body string) error {
-	err := chat.CheckBody(body, s.cfg.MaxBytes)
-	if err == nil {
-		return nil
+	if err := chat.CheckBody(body, s.cfg.MaxBytes); err != nil {
+		return apierr.InvalidField(chat.BodyCode(err), "body", err)
 	}
-	code := apierr.InvalidBody
-	if errors.Is(err, chat.ErrBodyTooLarge) {
-		code = apierr.TooLarge
-	}
-	return apierr.InvalidField(code, "body", "%v", err)
+	return nil
 }
 
 // send appends e if its sender may send it. A retry of a message that was appended earlier gets the
@@ -150,7 +145,7 @@ func (s *Service) send(ctx context.Context, user token.Claims, e frame.Event) (a
 func (s *Service) checkReply(ctx context.Context, e *frame.Event) error {
 	err := s.cfg.Find(ctx, e.ChannelID, *e.ReplyTo)
 	if apierr.CodeOf(err) == apierr.NotFound {
-		return apierr.InvalidField(apierr.InvalidBody, "reply_to", "must be a message in this channel")
+		return apierr.InvalidField(apierr.InvalidBody, "reply_to", apierr.Violates(apierr.FieldMessage, "must be a message in this channel"))
 	}
 	return err
 }

@@ -3,17 +3,17 @@
 //
 // The rules are taken from Unicode's security mechanisms (UTS 39): skeletons for confusable
 // characters, and the restriction level "highly restrictive" for each word of a name. Every
-// function is pure and safe for concurrent use.
+// function is pure and safe for concurrent use. Every error is an *apierr.Violation.
 package names
 
 import (
-	"errors"
 	"strings"
 	"sync"
 	"unicode"
 
 	"golang.org/x/text/unicode/norm"
 
+	"parley.chat/shared-contracts/apierr"
 	"parley.chat/shared-contracts/chat"
 )
 
@@ -28,7 +28,7 @@ func Clean(name string) (string, error) {
 	name = strings.Join(strings.FieldsFunc(norm.NFC.String(visible(norm.NFC.String(name))), isBlank), " ")
 	for _, word := range words(name) {
 		if mixed(word) {
-			return "", errors.New("must not mix scripts within a word, such as Latin and Cyrillic")
+			return "", apierr.Violates(apierr.FieldMixedScripts, "must not mix scripts within a word, such as Latin and Cyrillic")
 		}
 	}
 	return name, nil
@@ -38,7 +38,7 @@ func Clean(name string) (string, error) {
 func CleanDisplay(name string) (string, error) {
 	name, err := Clean(name)
 	if err == nil && IsReserved(name) {
-		err = errors.New("is reserved")
+		err = apierr.Violates(apierr.FieldReserved, "is reserved")
 	}
 	return name, err
 }
@@ -49,7 +49,7 @@ func CheckUsername(name string) error {
 		return err
 	}
 	if IsReserved(name) {
-		return errors.New("is reserved")
+		return apierr.Violates(apierr.FieldReserved, "is reserved")
 	}
 	return nil
 }
@@ -82,7 +82,7 @@ func IsReserved(name string) bool {
 func Email(address string) (string, error) {
 	address = norm.NFC.String(address)
 	if strings.ContainsFunc(address, func(r rune) bool { return isBlank(r) || isInvisible(r) }) {
-		return "", errors.New("must not contain blanks or invisible characters")
+		return "", apierr.Violates(apierr.FieldCharacters, "must not contain blanks or invisible characters")
 	}
 	return address, nil
 }

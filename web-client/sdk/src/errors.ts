@@ -32,6 +32,8 @@ export class ClientError extends Error {
     message: string,
     /** How many milliseconds to wait before a retry may succeed; 0 if unknown. */
     readonly retryAfterMs: number = 0,
+    /** The invalid fields of the request. */
+    readonly errors: readonly ProblemField[] = [],
   ) {
     super(message);
     this.name = "ClientError";
@@ -47,12 +49,11 @@ export class ApiError extends ClientError {
     readonly status: number,
     override readonly code: ProblemCode,
     readonly detail: string,
-    /** The invalid fields of the request. */
-    readonly errors: readonly ProblemField[] = [],
+    errors: readonly ProblemField[] = [],
     retryAfterMs = 0,
     readonly requestID = "",
   ) {
-    super(code, detail, retryAfterMs);
+    super(code, detail, retryAfterMs, errors);
     this.name = "ApiError";
   }
 }

@@ -1,6 +1,6 @@
 /** The frames described in docs/websocket.md, with the names that they use on the wire. */
 
-import type { ChannelKind } from "./rest-types.js";
+import type { ChannelKind, ProblemField } from "./rest-types.js";
 
 export const SUBPROTOCOL = "parley.v1";
 
@@ -171,6 +171,8 @@ export interface ErrorFrame {
   readonly code: string;
   readonly message: string;
   readonly retry_after_ms?: number;
+  /** The invalid fields of the frame. */
+  readonly errors?: readonly ProblemField[];
   /** The refused channel, if the error answers a `subscribe`. */
   readonly channel_id?: string;
 }

@@ -59,6 +59,7 @@ export type {
   Contact,
   ContactState,
   CursorMove,
+  FieldCode,
   Group,
   GroupChange,
   GroupChannelCreation,

@@ -104,7 +104,7 @@ export class Outbox implements SendOwner {
     const frame: Outbound = { type: "send", channel_id, client_id, body, ...(reply_to === undefined ? {} : { reply_to }) };
     const send = new Send(frame, this, stored);
     this.shown.set(client_id, send);
-    if (failed) send.fail(new ClientError(failed.code, failed.message));
+    if (failed) send.fail(new ClientError(failed.code, failed.message, 0, failed.errors));
     else this.waiting.set(client_id, send);
     this.handlers.status(send);
   }
@@ -294,7 +294,7 @@ export class Outbox implements SendOwner {
       const wait = frame.retry_after_ms || jitter(MAX_RETRY_DELAY_MS);
       this.pace.pause(code === "rate_limited" ? undefined : send.channelID, Date.now() + Math.max(wait, 10));
     } else {
-      this.fail(send, new ClientError(code, frame.message, frame.retry_after_ms ?? 0));
+      this.fail(send, new ClientError(code, frame.message, frame.retry_after_ms ?? 0, frame.errors));
     }
     this.pump();
     return true;

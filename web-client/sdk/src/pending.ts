@@ -58,7 +58,7 @@ export interface StoredSend {
    */
   readonly first: number;
   /** Set if the message has failed; the user may retry it. */
-  readonly failed?: { readonly code: ClientError["code"]; readonly message: string };
+  readonly failed?: Pick<ClientError, "code" | "message"> & Partial<Pick<ClientError, "errors">>;
 }
 
 /**

@@ -155,7 +155,7 @@ export class Presence {
     const query = this.queries.get(frame.ref ?? "");
     if (!query) return false;
     this.queries.delete(frame.ref ?? "");
-    query.reject(new ClientError(frame.code as ClientError["code"], frame.message, frame.retry_after_ms ?? 0));
+    query.reject(new ClientError(frame.code as ClientError["code"], frame.message, frame.retry_after_ms ?? 0, frame.errors));
     return true;
   }
 

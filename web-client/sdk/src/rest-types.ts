@@ -61,8 +61,17 @@ export type ProblemCode = "bad_frame" | "too_large" | "invalid_body" | "unauthen
 export interface ProblemField {
   /** The name of a field, parameter or header. */
   readonly field: string;
+  readonly code: FieldCode;
+  /** For people; may change. It follows the name of the field, as in "must not be blank". */
   readonly message: string;
+  /** The lower limit of the rule, if it has one. */
+  readonly min?: number;
+  /** The upper limit of the rule, if it has one. */
+  readonly max?: number;
 }
+
+/** The rule that a field violates. Codes are stable; further ones may be added, and then `message` explains the rule. `min` and `max` are numbers of characters (`length`), bytes (`bytes`), MiB (`picture_size`) or pixels per side (`picture_pixels`), or the smallest and largest value (`range`). `characters`: the text contains a character that is not allowed. `taken` and `lookalike`: another user or channel has this name, or a name that looks like it. `wrong`: the current password is wrong. `message`: not a message in this channel. */
+export type FieldCode = "required" | "blank" | "length" | "bytes" | "range" | "type" | "enum" | "uuid" | "ids" | "characters" | "repeated" | "invalid" | "username_characters" | "mixed_scripts" | "reserved" | "taken" | "lookalike" | "email" | "common_password" | "own_name" | "wrong" | "emoji" | "https" | "picture_address" | "picture_unreachable" | "picture_format" | "picture_size" | "picture_pixels" | "picture_disabled" | "other_user" | "message" | "cursor" | "combination" | "idempotency_key";
 
 export interface SignUp {
   readonly username: string;

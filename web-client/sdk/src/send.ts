@@ -132,7 +132,7 @@ export class Send implements Pending {
       ...(this.replyTo === undefined ? {} : { reply_to: this.replyTo }),
       created_at: this.createdAt,
       first: this.first,
-      ...(error ? { failed: { code: error.code, message: error.message } } : {}),
+      ...(error ? { failed: { code: error.code, message: error.message, ...(error.errors.length > 0 ? { errors: error.errors } : {}) } } : {}),
     };
   }
 }

@@ -274,7 +274,7 @@ export class Subscriptions {
   }
 
   private subscribeRefused(track: Track, frame: ErrorFrame): void {
-    const error = new ClientError(frame.code as ClientError["code"], frame.message, frame.retry_after_ms ?? 0);
+    const error = new ClientError(frame.code as ClientError["code"], frame.message, frame.retry_after_ms ?? 0, frame.errors);
     if (frame.code === "rate_limited") { // the subscription limit is reached
       if (track.wanted && this.makeRoom()) return this.subscribe([track]);
       this.leaveOut(track);

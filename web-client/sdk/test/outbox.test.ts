@@ -104,6 +104,19 @@ describe("an outbox", () => {
     });
   });
 
+  it("keeps the invalid fields of a message that was refused, in the store as well", async () => {
+    const store = new MemoryPendingStore();
+    const errors = [{ field: "body", code: "blank", message: "must not be blank" }] as const;
+    const first = outbox(store);
+    await first.box.open(ME);
+    const one = first.say(" ");
+    first.box.refused({ type: "error", ref: one.clientID, code: "invalid_body", message: "no", errors });
+    expect(one.error?.errors).toEqual(errors);
+    const second = outbox(store);
+    await second.box.open(ME);
+    expect(second.box.all().map((s) => s.error?.errors)).toEqual([errors]);
+  });
+
   it("does not resend what the server may have forgotten until the channel shows that it was not posted", () => {
     const { box, net, channels, say, sent } = outbox();
     const one = say("one");

@@ -1,3 +1,7 @@
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+import type { FieldCode } from "@parley/client";
 import { describe, expect, it } from "vitest";
 
 import { counterFor } from "./counter";
@@ -44,26 +48,46 @@ describe("the language", () => {
   });
 });
 
+/** fieldCodes returns the codes that the server can send, from the API document. */
+function fieldCodes(): readonly FieldCode[] {
+  const document = readFileSync(fileURLToPath(new URL("../../../docs/openapi.yaml", import.meta.url)), "utf8");
+  const list = /^    FieldCode:\n      type: string\n      enum:\n((?:        - \w+\n)+)/m.exec(document)?.[1] ?? "";
+  return [...list.matchAll(/\w+/g)].map(([code]) => code as FieldCode);
+}
+
 describe("an error in a field", () => {
   it.each([
-    ["name", "must not be blank", "Name can't be empty."],
-    ["username", "must have 3 to 50 characters", "Username needs 3 to 50 characters."],
-    ["bio", "must have at most 500 characters", "About you can have at most 500 characters."],
-    ["password", "must have at least 8 characters", "Password needs at least 8 characters."],
-    ["email", "is not an email address", "Enter an email address."],
-    ["username", "is already taken", "Username is already taken."],
-    ["avatar_url", "leads to no picture", "Picture URL leads to no picture."],
-    ["some_field", "is odd", "some_field is odd."],
-  ])("%s: %s", (field, message, sentence) => {
-    expect(fieldError({ field, message })).toBe(sentence);
+    ["name", "blank", {}, "Name can't be empty."],
+    ["username", "length", { min: 3, max: 50 }, "Username needs 3 to 50 characters."],
+    ["bio", "length", { max: 500 }, "About you can have at most 500 characters."],
+    ["name", "length", { min: 0, max: 1 }, "Name can have at most 1 character."],
+    ["password", "length", { min: 8 }, "Password needs at least 8 characters."],
+    ["body", "bytes", { max: 16384 }, "Message is too long. It can have at most 16,384 bytes."],
+    ["limit", "range", { min: 1, max: 200 }, "limit must be between 1 and 200."],
+    ["seq", "range", { min: 0 }, "seq must be at least 0."],
+    ["email", "email", {}, "Enter an email address."],
+    ["username", "taken", {}, "Username is already taken."],
+    ["avatar_url", "picture_pixels", { max: 4096 }, "The picture can have at most 4096 × 4096 pixels."],
+    ["some_field", "new_rule" as FieldCode, {}, "some_field is odd."],
+    ["constructor", "constructor" as FieldCode, {}, "constructor is odd."],
+  ] as const)("%s: %s", (field, code, limits, sentence) => {
+    expect(fieldError({ field, code, message: "is odd", ...limits })).toBe(sentence);
+  });
+
+  it("has a sentence in each catalogue for every code of the server", () => {
+    expect(fieldCodes().length).toBeGreaterThan(20);
+    for (const catalogue of [en, de]) {
+      expect(Object.keys(catalogue.fieldErrors)).toEqual(fieldCodes());
+    }
   });
 
   it("is in the chosen language", async () => {
     Object.defineProperty(globalThis, "document", { value: { documentElement: {} }, configurable: true });
     await chooseLanguage("de");
     expect(document.documentElement.lang).toBe("de");
-    expect(fieldError({ field: "name", message: "must not be blank" })).toBe("Der Name darf nicht leer sein.");
+    const blank = { field: "name", code: "blank", message: "must not be blank" } as const;
+    expect(fieldError(blank)).toBe("Der Name darf nicht leer sein.");
     await Promise.all([chooseLanguage("de"), chooseLanguage("en")]);
-    expect(fieldError({ field: "name", message: "must not be blank" })).toBe("Name can't be empty.");
+    expect(fieldError(blank)).toBe("Name can't be empty.");
   });
 });

@@ -553,20 +553,51 @@ const de: Catalogue = {
   },
   fieldErrors: {
     required: (field) => `${field} darf nicht leer sein.`,
-    atLeast: (field, min) => `${field} braucht mindestens ${min} Zeichen.`,
-    atMost: (field, max) => `${field} darf höchstens ${max} Zeichen haben.`,
-    between: (field, min, max) => `${field} braucht ${min} bis ${max} Zeichen.`,
+    blank: (field) => `${field} darf nicht leer sein.`,
+    length: (field, { min = 0, max }) => {
+      if (max === undefined) {
+        return `${field} braucht mindestens ${min} Zeichen.`;
+      }
+      return min === 0 ? `${field} darf höchstens ${max} Zeichen haben.` : `${field} braucht ${min} bis ${max} Zeichen.`;
+    },
+    bytes: (field, { max = 0 }) => `${field} ist zu lang. Erlaubt sind höchstens ${count(max, { one: "# Byte", other: "# Byte" })}.`,
+    range: (field, { min, max }) => {
+      if (max === undefined) {
+        return `${field} muss mindestens ${min ?? 0} sein.`;
+      }
+      return min === undefined ? `${field} darf höchstens ${max} sein.` : `${field} muss zwischen ${min} und ${max} liegen.`;
+    },
+    type: (field) => `${field} hat den falschen Typ.`,
+    enum: (field) => `${field} ist keiner der möglichen Werte.`,
+    uuid: (field) => `${field} ist keine gültige ID.`,
+    ids: (field) => `${field} ist keine Liste von IDs.`,
+    characters: (field) => `${field} enthält ein Zeichen, das nicht erlaubt ist.`,
+    repeated: (field) => `${field} ist mehrfach angegeben.`,
+    invalid: (field) => `${field} ist nicht gültig.`,
+    username_characters: (field) => `${field} darf nur Buchstaben, Ziffern, Punkte, Binde- und Unterstriche enthalten.`,
+    mixed_scripts: (field) => `${field} mischt Schriften in einem Wort, etwa lateinisch und kyrillisch.`,
+    reserved: (field) => `${field} ist reserviert. Wähle etwas anderes.`,
     taken: (field) => `${field} ist schon vergeben.`,
     lookalike: (field) => `${field} sieht einem vergebenen zu ähnlich.`,
-    common: (field) => `${field} ist zu leicht zu erraten. Wähle ein weniger verbreitetes.`,
-    ownName: (field) => `${field} darf nicht dein Name oder deine E-Mail-Adresse sein.`,
-    notEmail: "Gib eine E-Mail-Adresse ein.",
-    notHTTPS: "Gib eine Adresse ein, die mit https:// beginnt.",
-    usernameCharacters: (field) => `${field} darf nur Buchstaben, Ziffern, Punkte, Binde- und Unterstriche enthalten.`,
-    character: (field) => `${field} enthält ein Zeichen, das nicht erlaubt ist.`,
-    oneEmoji: "Gib genau ein Emoji ein.",
-    other: (field, rule) => `${field} ist nicht gültig. (${rule})`,
+    email: "Gib eine E-Mail-Adresse ein.",
+    common_password: (field) => `${field} ist zu leicht zu erraten. Wähle ein weniger verbreitetes.`,
+    own_name: (field) => `${field} darf nicht dein Name oder deine E-Mail-Adresse sein.`,
+    wrong: (field) => `${field} ist falsch.`,
+    emoji: "Gib genau ein Emoji ein.",
+    https: "Gib eine Adresse ein, die mit https:// beginnt.",
+    picture_address: "Das Bild muss unter einer https-Adresse liegen, die alle erreichen können.",
+    picture_unreachable: "Unter dieser Adresse ist kein Bild, oder der Server dort antwortet nicht.",
+    picture_format: "Das Bild muss eine PNG-, JPEG-, GIF- oder WebP-Datei sein.",
+    picture_size: (_, { max = 0 }) => `Das Bild darf höchstens ${max} MB groß sein.`,
+    picture_pixels: (_, { max = 0 }) => `Das Bild darf höchstens ${max} × ${max} Pixel haben.`,
+    picture_disabled: "Dieser Server erlaubt keine Bilder.",
+    other_user: "Wähle jemand anderen als dich selbst.",
+    message: "Die Nachricht, auf die du antwortest, ist nicht in diesem Kanal.",
+    cursor: "Die Liste hat sich geändert. Lade sie neu.",
+    combination: (field) => `${field} lässt sich nicht mit den anderen Angaben verbinden.`,
+    idempotency_key: (field) => `${field} passt nicht zur Anfrage.`,
   },
+  otherFieldError: (field, rule) => `${field} ist nicht gültig. (${rule})`,
 };
 
 export default de;

@@ -7,6 +7,8 @@
  * chooses the order.
  */
 
+import type { FieldCode } from "@parley/client";
+
 import { counterFor } from "./counter";
 
 const count = counterFor("en");
@@ -553,10 +555,7 @@ export const en = {
     not_stored: "The server couldn't store this message.",
   },
   somethingWrong: "Something went wrong.",
-  /**
-   * The names of the request fields in forms, and sentences that describe what is wrong with a
-   * field.
-   */
+  /** The names of the request fields in forms. */
   fields: {
     name: "Name",
     description: "Topic",
@@ -570,24 +569,65 @@ export const en = {
     body: "Message",
     emoji: "Emoji",
   },
+  /** By the server's codes for the rules that fields must follow. */
   fieldErrors: {
-    required: (field: string) => `${field} can't be empty.`,
-    atLeast: (field: string, min: number) => `${field} needs at least ${count(min, { one: "# character", other: "# characters" })}.`,
-    atMost: (field: string, max: number) => `${field} can have at most ${count(max, { one: "# character", other: "# characters" })}.`,
-    between: (field: string, min: number, max: number) => `${field} needs ${min} to ${max} characters.`,
-    taken: (field: string) => `${field} is already taken.`,
-    lookalike: (field: string) => `${field} looks too much like one that is already taken.`,
-    common: (field: string) => `${field} is too easy to guess. Choose a less common one.`,
-    ownName: (field: string) => `${field} can't be your own name or email address.`,
-    notEmail: "Enter an email address.",
-    notHTTPS: "Enter an address that starts with https://.",
-    usernameCharacters: (field: string) => `${field} can contain only letters, digits, dots, dashes, and underscores.`,
-    character: (field: string) => `${field} contains a character that isn't allowed.`,
-    oneEmoji: "Enter exactly one emoji.",
-    /** The rule is in the server's words, in English. */
-    other: (field: string, rule: string) => `${field} ${rule}.`,
-  },
+    required: (field) => `${field} can't be empty.`,
+    blank: (field) => `${field} can't be empty.`,
+    length: (field, { min = 0, max }) => {
+      if (max === undefined) {
+        return `${field} needs at least ${count(min, { one: "# character", other: "# characters" })}.`;
+      }
+      return min === 0 ? `${field} can have at most ${count(max, { one: "# character", other: "# characters" })}.` : `${field} needs ${min} to ${max} characters.`;
+    },
+    bytes: (field, { max = 0 }) => `${field} is too long. It can have at most ${count(max, { one: "# byte", other: "# bytes" })}.`,
+    range: (field, { min, max }) => {
+      if (max === undefined) {
+        return `${field} must be at least ${min ?? 0}.`;
+      }
+      return min === undefined ? `${field} must be at most ${max}.` : `${field} must be between ${min} and ${max}.`;
+    },
+    type: (field) => `${field} has the wrong type.`,
+    enum: (field) => `${field} isn't one of the possible values.`,
+    uuid: (field) => `${field} isn't a valid ID.`,
+    ids: (field) => `${field} isn't a list of IDs.`,
+    characters: (field) => `${field} contains a character that isn't allowed.`,
+    repeated: (field) => `${field} is given more than once.`,
+    invalid: (field) => `${field} isn't valid.`,
+    username_characters: (field) => `${field} can contain only letters, digits, dots, dashes, and underscores.`,
+    mixed_scripts: (field) => `${field} mixes alphabets within a word, such as Latin and Cyrillic.`,
+    reserved: (field) => `${field} is reserved. Choose another one.`,
+    taken: (field) => `${field} is already taken.`,
+    lookalike: (field) => `${field} looks too much like one that is already taken.`,
+    email: "Enter an email address.",
+    common_password: (field) => `${field} is too easy to guess. Choose a less common one.`,
+    own_name: (field) => `${field} can't be your own name or email address.`,
+    wrong: (field) => `${field} is wrong.`,
+    emoji: "Enter exactly one emoji.",
+    https: "Enter an address that starts with https://.",
+    picture_address: "The picture must be at an https address that everyone can reach.",
+    picture_unreachable: "There is no picture at this address, or the server there doesn't respond.",
+    picture_format: "The picture must be a PNG, JPEG, GIF, or WebP file.",
+    picture_size: (_, { max = 0 }) => `The picture can have at most ${max} MB.`,
+    picture_pixels: (_, { max = 0 }) => `The picture can have at most ${max} × ${max} pixels.`,
+    picture_disabled: "This server doesn't allow pictures.",
+    other_user: "Choose someone other than yourself.",
+    message: "The message that you are replying to isn't in this channel.",
+    cursor: "The list has changed. Load it again.",
+    combination: (field) => `${field} can't be combined with the other values.`,
+    idempotency_key: (field) => `${field} doesn't match the request.`,
+  } satisfies Readonly<Record<FieldCode, FieldText>>,
+  /** The rule is in the server's words, in English. */
+  otherFieldError: (field: string, rule: string) => `${field} ${rule}.`,
 };
+
+/** FieldText is a sentence about a field that breaks a rule, or a function that returns it. */
+export type FieldText = string | ((field: string, limits: Limits) => string);
+
+/** The limits of a rule, if it has any. */
+export interface Limits {
+  readonly min?: number | undefined;
+  readonly max?: number | undefined;
+}
 
 /** Catalogue has all messages of the page in one language. */
 export type Catalogue = typeof en;

@@ -1,6 +1,6 @@
 /** Short messages about results and errors, at the edge of the page. */
 
-import { ApiError, ClientError } from "@parley/client";
+import { ClientError } from "@parley/client";
 import { signal } from "@preact/signals";
 
 import { t } from "../i18n";
@@ -50,12 +50,8 @@ export function dismiss(id: number): void {
  * has one, and otherwise the error's own words.
  */
 export function errorText(error: unknown): string {
-  if (error instanceof ApiError && error.errors.length > 0) {
+  if (error instanceof ClientError && error.errors.length > 0) {
     return error.errors.map(fieldError).join(" ");
-  }
-  const named = error instanceof ClientError ? /^The field (\S+) (.*)\.$/.exec(error.message) : null;
-  if (named !== null) {
-    return fieldError({ field: named[1] ?? "", message: named[2] ?? "" }); // over the WebSocket
   }
   if (error instanceof ClientError) {
     const { problems } = t();

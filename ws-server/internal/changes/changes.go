@@ -58,7 +58,7 @@ func (r *Rules) Check(ctx context.Context, e *frame.Event, roleIn RoleIn) error 
 func (r *Rules) checkReply(ctx context.Context, e *frame.Event) error {
 	_, err := r.findMessage(ctx, e.ChannelID, *e.ReplyTo)
 	if apierr.CodeOf(err) == apierr.NotFound {
-		return apierr.InvalidField(apierr.InvalidBody, "reply_to", "must be a message in this channel")
+		return apierr.InvalidField(apierr.InvalidBody, "reply_to", apierr.Violates(apierr.FieldMessage, "must be a message in this channel"))
 	}
 	return err
 }

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"errors"
 	"time"
 
 	"parley.chat/internal/eventlog/appender"
@@ -163,11 +162,8 @@ func (c *client) newEvent(f *frame.Client) (*frame.Event, error) {
 	}
 	if f.Type == frame.Send || f.Type == frame.Edit {
 		e.Body = chat.NormalizeBody(*f.Body)
-		switch err := chat.CheckBody(e.Body, c.g.cfg.Limits.MaxBodyBytes); {
-		case errors.Is(err, chat.ErrBodyTooLarge):
-			return nil, apierr.InvalidField(apierr.TooLarge, "body", "%v", err)
-		case err != nil:
-			return nil, apierr.InvalidField(apierr.InvalidBody, "body", "%v", err)
+		if err := chat.CheckBody(e.Body, c.g.cfg.Limits.MaxBodyBytes); err != nil {
+			return nil, apierr.InvalidField(chat.BodyCode(err), "body", err)
 		}
 	}
 	if f.Type != frame.Send || f.ToUserID == nil {

@@ -64,7 +64,7 @@ func (c *client) handlePresence(f *frame.Client) error {
 	defer cancel()
 	online, err := c.g.cfg.Presence.Online(ctx, id, f.After)
 	if errors.Is(err, presence.ErrCursor) {
-		return apierr.InvalidField(apierr.BadFrame, "after", "is not a cursor of this list")
+		return apierr.InvalidField(apierr.BadFrame, "after", apierr.Violates(apierr.FieldCursor, "is not a cursor of this list"))
 	} else if err != nil {
 		return apierr.Wrap(err, apierr.Unavailable, "Presence cannot be read at the moment. Please try again.")
 	}

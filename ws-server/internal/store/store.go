@@ -126,7 +126,7 @@ func (s *Store) OpenDirect(ctx context.Context, from, to chat.UserID) (chat.Chan
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		switch pg.Code {
 		case "PA400":
-			return id, apierr.InvalidField(apierr.BadFrame, "to_user_id", "must be another user")
+			return id, apierr.InvalidField(apierr.BadFrame, "to_user_id", apierr.Violates(apierr.FieldOtherUser, "must be another user"))
 		case "PA403":
 			return id, apierr.New(apierr.Forbidden, "You cannot send direct messages to this user.")
 		case "PA404":

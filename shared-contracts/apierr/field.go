@@ -1,0 +1,143 @@
+package apierr
+
+import (
+	"errors"
+	"fmt"
+)
+
+// FieldCode identifies the rule that a field of a request violates. Field codes are stable, because
+// clients translate them.
+type FieldCode string
+
+// The field codes. docs/openapi.yaml describes them.
+const (
+	FieldRequired   FieldCode = "required"
+	FieldBlank      FieldCode = "blank"
+	FieldLength     FieldCode = "length" // Min and Max are numbers of characters
+	FieldBytes      FieldCode = "bytes"  // Max is a number of bytes
+	FieldRange      FieldCode = "range"
+	FieldType       FieldCode = "type"
+	FieldEnum       FieldCode = "enum"
+	FieldUUID       FieldCode = "uuid"
+	FieldIDs        FieldCode = "ids"
+	FieldCharacters FieldCode = "characters"
+	FieldRepeated   FieldCode = "repeated"
+	FieldInvalid    FieldCode = "invalid"
+
+	FieldUsernameCharacters FieldCode = "username_characters"
+	FieldMixedScripts       FieldCode = "mixed_scripts"
+	FieldReserved           FieldCode = "reserved"
+	FieldTaken              FieldCode = "taken"
+	FieldLookalike          FieldCode = "lookalike"
+	FieldEmail              FieldCode = "email"
+	FieldCommonPassword     FieldCode = "common_password"
+	FieldOwnName            FieldCode = "own_name"
+	FieldWrong              FieldCode = "wrong"
+	FieldEmoji              FieldCode = "emoji"
+
+	FieldHTTPS              FieldCode = "https"
+	FieldPictureAddress     FieldCode = "picture_address"
+	FieldPictureUnreachable FieldCode = "picture_unreachable"
+	FieldPictureFormat      FieldCode = "picture_format"
+	FieldPictureSize        FieldCode = "picture_size"   // Max is a number of MiB
+	FieldPicturePixels      FieldCode = "picture_pixels" // Max is a number of pixels per side
+	FieldPictureDisabled    FieldCode = "picture_disabled"
+
+	FieldOtherUser      FieldCode = "other_user"
+	FieldMessage        FieldCode = "message"
+	FieldCursor         FieldCode = "cursor"
+	FieldCombination    FieldCode = "combination"
+	FieldIdempotencyKey FieldCode = "idempotency_key"
+)
+
+// FieldCodes returns every field code.
+func FieldCodes() []FieldCode {
+	return []FieldCode{
+		FieldRequired, FieldBlank, FieldLength, FieldBytes, FieldRange, FieldType, FieldEnum, FieldUUID, FieldIDs, FieldCharacters,
+		FieldRepeated, FieldInvalid,
+		FieldUsernameCharacters, FieldMixedScripts, FieldReserved, FieldTaken, FieldLookalike, FieldEmail, FieldCommonPassword,
+		FieldOwnName, FieldWrong, FieldEmoji,
+		FieldHTTPS, FieldPictureAddress, FieldPictureUnreachable, FieldPictureFormat, FieldPictureSize, FieldPicturePixels,
+		FieldPictureDisabled,
+		FieldOtherUser, FieldMessage, FieldCursor, FieldCombination, FieldIdempotencyKey,
+	}
+}
+
+// Violation is the rule that a value violates. As an error, it is its Message.
+type Violation struct {
+	Code    FieldCode `json:"code"`
+	Message string    `json:"message"` // follows the name of the field, such as "must not be blank"
+	// Min and Max are the limits of the rule, if it has any. The code says what they count.
+	Min *int64 `json:"min,omitempty"`
+	Max *int64 `json:"max,omitempty"`
+}
+
+// Violates returns a Violation. Its message is a fragment that follows the name of the field.
+func Violates(code FieldCode, format string, args ...any) *Violation {
+	return &Violation{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// AtLeast sets the lower limit of the rule and returns v.
+func (v *Violation) AtLeast(limit int64) *Violation {
+	v.Min = &limit
+	return v
+}
+
+// AtMost sets the upper limit of the rule and returns v.
+func (v *Violation) AtMost(limit int64) *Violation {
+	v.Max = &limit
+	return v
+}
+
+// Length returns the rule that a text must have at least low and at most high characters. A limit
+// of 0 does not exist.
+func Length(low, high int64) *Violation {
+	switch {
+	case high == 0:
+		return Violates(FieldLength, "must have at least %d characters", low).AtLeast(low)
+	case low == 0:
+		return Violates(FieldLength, "must have at most %d characters", high).AtMost(high)
+	}
+	return Violates(FieldLength, "must have %d to %d characters", low, high).AtLeast(low).AtMost(high)
+}
+
+func (v *Violation) Error() string { return v.Message }
+
+// ViolationOf returns err as a Violation. An err that is not a Violation gets the code
+// FieldInvalid, and its text becomes the message.
+func ViolationOf(err error) *Violation {
+	if v, ok := errors.AsType[*Violation](err); ok {
+		return v
+	}
+	return Violates(FieldInvalid, "%s", err)
+}
+
+// Field describes the error in one field of a request.
+type Field struct {
+	Field string `json:"field"`
+	Violation
+}
+
+// FieldOf returns the error that the field with this name violates the rule; see ViolationOf.
+func FieldOf(name string, rule error) Field { return Field{name, *ViolationOf(rule)} }
+
+// Sentence returns the error as a sentence, such as "The field name must not be blank."
+func (f Field) Sentence() string { return "The field " + f.Field + " " + f.Message + "." }
+
+// Invalid returns an InvalidRequest error for one field. rule is a Violation, or an error whose
+// text can follow the name of the field.
+func Invalid(field string, rule error) *Error { return InvalidField(InvalidRequest, field, rule) }
+
+// InvalidField is like Invalid, with another code.
+func InvalidField(code Code, field string, rule error) *Error {
+	f := FieldOf(field, rule)
+	return &Error{Code: code, Message: f.Sentence(), Fields: []Field{f}}
+}
+
+// InvalidFields returns an InvalidRequest error for the fields, or nil if there are none.
+func InvalidFields(fields []Field) error {
+	if len(fields) == 0 {
+		return nil
+	}
+	return &Error{Code: InvalidRequest, Fields: fields, Message: fields[0].Sentence()}
+}
