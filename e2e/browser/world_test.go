@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
@@ -42,16 +43,24 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	return newWorldWith(t, nil)
+}
+
+// newWorldWith starts a world with some settings of its own.
+func newWorldWith(t *testing.T, settings map[string]string) *world {
+	t.Helper()
 	if _, err := os.Stat(filepath.Join(root(t), "web-client", "dist", "index.html")); err != nil {
 		t.Fatalf("the page is not built (make web build): %v", err)
 	}
 	// Without maxmemory, Redis would raise an alarm on /ops.
 	db, store := schematest.Open(t), redistest.NewServer(t, redistest.Options{MaxMemory: 1 << 30})
 	addr := fmt.Sprintf("127.0.0.1:%d", proctest.FreePort(t))
-	p := proctest.Start(t, "standalone", nil, map[string]string{
+	env := map[string]string{
 		"ADDR": addr, "DATA_DIR": t.TempDir(), "DATABASE_URL": db.URL, "REDIS_URL": store.URL(),
 		"RATE_LIMIT": "off", "RATE_LIMIT_NETWORK": "off", "ADD_WITHOUT_INVITATION": "anyone", "LOGIN_ATTEMPTS": "10000/1m", "ARGON2_MEMORY_MIB": "8", "ARGON2_TIME": "1",
-	})
+	}
+	maps.Copy(env, settings)
+	p := proctest.Start(t, "standalone", nil, env)
 	p.WaitReady(t, "http://"+addr+"/readyz")
 	w := &world{t: t, direct: "http://" + addr, proxy: newProxy(t, addr), pool: db.Pool(t), redis: store.Client(t)}
 	w.chrome = w.startChromium()

@@ -107,6 +107,11 @@ export const testids = {
   confirmRemove: "confirm-remove",
   alsoBan: "also-ban",
   addMember: "add-member",
+  addPerson: "add-person",
+  invited: "invited",
+  cancelInvitation: "cancel-invitation",
+  banned: "banned",
+  liftBan: "lift-ban",
   closeMembers: "close-members",
 
   // Dialogs

@@ -17,6 +17,7 @@ import { testids } from "../testids";
 import { Avatar } from "./avatar";
 import { Button, IconButton } from "./button";
 import { useKeptFocus } from "./kept-focus";
+import { Outsiders } from "./outsiders";
 
 const rank: Record<Role, number> = { owner: 0, admin: 1, member: 2 };
 /** PAGE_SIZE is how many members are shown initially, and how many "Show more" adds. */
@@ -56,6 +57,7 @@ export function Members({ state }: { readonly state: ChannelState }): JSX.Elemen
       </ul>
       {found.length > shown && <Button onClick={() => setShown(shown + PAGE_SIZE)}>{t().common.showMore}</Button>}
       {(members?.length ?? 0) >= MAX_MEMBERS && <p class="section-empty">{t().members.firstOnly(MAX_MEMBERS)}</p>}
+      {state.manages && <Outsiders key={state.id} state={state} />}
     </aside>
   );
 }

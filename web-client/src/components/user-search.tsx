@@ -17,11 +17,13 @@ const SEARCH_DELAY_MS = 200;
 
 interface UserSearchProps {
   readonly label: string;
+  /** Called with the found users before they are shown. */
+  readonly prepare?: (users: readonly User[]) => Promise<void>;
   /** Renders the actions for a found user. */
   readonly children: (user: User) => ComponentChildren;
 }
 
-export function UserSearch({ label, children }: UserSearchProps): JSX.Element {
+export function UserSearch({ label, prepare, children }: UserSearchProps): JSX.Element {
   const [query, setQuery] = useState("");
   const [found, setFound] = useState<readonly User[] | undefined>(undefined);
   useEffect(() => {
@@ -34,12 +36,14 @@ export function UserSearch({ label, children }: UserSearchProps): JSX.Element {
     const timer = setTimeout(() => {
       sdk()
         .rest.listUsers({ query: wanted, limit: 20 })
-        .then(({ items }) => {
+        .then(async ({ items }) => {
+          await prepare?.(items);
           if (current) {
             items.forEach(learnUser);
             setFound(items);
           }
-        }, showError);
+        })
+        .catch(showError);
     }, SEARCH_DELAY_MS);
     return () => {
       current = false;

@@ -46,6 +46,11 @@ export class ChannelState {
   readonly online = signal<Online>({ count: 0, users: new Set() });
   /** The message to which the next message replies. */
   readonly replyingTo = signal<LoggedMessage | undefined>(undefined);
+  /**
+   * Incremented when the channel's invitations or bans may have changed, so that they are read
+   * again.
+   */
+  readonly outsidersVersion = signal(0);
   /** undefined until the members have been loaded. */
   readonly members = signal<readonly Member[] | undefined>(undefined);
 

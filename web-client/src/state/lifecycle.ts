@@ -228,6 +228,7 @@ function handleMembership(state: ChannelState, by: number): void {
     stale.add(state);
     setTimeout(() => {
       stale.delete(state);
+      state.outsidersVersion.value++; // an invited user may have joined
       loadMembers(state).catch(() => undefined);
     }, 500);
   }

@@ -1,0 +1,131 @@
+package browser_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/chromedp/chromedp/kb"
+)
+
+// askStrangers is the setting in which users whom the caller does not know are invited.
+var askStrangers = map[string]string{"ADD_WITHOUT_INVITATION": "known"}
+
+// memberRow returns the selector of a member in the members pane.
+func memberRow(who account) string { return find("member", fmt.Sprintf(`[data-user-id="%s"]`, who.ID)) }
+
+// outsider returns the selector of a user in the section of invited or banned users.
+func outsider(section string, who account) string {
+	return find(section) + fmt.Sprintf(` [data-user-id="%s"]`, who.ID)
+}
+
+// contacts makes two users contacts.
+func (w *world) contacts(a, b account) {
+	w.t.Helper()
+	w.call("POST", "/v1/contacts", a.Token, map[string]any{"user_id": b.ID}, nil)
+	w.call("POST", "/v1/contacts", b.Token, map[string]any{"user_id": a.ID}, nil)
+}
+
+// toastSays waits for a toast that contains the text.
+func (p *person) toastSays(text string) {
+	p.t.Helper()
+	p.until(fmt.Sprintf(`[...document.querySelectorAll('[data-testid="toast"]')].some(e => e.textContent.includes(%s))`, quote(text)))
+}
+
+// says waits until the first element that the selector matches has the text.
+func (p *person) says(selector, text string) {
+	p.t.Helper()
+	p.until(fmt.Sprintf(`document.querySelector(%s)?.textContent.includes(%s) === true`, quote(selector), quote(text)))
+}
+
+// TestBans checks that an owner sees who is banned and can lift the ban.
+func TestBans(t *testing.T) {
+	w := newWorld(t)
+	ann, bob := w.account("ann"), w.account("bob")
+	w.call("PATCH", "/v1/me", bob.Token, map[string]any{"display_name": "Bob Baker"}, nil)
+	tea := w.channel(ann, "tea", "public")
+	w.join(bob, tea)
+	p := w.person("ann")
+	p.logIn("/c/" + tea)
+	p.click(find("toggle-members"))
+	p.click(memberRow(bob) + " " + find("remove-member"))
+	p.click(find("also-ban"))
+	p.click(find("confirm-remove"))
+	p.gone(memberRow(bob))
+	p.click(find("banned", " summary"))
+	p.await(outsider("banned", bob))
+	p.accessible("the banned users")
+	p.screenshot("banned")
+
+	// The dialog that adds people knows about the ban.
+	p.click(find("add-member"))
+	p.fill(find("user-search"), "bob")
+	p.says(find("user-result"), "Banned")
+	p.press(kb.Escape)
+	p.gone(find("dialog"))
+
+	p.click(outsider("banned", bob) + " " + find("lift-ban"))
+	p.toastSays("Lifted the ban on Bob Baker.")
+	p.gone(find("banned"))
+	w.join(bob, tea)
+	p.await(memberRow(bob))
+}
+
+// TestInvitations checks that owners see whom they have invited and can cancel that.
+func TestInvitations(t *testing.T) {
+	w := newWorldWith(t, askStrangers)
+	ann, bob, cyd := w.account("ann"), w.account("bob"), w.account("cyd")
+	w.contacts(ann, cyd)
+	work := w.channel(ann, "work", "private")
+	p := w.person("ann")
+	p.logIn("/c/" + work)
+	p.click(find("toggle-members"))
+	search := func(name string) {
+		t.Helper()
+		p.click(find("add-member"))
+		p.fill(find("user-search"), name)
+		p.await(find("user-result"))
+	}
+	closeDialog := func() {
+		t.Helper()
+		p.press(kb.Escape)
+		p.gone(find("dialog"))
+	}
+	invite := func() {
+		t.Helper()
+		search("bob")
+		p.says(find("add-person"), "Invite")
+		p.click(find("add-person"))
+		p.gone(find("add-person"))
+		p.says(find("user-result"), "Invited")
+		closeDialog()
+		p.await(outsider("invited", bob))
+	}
+	invite()
+	p.accessible("the invited users")
+	p.screenshot("invited")
+	search("bob") // the dialog remembers
+	p.says(find("user-result"), "Invited")
+	p.gone(find("add-person"))
+	closeDialog()
+	p.click(outsider("invited", bob) + " " + find("cancel-invitation"))
+	p.gone(find("invited"))
+	p.toastSays("Canceled the invitation to bob.")
+	var got struct{ Items []struct{ ID string } }
+	w.call("GET", "/v1/invitations", bob.Token, nil, &got)
+	if len(got.Items) != 0 {
+		t.Errorf("bob still has %d invitations", len(got.Items))
+	}
+	invite()
+
+	search("cyd")
+	p.says(find("add-person"), "Add")
+	p.click(find("add-person"))
+	p.says(find("user-result"), "Already added")
+	closeDialog()
+	p.await(memberRow(cyd))
+
+	w.call("GET", "/v1/invitations", bob.Token, nil, &got)
+	w.call("POST", "/v1/invitations/"+got.Items[0].ID+"/accept", bob.Token, nil, nil)
+	p.gone(find("invited"))
+	p.await(memberRow(bob))
+}
