@@ -48,9 +48,12 @@ func TestBans(t *testing.T) {
 	p.logIn("/c/" + tea)
 	p.click(find("toggle-members"))
 	p.click(memberRow(bob) + " " + find("remove-member"))
+	p.says(find("dialog")+" h2", "Remove Bob Baker?")
 	p.click(find("also-ban"))
 	p.click(find("confirm-remove"))
+	p.toastSays("Removed and banned Bob Baker.")
 	p.gone(memberRow(bob))
+	p.gone(find("toast")) // it covers the bottom of the pane
 	p.click(find("banned", " summary"))
 	p.await(outsider("banned", bob))
 	p.accessible("the banned users")
@@ -128,4 +131,35 @@ func TestInvitations(t *testing.T) {
 	w.call("POST", "/v1/invitations/"+got.Items[0].ID+"/accept", bob.Token, nil, nil)
 	p.gone(find("invited"))
 	p.await(memberRow(bob))
+}
+
+// TestRemove checks that removing a member says so, and offers only what brings the user back.
+func TestRemove(t *testing.T) {
+	w := newWorldWith(t, askStrangers)
+	ann, bob, cyd := w.account("ann"), w.account("bob"), w.account("cyd")
+	w.contacts(ann, bob)
+	tea := w.channel(ann, "tea", "public")
+	w.join(bob, tea)
+	w.join(cyd, tea)
+	w.call("PATCH", "/v1/channels/"+tea+"/members/"+bob.ID, ann.Token, map[string]any{"role": "admin"}, nil)
+	p := w.person("ann")
+	p.logIn("/c/" + tea)
+	p.click(find("toggle-members"))
+	remove := func(who account) {
+		t.Helper()
+		p.click(memberRow(who) + " " + find("remove-member"))
+		p.click(find("confirm-remove"))
+		p.gone(memberRow(who))
+		p.toastSays("Removed " + who.Name + ".")
+	}
+	remove(bob)
+	p.says(find("undo"), "Undo")
+	p.click(find("undo"))
+	p.until(fmt.Sprintf(`document.querySelector(%s)?.value === "admin"`, quote(memberRow(bob)+" "+find("member-role"))))
+
+	remove(cyd)
+	p.says(find("undo"), "Invite again")
+	p.click(find("undo"))
+	p.toastSays("Invited cyd.")
+	p.await(outsider("invited", cyd))
 }

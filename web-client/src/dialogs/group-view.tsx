@@ -10,7 +10,7 @@ import { t } from "../i18n";
 import { addChannel, channels, groupsVersion } from "../state/channels";
 import { sdk } from "../state/client";
 import { ask, closeDialog, openDialog } from "../state/dialog";
-import { learnMember } from "../state/people";
+import { learnMember, nameOf, person } from "../state/people";
 import { openChannel } from "../state/route";
 import { myID } from "../state/me";
 import { attempt, showError } from "../state/toasts";
@@ -131,8 +131,8 @@ function GroupMember({ group, member, change }: GroupMemberProps): JSX.Element {
   const own = member.user_id === myID();
   const remove = (): void =>
     ask({
-      title: t().groups.removeTitle(member.username, group.name),
-      text: t().groups.removeText,
+      title: t().groups.removeTitle(nameOf(person(member.user_id).peek(), member.username), group.name),
+      text: t().groups.removeText(member.username),
       action: t().common.remove,
       work: async () => {
         await sdk().rest.removeGroupMember(group.id, member.user_id);

@@ -7,9 +7,10 @@ import { useState } from "preact/hooks";
 
 import { Confirmation } from "../components/confirmation";
 import { t } from "../i18n";
-import { channels, loadMembers } from "../state/channels";
-import { sdk } from "../state/client";
+import { channels } from "../state/channels";
 import { closeDialog } from "../state/dialog";
+import { removePerson } from "../state/outsiders";
+import { nameOf, person } from "../state/people";
 import { testids } from "../testids";
 
 interface Props {
@@ -21,15 +22,15 @@ interface Props {
 export default function RemoveMember({ channelID, userID, username }: Props): JSX.Element {
   const [ban, setBan] = useState(false);
   const state = channels.value.get(channelID);
+  const name = nameOf(person(userID).value, username);
   const remove = async (): Promise<void> => {
-    await sdk().rest.removeMember(channelID, userID, { ban });
     if (state !== undefined) {
-      await loadMembers(state);
+      await removePerson(state, userID, name, ban);
     }
   };
   return (
-    <Confirmation title={t().removeMember.title(username)} action={t().common.remove} testid={testids.confirmRemove} onClose={closeDialog} work={remove}>
-      <p>{t().removeMember.text(state?.title.value ?? "")}</p>
+    <Confirmation title={t().removeMember.title(name)} action={t().common.remove} testid={testids.confirmRemove} onClose={closeDialog} work={remove}>
+      <p>{t().removeMember.text(username, state?.title.value ?? "")}</p>
       <label class="check">
         <input type="checkbox" checked={ban} onChange={(e) => setBan(e.currentTarget.checked)} data-testid={testids.alsoBan} />
         {t().removeMember.ban}

@@ -1,7 +1,4 @@
-/**
- * Users who are not members of a channel but concern its owners and admins: those whom they invite,
- * ban, or add.
- */
+/** How owners and admins add, invite, remove and ban people. */
 
 import type { CandidateState, Invitation, Role } from "@parley/client";
 
@@ -9,7 +6,7 @@ import { t } from "../i18n";
 import type { ChannelState } from "./channel-state";
 import { loadMembers } from "./channels";
 import { sdk } from "./client";
-import { attempt, toast } from "./toasts";
+import { attempt, toast, type ToastAction } from "./toasts";
 
 /** addPerson adds a user. It returns the user's new state, or undefined if the server refused. */
 export async function addPerson(state: ChannelState, userID: string, role?: Role): Promise<CandidateState | undefined> {
@@ -23,6 +20,48 @@ export async function addPerson(state: ChannelState, userID: string, role?: Role
   }
   await attempt(() => loadMembers(state));
   return "member";
+}
+
+/**
+ * removePerson removes a member, shows a toast, and offers what brings the user back. That is not
+ * always the same: a stranger can only be invited again.
+ */
+export async function removePerson(state: ChannelState, userID: string, name: string, ban: boolean): Promise<void> {
+  const role = state.members.peek()?.find((m) => m.user_id === userID)?.role ?? "member";
+  await sdk().rest.removeMember(state.id, userID, { ban });
+  state.outsidersVersion.value++;
+  await attempt(() => loadMembers(state));
+  const texts = t().removeMember;
+  toast(ban ? texts.banned(name) : texts.removed(name), "info", await wayBack(state, userID, name, role));
+}
+
+/** wayBack returns the action that brings a removed user back; undefined if it is unknown. */
+async function wayBack(state: ChannelState, userID: string, name: string, role: Role): Promise<ToastAction | undefined> {
+  // Only owners may assign a role. An admin can remove only members without one.
+  const add = (): Promise<CandidateState | undefined> => addPerson(state, userID, state.role === "owner" ? role : "member");
+  const bringBack = async (): Promise<void> => {
+    if ((await add()) === "invited") {
+      toast(t().addMember.invitedPerson(name));
+    }
+  };
+  switch (await candidateState(state, userID)) {
+    case "addable":
+      return { label: t().common.undo, run: () => void bringBack() };
+    case "invitable":
+      return { label: t().removeMember.inviteAgain, run: () => void bringBack() };
+    case "banned":
+      return { label: t().members.liftBan, run: () => void liftBan(state, userID, name) };
+    default:
+      return undefined;
+  }
+}
+
+async function candidateState(state: ChannelState, userID: string): Promise<CandidateState | undefined> {
+  try {
+    return (await sdk().rest.getCandidates(state.id, { ids: [userID] })).items[0]?.state;
+  } catch {
+    return undefined; // the member is removed; only the offer is missing
+  }
 }
 
 /** withdrawInvitation withdraws an invitation. The list is read again even if that fails. */

@@ -13,7 +13,7 @@ export interface Toast {
   readonly action?: ToastAction;
 }
 
-/** ToastAction undoes what the toast reports. */
+/** ToastAction undoes what the toast reports, or does what comes closest to that. */
 export interface ToastAction {
   readonly label: string;
   readonly run: () => void;
