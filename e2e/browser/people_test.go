@@ -163,3 +163,72 @@ func TestRemove(t *testing.T) {
 	p.toastSays("Invited cyd.")
 	p.await(outsider("invited", cyd))
 }
+
+// TestJoinPage checks what the page says about a channel of which the user is not a member, and
+// that there is a button to join only if it works.
+func TestJoinPage(t *testing.T) {
+	w := newWorldWith(t, map[string]string{"RATE_LIMIT_REJOIN": "off"})
+	ann, bob := w.account("ann"), w.account("bob")
+	tea, work := w.channel(ann, "tea", "public"), w.channel(ann, "work", "private")
+	w.call("PATCH", "/v1/channels/"+tea, ann.Token, map[string]any{"description": "Green and black"}, nil)
+	w.call("POST", "/v1/channels/"+work+"/members", ann.Token, map[string]any{"user_id": bob.ID}, nil)
+	remove := func(channel, query string) {
+		t.Helper()
+		w.call("DELETE", "/v1/channels/"+channel+"/members/"+bob.ID+query, ann.Token, nil, nil)
+	}
+	door := func(p *person, name, title string) {
+		t.Helper()
+		p.await(find("join-page", fmt.Sprintf(`[data-door="%s"]`, name)))
+		p.says(find("join-page")+" h1", title)
+		if name != "open" {
+			p.gone(find("join-button"))
+		}
+	}
+	p := w.person("bob")
+	// The SDK reports a removal only if it knows the membership. An acknowledged message proves it.
+	enter := func() {
+		t.Helper()
+		p.click(find("join-button"))
+		p.say("Here I am")
+		p.until(status("sent"))
+	}
+	p.logIn("/c/" + tea)
+	door(p, "open", "Join #tea?")
+	p.says(find("channel-topic"), "Green and black")
+	p.accessible("a public channel before joining")
+	p.screenshot("join")
+	enter()
+
+	p.click(find("channel-settings"))
+	p.click(find("leave-channel"))
+	p.until(`location.pathname === "/"`)
+	value[any](p, `(history.back(), null)`)
+	door(p, "open", "You left #tea")
+	enter()
+	remove(tea, "")
+	door(p, "open", "You were removed from #tea")
+	enter()
+	remove(tea, "?ban=true")
+	door(p, "banned", "You can't join #tea")
+
+	p.expectFailures(true) // the preview of a hidden channel has status 404
+	p.openChannel(work)
+	p.await(find("composer"))
+	remove(work, "")
+	door(p, "hidden", "You were removed from #work")
+	p.open("/c/" + work)
+	door(p, "hidden", "You can't open this channel")
+	p.accessible("a private channel")
+	p.screenshot("private")
+
+	// A new user who follows a link is in the channel, if it is open.
+	cyd, dan := w.person("cyd"), w.person("dan")
+	cyd.open("/c/" + tea)
+	cyd.enter()
+	cyd.await(find("composer"))
+	cyd.lists(channelLink(tea))
+	dan.expectFailures(true)
+	dan.open("/c/" + work)
+	dan.enter()
+	door(dan, "hidden", "You can't open this channel")
+}

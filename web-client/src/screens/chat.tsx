@@ -16,6 +16,7 @@ import { watchBlocks } from "../state/blocks";
 import { channels, channelsLoaded, openState } from "../state/channels";
 import { dialog, openDialog, question } from "../state/dialog";
 import { watchFiles } from "../state/files";
+import { arriving } from "../state/join";
 import { navigate, route } from "../state/route";
 import { handleShortcut } from "../state/shortcuts";
 import { narrow } from "../state/viewport";
@@ -66,7 +67,8 @@ function Main(): JSX.Element {
   if (state?.details.value !== undefined) {
     return <ChannelScreen key={state.id} state={state} seq={at.seq} />;
   }
-  return channelsLoaded.value && state === undefined ? <JoinScreen key={at.channelID} channelID={at.channelID} /> : <LoadingScreen key={at.channelID} channelID={at.channelID} />;
+  const outside = channelsLoaded.value && state === undefined && arriving.value !== at.channelID;
+  return outside ? <JoinScreen key={at.channelID} channelID={at.channelID} /> : <LoadingScreen key={at.channelID} channelID={at.channelID} />;
 }
 
 function NotFound(): JSX.Element {

@@ -6,23 +6,21 @@ import { useState } from "preact/hooks";
 import { Button } from "../components/button";
 import { Field, FormError, useSubmission } from "../components/form";
 import { t } from "../i18n";
-import { route } from "../state/route";
 import { session } from "../state/me";
-import { logIn, signUp } from "../state/session";
+import { linkedChannel, logIn, signUp } from "../state/session";
 import { testids } from "../testids";
 
 export function SignIn(): JSX.Element {
   const [joining, setJoining] = useState(false);
   const state = session.value;
   const notice = state.name === "signed-out" ? state.notice : undefined;
-  const invited = route.value.name === "channel";
   return (
     <main id="main" class="entry" data-testid={testids.signIn}>
       <div class="entry-card">
         <img src="/icon.svg" alt="" width="48" height="48" />
         <h1>{joining ? t().signIn.createTitle : t().signIn.title}</h1>
         {notice !== undefined && <p class="notice">{notice}</p>}
-        {invited && notice === undefined && <p class="notice">{t().signIn.invited}</p>}
+        {linkedChannel() !== undefined && <p class="notice">{t().signIn.linked}</p>}
         {joining ? <SignUpForm /> : <LogInForm />}
         <p class="entry-other">
           {joining ? t().signIn.haveAccount : t().signIn.newHere}{" "}

@@ -1,25 +1,29 @@
 // @vitest-environment happy-dom
-import type { Channel, ChannelEvent, Message } from "@parley/client";
+import { ApiError, type Channel, type ChannelEvent, type Message } from "@parley/client";
 import { beforeEach, describe, expect, it, vi } from "vitest";
 
 import { ChannelState } from "./channel-state";
+import { channels } from "./channels";
 import { failedRead, fold, followedFrom, openAround, openNewest, readOlder, reloadAfter } from "./history";
 
 /** Asked is a request to a simulated server, which responds when the test tells it to. */
 interface Asked {
   readonly query: Record<string, number>;
   answer(messages: readonly Message[]): void;
-  fail(): void;
+  fail(error?: Error): void;
 }
 const asked: Asked[] = [];
+
+const forbidden = new ApiError(403, "forbidden", "not a member");
 
 vi.mock("./client", () => ({
   sdk: () => ({
     rest: {
       listMessages: (_: string, query: Record<string, number>) =>
         new Promise<{ items: readonly Message[] }>((resolve, reject) => {
-          asked.push({ query, answer: (items) => resolve({ items }), fail: () => reject(new Error("refused")) });
+          asked.push({ query, answer: (items) => resolve({ items }), fail: (error = new Error("refused")) => reject(error) });
         }),
+      getChannel: () => Promise.reject(forbidden),
       getProfiles: () => Promise.resolve({ items: [] }),
     },
   }),
@@ -48,6 +52,16 @@ beforeEach(() => {
   asked.length = 0;
   const handle = { id: "c", followed: true, readSeq: 0, askReached: () => Promise.resolve() } as unknown as Channel;
   state = new ChannelState(handle);
+});
+
+describe("a channel that the user has lost", () => {
+  it("is removed when its history is refused, even if no event said so", async () => {
+    channels.value = new Map([["c", state]]);
+    const open = openNewest(state);
+    last().fail(forbidden);
+    await open;
+    await vi.waitFor(() => expect(channels.value.size).toBe(0));
+  });
 });
 
 describe("a page that is being read", () => {

@@ -6,12 +6,13 @@
  * always gives the same result.
  */
 
-import type { ChannelEvent, Message } from "@parley/client";
+import { ApiError, type ChannelEvent, type Message } from "@parley/client";
 import { signal } from "@preact/signals";
 
 import { apply, cutAfter, EMPTY, extend, firstSeq, lastSeq, type MessageLog, prepend } from "../lib/log";
 import { reaches } from "../lib/seen";
 import type { ChannelState } from "./channel-state";
+import { refreshDetails } from "./channels";
 import { sdk } from "./client";
 import { knowNames, learn } from "./people";
 import { requestReaders } from "./receipts";
@@ -163,6 +164,10 @@ async function read(
     reader.notBefore = Date.now() + RETRY_DELAY_MS;
     if (side === "whole" && generation === reader.generation) {
       reader.retry.value = () => read(state, side, query, merge);
+    }
+    if (error instanceof ApiError && (error.status === 403 || error.status === 404)) {
+      // A user who joined and was removed at once may get neither event. This removes the channel.
+      void refreshDetails(state);
     }
     // An empty pane already shows that it could not be loaded.
     if (state.log.peek() !== undefined) {

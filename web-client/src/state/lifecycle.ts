@@ -11,6 +11,7 @@ import type { ChannelState } from "./channel-state";
 import { channels, channelsLoaded, ensureChannel, forgetChannels, groupsVersion, loadChannels, loadMembers, openState, refreshDetails, removeChannel } from "./channels";
 import { dropClient, sdk } from "./client";
 import { connection } from "./connection";
+import { forgetDepartures, recordDeparture } from "./departures";
 import { closeDialog } from "./dialog";
 import { forgetGroups, loadGroups } from "./groups";
 import { fold, followedFrom, reloadAfter } from "./history";
@@ -58,7 +59,9 @@ export function begin(userID: string, onEnd: (reason: EndReason) => void): void 
     client.on("left", ({ channel, by }) => {
       const state = known(channel.id);
       if (state !== undefined) {
-        if (by !== userID && leaving !== channel.id) {
+        const removed = by !== userID && leaving !== channel.id;
+        recordDeparture(state, removed ? "removed" : "left");
+        if (removed) {
           toast(t().app.removedFrom((state.kind === "direct" ? "" : "#") + state.title.peek()));
         }
         removeChannel(channel.id);
@@ -135,6 +138,7 @@ export function end(): void {
   closeDialog();
   dropClient();
   forgetChannels();
+  forgetDepartures();
   invitations.value = [];
   forgetBlocks();
   forgetGroups();
@@ -146,6 +150,10 @@ export async function quit(channelID: string, work: () => Promise<unknown>): Pro
   leaving = channelID;
   try {
     await work();
+    const state = channels.peek().get(channelID);
+    if (state !== undefined) {
+      recordDeparture(state, "left");
+    }
     removeChannel(channelID);
   } finally {
     leaving = undefined;

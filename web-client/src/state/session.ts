@@ -6,11 +6,12 @@ import { t } from "../i18n";
 import { sdk } from "./client";
 import { resetCompose } from "./compose";
 import { forgetDrafts, forgetDraftsOfOthers } from "./drafts";
+import { arrive } from "./join";
 import { begin, end } from "./lifecycle";
 import { me, session } from "./me";
 import { learnMe } from "./people";
 import { recentEmoji } from "./preferences";
-import { navigate } from "./route";
+import { navigate, route } from "./route";
 
 /** resumeSession continues the session that this browser has, if any. */
 export async function resumeSession(): Promise<void> {
@@ -32,9 +33,27 @@ export async function resumeSession(): Promise<void> {
   }
 }
 
+/**
+ * linkedChannel returns the channel whose link led to the sign-in screen. If a session ended while
+ * a channel was open, the channel's address is not such a link.
+ */
+export function linkedChannel(): string | undefined {
+  const at = route.value;
+  const ended = session.value.name === "signed-out" && session.value.notice !== undefined;
+  return at.name === "channel" && !ended ? at.channelID : undefined;
+}
+
+/**
+ * signUp creates an account. A new user who followed a link to a channel wants to be in it, so they
+ * join it if it is open to them.
+ */
 export async function signUp(body: SignUp): Promise<void> {
   const { user } = await sdk().rest.signUp(body);
+  const channelID = linkedChannel();
   enter(user ?? (await sdk().rest.getMe()));
+  if (channelID !== undefined) {
+    void arrive(channelID);
+  }
 }
 
 export async function logIn(body: LogIn): Promise<void> {
