@@ -73,11 +73,15 @@ func TestOpenOffline(t *testing.T) {
 	p.await(find("retry-now"))
 	p.openChannel(work)
 	p.await(find("messages-missing"))
+	p.click(find("toggle-members"))
+	p.await(find("members-missing"))
 	w.say(ann, work, "said while bob was away")
 	w.proxy.mend()
 	p.connected()
 	p.reads("said while bob was away")
 	p.gone(find("messages-missing"))
+	p.await(memberRow(ann))
+	p.gone(find("members-missing"))
 	p.expectFailures(false)
 }
 

@@ -101,6 +101,7 @@ export const testids = {
   // Members
   members: "members",
   member: "member",
+  membersMissing: "members-missing",
   memberRole: "member-role",
   mentionAll: "mention-all",
   removeMember: "remove-member",

@@ -8,6 +8,7 @@ import { t } from "../i18n";
 import { type ChannelState, MAX_MEMBERS } from "../state/channel-state";
 import { loadMembers } from "../state/channels";
 import { sdk } from "../state/client";
+import { connection } from "../state/connection";
 import { openDialog } from "../state/dialog";
 import { showMembers } from "../state/members-pane";
 import { nameOf, person } from "../state/people";
@@ -26,9 +27,7 @@ const PAGE_SIZE = 200;
 export function Members({ state }: { readonly state: ChannelState }): JSX.Element {
   const [shown, setShown] = useState(PAGE_SIZE);
   const [filter, setFilter] = useState("");
-  useEffect(() => {
-    loadMembers(state).catch(showError);
-  }, [state]);
+  const failed = useMembers(state);
   const members = state.members.value;
   const online = state.online.value.users;
   const found = sorted(members ?? [], online).filter((m) => filter === "" || `${m.username} ${m.display_name}`.toLowerCase().includes(filter.toLowerCase()));
@@ -49,7 +48,11 @@ export function Members({ state }: { readonly state: ChannelState }): JSX.Elemen
       {(members?.length ?? 0) > 12 && (
         <input class="members-filter" type="search" placeholder={t().members.find} aria-label={t().members.find} value={filter} onInput={(e) => setFilter(e.currentTarget.value)} />
       )}
-      {members === undefined && <p class="section-empty">{t().common.loading}</p>}
+      {members === undefined && (
+        <p class="section-empty" data-testid={failed ? testids.membersMissing : undefined}>
+          {failed ? t().members.notLoaded : t().common.loading}
+        </p>
+      )}
       <ul class="members-list" tabIndex={0} aria-label={t().members.ofChannel}>
         {found.slice(0, shown).map((m) => (
           <MemberRow key={m.user_id} state={state} member={m} online={online.has(m.user_id)} />
@@ -60,6 +63,35 @@ export function Members({ state }: { readonly state: ChannelState }): JSX.Elemen
       {state.manages && <Outsiders key={state.id} state={state} />}
     </aside>
   );
+}
+
+/**
+ * useMembers loads the members when the pane opens, and again after each reconnection. It reports
+ * whether the last attempt failed.
+ */
+function useMembers(state: ChannelState): boolean {
+  const [failed, setFailed] = useState(false);
+  const live = connection.value.name === "up-to-date";
+  useEffect(() => {
+    if (!live && state.members.peek() !== undefined) {
+      return undefined;
+    }
+    let current = true;
+    const settle = (error?: unknown): void => {
+      if (current) {
+        setFailed(error !== undefined);
+        // While the page is disconnected, the pane itself says that the members are missing.
+        if (error !== undefined && live) {
+          showError(error);
+        }
+      }
+    };
+    loadMembers(state).then(() => settle(), settle);
+    return () => {
+      current = false;
+    };
+  }, [state, live]);
+  return failed;
 }
 
 /** sorted orders members by online status, then role, then name. */

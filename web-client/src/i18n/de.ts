@@ -180,6 +180,7 @@ const de: Catalogue = {
     close: "Mitglieder schließen",
     find: "Mitglied suchen",
     ofChannel: "Mitglieder dieses Kanals",
+    notLoaded: "Die Mitglieder konnten nicht geladen werden. Sie werden geladen, sobald du wieder verbunden bist.",
     firstOnly: (n) => count(n, { other: "Nur die ersten # Mitglieder werden angezeigt." }),
     you: "(du)",
     online: "online",

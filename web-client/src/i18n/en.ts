@@ -193,6 +193,7 @@ export const en = {
     close: "Close members",
     find: "Find a member",
     ofChannel: "Members of this channel",
+    notLoaded: "Couldn't load the members. They load when you are connected again.",
     firstOnly: (n: number) => count(n, { other: "Only the first # members are listed." }),
     you: "(you)",
     online: "online",
