@@ -73,7 +73,8 @@ func TestBans(t *testing.T) {
 	p.await(memberRow(bob))
 }
 
-// TestInvitations checks that owners see whom they have invited and can cancel that.
+// TestInvitations checks that owners see whom they have invited and can cancel that, and that an
+// accepted invitation opens the channel.
 func TestInvitations(t *testing.T) {
 	w := newWorldWith(t, askStrangers)
 	ann, bob, cyd := w.account("ann"), w.account("bob"), w.account("cyd")
@@ -127,8 +128,11 @@ func TestInvitations(t *testing.T) {
 	closeDialog()
 	p.await(memberRow(cyd))
 
-	w.call("GET", "/v1/invitations", bob.Token, nil, &got)
-	w.call("POST", "/v1/invitations/"+got.Items[0].ID+"/accept", bob.Token, nil, nil)
+	b := w.person("bob")
+	b.logIn("/")
+	b.click(find("accept-invitation"))
+	b.until(fmt.Sprintf(`location.pathname === %s`, quote("/c/"+work)))
+	b.await(find("composer"))
 	p.gone(find("invited"))
 	p.await(memberRow(bob))
 }
