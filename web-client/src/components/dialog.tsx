@@ -17,11 +17,13 @@ import { useKeptFocus } from "./kept-focus";
 interface DialogProps {
   readonly title: string;
   readonly children: ComponentChildren;
+  /** Actions that stay in view while the rest of the dialog scrolls. */
+  readonly footer?: ComponentChildren;
   readonly size?: "small" | "normal" | "wide";
   readonly onClose?: () => void;
 }
 
-export function Dialog({ title, children, size = "normal", onClose = closeDialog }: DialogProps): JSX.Element {
+export function Dialog({ title, children, footer, size = "normal", onClose = closeDialog }: DialogProps): JSX.Element {
   const element = useRef<HTMLDialogElement>(null);
   const heading = useId();
   useLayoutEffect(() => {
@@ -64,6 +66,7 @@ export function Dialog({ title, children, size = "normal", onClose = closeDialog
           <IconButton icon="close" label={t().common.close} onClick={onClose} testid={testids.dialogClose} />
         </header>
         <div class="dialog-body">{children}</div>
+        {footer !== undefined && footer !== false && <footer class="dialog-foot">{footer}</footer>}
       </div>
     </dialog>
   );

@@ -31,7 +31,7 @@ export default function ChannelDialog({ channelID }: { readonly channelID: strin
   }, [channelID]);
   const details = state?.details.value;
   return (
-    <Dialog title={`#${state?.title.value ?? ""}`}>
+    <Dialog title={`#${state?.title.value ?? ""}`} footer={state !== undefined && details !== undefined && <LeaveActions state={state} />}>
       {state !== undefined && details !== undefined && (
         <>
           <p>{t().channelDialog.kinds[details.kind]}</p>
@@ -45,7 +45,6 @@ export default function ChannelDialog({ channelID }: { readonly channelID: strin
           {!state.manages && details.mention_all === "admins" && <p class="hint">{t().channelDialog.mentionAllAdmins}</p>}
           {state.manages && <ChangeForm key={`${details.name}/${details.description}/${details.mention_all}`} state={state} />}
           <ChannelPreferencesForm channelID={channelID} />
-          <LeaveActions state={state} />
         </>
       )}
     </Dialog>
@@ -84,18 +83,15 @@ function ChangeForm({ state }: { readonly state: ChannelState }): JSX.Element {
 
 function LeaveActions({ state }: { readonly state: ChannelState }): JSX.Element {
   return (
-    <section>
-      <h3>{t().channelDialog.leaveOrDelete}</h3>
-      <Actions>
-        {state.role === "owner" && (
-          <Button tone="quiet" onClick={() => askToDelete(state)} testid={testids.deleteChannel}>
-            {t().channelDialog.delete}
-          </Button>
-        )}
-        <Button onClick={() => leaveChannel(state)} testid={testids.leaveChannel}>
-          {t().channelDialog.leave}
+    <Actions>
+      {state.role === "owner" && (
+        <Button tone="quiet" onClick={() => askToDelete(state)} testid={testids.deleteChannel}>
+          {t().channelDialog.delete}
         </Button>
-      </Actions>
-    </section>
+      )}
+      <Button onClick={() => leaveChannel(state)} testid={testids.leaveChannel}>
+        {t().channelDialog.leave}
+      </Button>
+    </Actions>
   );
 }

@@ -60,6 +60,7 @@ const de: Catalogue = {
     codeCopied: "Code kopiert",
     copyFailed: "Der Browser erlaubt das Kopieren nicht. Markiere stattdessen den Code.",
     linkCopied: "Link kopiert",
+    linkCopiedForMembers: "Link kopiert. Er funktioniert nur für Mitglieder.",
     removedFrom: (channel) => `Du wurdest aus ${channel} entfernt.`,
   },
   ended: {
@@ -302,7 +303,6 @@ const de: Catalogue = {
     everyone: "Alle",
     admins: "Inhaber und Admins",
     updated: "Kanal aktualisiert",
-    leaveOrDelete: "Verlassen oder löschen",
     deleteForEveryone: "Für alle löschen",
     delete: "Kanal löschen …",
     leave: "Kanal verlassen",

@@ -72,6 +72,7 @@ export const en = {
     codeCopied: "Code copied",
     copyFailed: "The browser doesn't allow copying. Select the code instead.",
     linkCopied: "Link copied",
+    linkCopiedForMembers: "Link copied. It works only for members.",
     removedFrom: (channel: string) => `You were removed from ${channel}.`,
   },
   ended: {
@@ -315,7 +316,6 @@ export const en = {
     everyone: "Everyone",
     admins: "Owners and admins",
     updated: "Channel updated",
-    leaveOrDelete: "Leave or delete",
     deleteForEveryone: "Delete for everyone",
     delete: "Delete channel…",
     leave: "Leave channel",

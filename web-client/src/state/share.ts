@@ -1,6 +1,7 @@
 /** Copies links and code to the clipboard. */
 
 import { t } from "../i18n";
+import { channels } from "./channels";
 import { linkTo } from "./route";
 import { toast } from "./toasts";
 
@@ -8,7 +9,8 @@ export async function copyLink(channelID: string, seq?: number): Promise<void> {
   const link = linkTo(channelID, seq);
   try {
     await navigator.clipboard.writeText(link);
-    toast(t().app.linkCopied);
+    const kind = channels.peek().get(channelID)?.kind;
+    toast(kind === "private" || kind === "direct" ? t().app.linkCopiedForMembers : t().app.linkCopied);
   } catch {
     // Browsers block the clipboard without HTTPS or permission. Show the link, so that the user
     // can copy it.
