@@ -161,6 +161,30 @@ func TestDialogsClose(t *testing.T) {
 	p.until(fmt.Sprintf(`window.marked === undefined && location.pathname === %s`, quote("/c/"+made)))
 }
 
+// TestFocusAfterMouse checks where the focus goes after a dialog that was opened with the mouse
+// from a control that is gone by then: to the message, and never to another channel.
+func TestFocusAfterMouse(t *testing.T) {
+	w := newWorld(t)
+	ann := w.account("ann")
+	w.channel(ann, "a", "public")
+	tea := w.channel(ann, "tea", "public")
+	w.say(ann, tea, "one")
+	w.say(ann, tea, "two")
+	p := w.person("ann")
+	p.logIn("/c/" + tea)
+	p.reads("two")
+	seq := value[int64](p, `Number([...document.querySelectorAll('[data-testid="message"]')].at(-1).dataset.seq)`)
+	for _, button := range []string{"dialog-close", "confirm-delete"} {
+		p.hover(message(seq))
+		p.click(message(seq) + " " + find("delete"))
+		p.await(find("confirm-delete"))
+		p.hover(find("confirm-delete")) // the toolbar disappears
+		p.click(find(button))
+		p.gone(find("dialog"))
+		p.until(focused(message(seq)))
+	}
+}
+
 // TestBlocked checks that the message field says that the user has blocked the other, on whichever
 // device, and unblocks.
 func TestBlocked(t *testing.T) {

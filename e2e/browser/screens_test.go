@@ -129,6 +129,45 @@ func TestMembersDrawer(t *testing.T) {
 	p.gone(find("members"))
 }
 
+// TestMembersBack checks that Back closes the members where they cover the messages, and only
+// there.
+func TestMembersBack(t *testing.T) {
+	w := newWorld(t)
+	ann := w.account("ann")
+	tea, work := w.channel(ann, "tea", "public"), w.channel(ann, "work", "public")
+	p := w.person("ann")
+	p.resize(390, 844)
+	p.logIn("/c/" + tea) // on the first entry of the page
+	p.click(find("toggle-members"))
+	p.await(find("member"))
+	p.goBack()
+	p.gone(find("members"))
+	p.until(fmt.Sprintf(`location.pathname === %s`, quote("/c/"+tea)))
+
+	p.resize(900, 800)
+	p.openChannel(work)
+	p.click(find("toggle-members"))
+	p.click(find("member") + " .member-who")
+	p.await(find("dialog"))
+	p.goBack()
+	p.gone(find("dialog"))
+	p.await(find("members"))
+	p.goBack()
+	p.gone(find("members"))
+	p.until(fmt.Sprintf(`location.pathname === %s && %s`, quote("/c/"+work), focused(find("composer"))))
+	p.goBack()
+	p.until(fmt.Sprintf(`location.pathname === %s`, quote("/c/"+tea)))
+
+	// Beside the messages, the members are no layer of their own.
+	p.resize(1280, 800)
+	p.click(find("toggle-members"))
+	p.await(find("member"))
+	p.openChannel(work)
+	p.goBack()
+	p.until(fmt.Sprintf(`location.pathname === %s`, quote("/c/"+tea)))
+	p.await(find("members"))
+}
+
 // checkScreen checks the current screen and takes screenshots in light and dark.
 func (p *person) checkScreen(name string, width int64) {
 	p.t.Helper()

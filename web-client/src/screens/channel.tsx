@@ -41,6 +41,7 @@ export function ChannelScreen({ state, seq }: ChannelScreenProps): JSX.Element {
     beginVisit(state);
     return () => {
       state.newAfter.value = undefined;
+      uncoverMessages();
     };
   }, [state]);
   useEffect(() => void showChannel(state, seq), [state, seq]);

@@ -7,6 +7,7 @@ import { useEffect, useRef } from "preact/hooks";
 
 import { ConnectionStatus } from "../components/connection-status";
 import { DialogHost } from "../components/dialog-host";
+import { recordFocus, restoreFocus } from "../components/focus-trail";
 import { focusFirst } from "../components/kept-focus";
 import { Sidebar } from "../components/sidebar";
 import { useTabMark } from "../components/tab-mark";
@@ -17,9 +18,10 @@ import { channels, channelsLoaded, openState } from "../state/channels";
 import { dialog, openDialog, question } from "../state/dialog";
 import { watchFiles } from "../state/files";
 import { arriving } from "../state/join";
+import { drawerShown } from "../state/members-pane";
 import { navigate, route } from "../state/route";
 import { handleShortcut } from "../state/shortcuts";
-import { narrow } from "../state/viewport";
+import { narrow, touch } from "../state/viewport";
 import { testids } from "../testids";
 import { ChannelScreen } from "./channel";
 import { JoinScreen } from "./join";
@@ -122,12 +124,14 @@ function Welcome(): JSX.Element {
 /**
  * useFoundFocus moves the focus if the focused control has disappeared because a question, a dialog
  * or a channel was closed. The focus moves to the dialog below the question, if there is one; to
- * the channel in the list, if it was moved to another section; and to the main content otherwise.
+ * the channel in the list, if it was moved to another section; and otherwise to where it was before,
+ * or to the message field.
  */
 function useFoundFocus(): void {
   const open = dialog.value;
   const asked = question.value;
   const at = route.value;
+  const covered = drawerShown.value;
   const first = useRef(true);
   const before = useRef(open);
   useEffect(() => {
@@ -145,10 +149,27 @@ function useFoundFocus(): void {
           focusFirst(below);
         } else {
           const moved = closed?.name === "move-channel" ? document.querySelector<HTMLElement>(`[data-channel-id="${closed.channelID}"]`) : null;
-          (moved ?? document.querySelector<HTMLElement>(`#main, [data-testid="${testids.channelLink}"]`))?.focus();
+          if (moved !== null) {
+            moved.focus();
+          } else if (!restoreFocus()) {
+            focusMain();
+          }
         }
       }
     }, 0);
     return () => clearTimeout(timer);
-  }, [open, asked, at]);
+  }, [open, asked, at, covered]);
+  useEffect(() => {
+    document.addEventListener("focusin", recordFocus);
+    return () => document.removeEventListener("focusin", recordFocus);
+  }, []);
+}
+
+/** focusMain moves the focus to the message field or, if there is none, to the main content. */
+function focusMain(): void {
+  // On a touch screen, the focus would open the on-screen keyboard.
+  const field = touch.peek() ? null : document.querySelector<HTMLElement>(`[data-testid="${testids.composer}"]`);
+  // On a phone, the channel list has no #main.
+  const main = field ?? document.querySelector<HTMLElement>("#main") ?? document.querySelector<HTMLElement>(`[data-testid="${testids.channelLink}"]`);
+  main?.focus();
 }

@@ -11,7 +11,10 @@ import { membersCover } from "./viewport";
 
 const drawerOpen = signal(false);
 
-export const membersShown = computed(() => (membersCover.value ? drawerOpen.value : membersBeside.value));
+/** Whether the members cover the messages. */
+export const drawerShown = computed(() => membersCover.value && drawerOpen.value);
+
+export const membersShown = computed(() => drawerShown.value || (!membersCover.value && membersBeside.value));
 
 export function showMembers(shown: boolean): void {
   if (membersCover.peek()) {
@@ -21,7 +24,12 @@ export function showMembers(shown: boolean): void {
   }
 }
 
-/** uncoverMessages is called when a channel is opened. */
-export function uncoverMessages(): void {
+/**
+ * uncoverMessages closes the members if they cover the messages. It returns false if they do not.
+ * It is called when a channel is opened or left, too.
+ */
+export function uncoverMessages(): boolean {
+  const covered = drawerShown.peek();
   drawerOpen.value = false;
+  return covered;
 }

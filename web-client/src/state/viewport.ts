@@ -1,4 +1,4 @@
-/** The layout that fits into the window. The style sheet uses the same widths. */
+/** The layout that fits into the window and the pointer. The style sheet uses the same widths. */
 
 import { type ReadonlySignal, signal } from "@preact/signals";
 
@@ -15,3 +15,5 @@ function matching(condition: string): ReadonlySignal<boolean> {
 export const narrow = matching("(max-width: 720px)");
 /** Whether the members are drawn over the messages, instead of beside them. */
 export const membersCover = matching("(max-width: 1099px)");
+/** Whether the user types on the screen, where the keyboard has no Shift+Enter. */
+export const touch = matching("(hover: none) and (pointer: coarse)");
