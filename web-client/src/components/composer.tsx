@@ -17,10 +17,12 @@ import { openNewest } from "../state/history";
 import { nameOf, person } from "../state/people";
 import { myID } from "../state/me";
 import { attempt, toast } from "../state/toasts";
+import { touch } from "../state/viewport";
 import { testids } from "../testids";
 import { Button, IconButton } from "./button";
 import { fitHeight } from "./fit-height";
 import { MentionList, type Suggestion } from "./mention-list";
+import { submits } from "./submit-key";
 
 const MAX_SUGGESTIONS = 6;
 const encoder = new TextEncoder();
@@ -101,7 +103,7 @@ function MessageField({ state }: { readonly state: ChannelState }): JSX.Element 
     if (names.length > 0 && steer(event, names.length, chosen, setChosen, () => pick(names[chosen]?.name ?? ""), () => setQuery(undefined))) {
       return;
     }
-    if (event.key === "Enter" && !event.shiftKey) {
+    if (submits(event)) {
       event.preventDefault();
       send();
     } else if (event.key === "Escape" && state.replyingTo.value !== undefined) {
@@ -135,7 +137,7 @@ function MessageField({ state }: { readonly state: ChannelState }): JSX.Element 
           aria-autocomplete="list"
           aria-controls={names.length > 0 ? "mention-list" : undefined}
           aria-activedescendant={names.length > 0 ? `mention-${chosen}` : undefined}
-          enterkeyhint="send"
+          enterkeyhint={touch.value ? "enter" : "send"}
           onInput={(e) => type(e.currentTarget.value, e.currentTarget.selectionStart)}
           onKeyDown={onKeyDown}
           onBlur={() => setTimeout(() => setQuery(undefined), 150)}

@@ -12,6 +12,7 @@ import { attempt } from "../state/toasts";
 import { testids } from "../testids";
 import { fitHeight } from "./fit-height";
 import { Button } from "./button";
+import { submits } from "./submit-key";
 
 interface EditFieldProps {
   readonly state: ChannelState;
@@ -65,7 +66,7 @@ export function EditField({ state, message }: EditFieldProps): JSX.Element {
     if (event.key === "Escape") {
       event.preventDefault();
       close();
-    } else if (event.key === "Enter" && !event.shiftKey) {
+    } else if (submits(event)) {
       event.preventDefault();
       void save();
     }

@@ -1,5 +1,6 @@
 // @vitest-environment happy-dom
 import type { Channel, Message } from "@parley/client";
+import type { Signal } from "@preact/signals";
 import { render } from "preact";
 import { act } from "preact/test-utils";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
@@ -7,6 +8,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import Switcher from "../dialogs/switcher";
 import { ChannelState } from "../state/channel-state";
 import { channels } from "../state/channels";
+import { touch } from "../state/viewport";
 import { testids } from "../testids";
 import { Composer } from "./composer";
 import { EditField } from "./edit-field";
@@ -35,7 +37,11 @@ beforeEach(() => {
   root = document.createElement("div");
   document.body.append(root);
 });
+const setTouch = (is: boolean): void => {
+  (touch as Signal<boolean>).value = is;
+};
 afterEach(() => {
+  setTouch(false);
   render(null, root);
   root.remove();
 });
@@ -56,7 +62,7 @@ async function type(testid: string, text: string): Promise<void> {
   });
 }
 
-async function press(testid: string, key: string, how: { readonly isComposing?: boolean; readonly keyCode?: number } = {}): Promise<void> {
+async function press(testid: string, key: string, how: { readonly isComposing?: boolean; readonly keyCode?: number; readonly ctrlKey?: boolean } = {}): Promise<void> {
   await act(() => {
     const event = new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true });
     for (const [name, value] of Object.entries({ isComposing: false, keyCode: 13, ...how })) {
@@ -111,5 +117,31 @@ describe("Enter that confirms a conversion", () => {
     expect(opened).not.toHaveBeenCalled();
     await press(testids.switcherField, "Enter");
     expect(opened).toHaveBeenCalledOnce();
+  });
+});
+
+describe("Enter on a touch screen", () => {
+  beforeEach(() => setTouch(true));
+
+  it("sends nothing, but the button and Ctrl+Enter do", async () => {
+    await act(() => render(<Composer state={state} />, root));
+    await type(testids.composer, "one");
+    expect(field(testids.composer).getAttribute("enterkeyhint")).toBe("enter");
+    await press(testids.composer, "Enter");
+    expect(handle.send).not.toHaveBeenCalled();
+    await act(() => field(testids.send).click());
+    expect(handle.send).toHaveBeenCalledOnce();
+    await type(testids.composer, "two");
+    await press(testids.composer, "Enter", { ctrlKey: true });
+    expect(handle.send).toHaveBeenCalledTimes(2);
+  });
+
+  it("saves no edit, but Ctrl+Enter does", async () => {
+    await act(() => render(<EditField state={state} message={message as never} />, root));
+    await type(testids.editField, "after");
+    await press(testids.editField, "Enter");
+    expect(handle.edit).not.toHaveBeenCalled();
+    await press(testids.editField, "Enter", { ctrlKey: true });
+    expect(handle.edit).toHaveBeenCalledOnce();
   });
 });

@@ -1,0 +1,12 @@
+/** The key that sends or saves the text of a field that may have several lines. */
+
+import { touch } from "../state/viewport";
+
+/**
+ * submits reports whether a key sends or saves the text. Enter does, but not with Shift, and not on
+ * a touch screen: there, Enter starts a new line and a button sends. Ctrl+Enter always submits, for
+ * keyboards that are connected to a tablet.
+ */
+export function submits(event: KeyboardEvent): boolean {
+  return event.key === "Enter" && !event.shiftKey && (!touch.peek() || event.ctrlKey || event.metaKey);
+}
