@@ -87,8 +87,12 @@ func TestDestroying(t *testing.T) {
 	p.gone(find("confirm"))
 	p.await(find("block"))
 	p.click(find("block"))
+	end := p.edges(find("confirm"))
 	p.click(find("confirm"))
 	p.gone(find("block"))
+	if unblock := p.edges(find("unblock")); unblock.right > end.left {
+		t.Errorf("a double click on the button that blocks would unblock: %v, %v", end, unblock)
+	}
 	p.until(`document.activeElement.closest('[data-testid="dialog"]') !== null && document.activeElement !== document.body`)
 	p.press(kb.Escape)
 	p.gone(find("dialog"))
@@ -96,6 +100,16 @@ func TestDestroying(t *testing.T) {
 	p.click(find("confirm-remove"))
 	p.gone(find("member", fmt.Sprintf(`[data-user-id="%s"]`, bob.ID)))
 	p.until(`document.activeElement !== document.body`)
+}
+
+// edges are the left and the right edge of an element, in CSS pixels.
+type edges struct{ left, right float64 }
+
+func (p *person) edges(selector string) edges {
+	p.t.Helper()
+	p.await(selector)
+	at := value[[]float64](p, fmt.Sprintf(`(() => { const r = document.querySelector(%s).getBoundingClientRect(); return [r.left, r.right] })()`, quote(selector)))
+	return edges{at[0], at[1]}
 }
 
 // goBack goes back by one entry of the browser's history, as the Back button does.

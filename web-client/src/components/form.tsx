@@ -137,6 +137,12 @@ export function FormError({ message }: { readonly message: string }): JSX.Elemen
   );
 }
 
-export function Actions({ children }: { readonly children: ComponentChildren }): JSX.Element {
-  return <div class="actions">{children}</div>;
+interface ActionsProps {
+  readonly children: ComponentChildren;
+  /** The side on which the buttons are. */
+  readonly at?: "start" | "end";
+}
+
+export function Actions({ children, at = "end" }: ActionsProps): JSX.Element {
+  return <div class={`actions actions-${at}`}>{children}</div>;
 }

@@ -49,7 +49,7 @@ export default function PersonDialog({ userID }: { readonly userID: string }): J
   const block = (): void =>
     ask({
       title: t().person.blockTitle(name),
-      text: t().person.blockText(name),
+      text: t().person.blockText(name, state === "accepted"),
       action: t().person.block,
       work: () => blockUser(userID).then(readContact),
     });
@@ -82,9 +82,11 @@ export default function PersonDialog({ userID }: { readonly userID: string }): J
         user?.deleted === false && (
           <>
             <p class="hint">{state === undefined ? "" : t().person.status[state]}</p>
-            <Actions>
+            {/* The button that confirms a block is at the end of its dialog. There, a double click would
+                undo the block. */}
+            <Actions at={state === "blocked" ? "start" : "end"}>
               {state === "blocked" ? (
-                <Button onClick={() => void change(() => unblock(userID))}>{t().person.unblock}</Button>
+                <Button testid={testids.unblock} onClick={() => void change(() => unblock(userID))}>{t().person.unblock}</Button>
               ) : (
                 <>
                   <Button tone="quiet" onClick={block} testid={testids.block}>

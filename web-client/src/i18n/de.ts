@@ -405,15 +405,15 @@ const de: Catalogue = {
     acceptRequest: "Anfrage annehmen",
     addContact: "Kontakt hinzufügen",
     blockTitle: (name) => `${name} blockieren?`,
-    blockText: (name) =>
-      `${name} kann dir nicht mehr schreiben, dich nicht zu Kanälen hinzufügen, keine Kontaktanfragen senden und wird aus deinen Kontakten entfernt. Die Person erfährt davon nichts.`,
+    blockText: (name, contact) =>
+      `${name} kann dir nicht mehr schreiben, dich nicht zu Kanälen hinzufügen und keine Kontaktanfragen senden${contact ? " und wird aus deinen Kontakten entfernt" : ""}. In gemeinsamen Kanälen seht ihr weiterhin die Nachrichten des anderen. Die Person erfährt davon nichts.`,
     removeTitle: (name) => `${name} aus deinen Kontakten entfernen?`,
     removeText: (name) => `Du wirst auch aus den Kontakten von ${name} entfernt. Um das rückgängig zu machen, sende eine neue Anfrage.`,
     status: {
       accepted: "In deinen Kontakten.",
       requested: "Kontaktanfrage gesendet.",
       received: "Möchte dich als Kontakt hinzufügen.",
-      blocked: "Du hast diese Person blockiert. Sie kann dir nicht schreiben.",
+      blocked: "Du hast diese Person blockiert. Sie kann dir nicht schreiben. In gemeinsamen Kanälen seht ihr weiterhin die Nachrichten des anderen.",
     },
   },
   question: {

@@ -418,15 +418,15 @@ export const en = {
     acceptRequest: "Accept request",
     addContact: "Add contact",
     blockTitle: (name: string) => `Block ${name}?`,
-    blockText: (name: string) =>
-      `${name} won't be able to message you, add you to channels, or send you contact requests, and is removed from your contacts. They are not told.`,
+    blockText: (name: string, contact: boolean) =>
+      `${name} won't be able to message you, add you to channels, or send you contact requests${contact ? ", and is removed from your contacts" : ""}. In channels that you share, you still see each other's messages. They are not told.`,
     removeTitle: (name: string) => `Remove ${name} from your contacts?`,
     removeText: (name: string) => `You are removed from ${name}'s contacts too. To undo this, send a new request.`,
     status: {
       accepted: "In your contacts.",
       requested: "Contact request sent.",
       received: "Wants to add you as a contact.",
-      blocked: "You blocked this person. They can't message you.",
+      blocked: "You blocked this person. They can't message you. In channels that you share, you still see each other's messages.",
     },
   },
   question: {
