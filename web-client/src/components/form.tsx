@@ -2,7 +2,7 @@
 
 import { ApiError, type ProblemCode } from "@parley/client";
 import type { ComponentChildren, JSX } from "preact";
-import { useId, useState } from "preact/hooks";
+import { useEffect, useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 
 import { fieldError } from "../i18n/field-errors";
 import { errorText } from "../state/toasts";
@@ -22,12 +22,20 @@ export interface Submission {
 
 /**
  * useSubmission calls `work` when the form is submitted, and keeps the errors that the server
- * returned. `texts` maps error codes to texts that replace the server's error messages.
+ * returned. After an error, the focus moves to the first invalid field. `texts` maps error codes to
+ * texts that replace the server's error messages.
  */
 export function useSubmission(work: () => Promise<void>, texts: ProblemTexts = {}): Submission {
   const [busy, setBusy] = useState(false);
   const [message, setMessage] = useState("");
   const [fields, setFields] = useState<ReadonlyMap<string, string>>(new Map());
+  const [failures, setFailures] = useState(0);
+  const form = useRef<HTMLElement | null>(null);
+  useLayoutEffect(() => {
+    if (failures > 0 && form.current !== null) {
+      focusAfterError(form.current);
+    }
+  }, [failures]);
   const run = async (): Promise<void> => {
     setBusy(true);
     setMessage("");
@@ -39,17 +47,33 @@ export function useSubmission(work: () => Promise<void>, texts: ProblemTexts = {
       const text = error instanceof ApiError ? texts[error.code] : undefined;
       setFields(new Map(wrong.map((f) => [f.field, text ?? fieldError(f)])));
       setMessage(text ?? errorText(error));
+      setFailures((n) => n + 1);
     } finally {
       setBusy(false);
     }
   };
   const submit = (event: Event): void => {
     event.preventDefault();
+    form.current = event.currentTarget as HTMLElement;
     if (!busy) {
       void run();
     }
   };
   return { busy, message, fields, submit };
+}
+
+/**
+ * focusAfterError moves the focus to the first invalid field. If none is known to be invalid, the
+ * focus stays where it is; if it was on the submit button, which was disabled, it moves to the first
+ * field.
+ */
+function focusAfterError(form: HTMLElement): void {
+  const invalid = form.querySelector<HTMLElement>('[aria-invalid="true"]');
+  if (invalid !== null) {
+    invalid.focus();
+  } else if (document.activeElement === null || document.activeElement === document.body) {
+    form.querySelector<HTMLElement>("input, textarea")?.focus();
+  }
 }
 
 interface FieldProps {
@@ -71,14 +95,23 @@ interface FieldProps {
 export function Field(props: FieldProps): JSX.Element {
   const id = useId();
   const about = `${id}-about`;
-  const words = props.error ?? props.hint;
+  // An error disappears when the user edits the field. A form removes its errors while it submits, so
+  // the next error is shown even if it is the same.
+  const [edited, setEdited] = useState<string | undefined>(undefined);
+  useEffect(() => setEdited(undefined), [props.error]);
+  const error = props.error === edited ? undefined : props.error;
+  const words = error ?? props.hint;
+  const onInput = (value: string): void => {
+    setEdited(props.error);
+    props.onInput(value);
+  };
   const common = {
     id,
     value: props.value,
     required: props.required,
     maxLength: props.maxLength,
     minLength: props.minLength,
-    "aria-invalid": props.error !== undefined,
+    "aria-invalid": error !== undefined,
     "aria-describedby": words === undefined ? undefined : about,
     "data-testid": props.testid,
     "data-autofocus": props.autofocus === true ? "" : undefined,
@@ -89,12 +122,12 @@ export function Field(props: FieldProps): JSX.Element {
       {props.rows === undefined ? (
         // Preact has separate types for the kinds of input; all the kinds used here accept the same
         // attributes.
-        <input {...common} type={(props.type ?? "text") as "text"} autocomplete={props.autocomplete ?? "off"} onInput={(e) => props.onInput(e.currentTarget.value)} />
+        <input {...common} type={(props.type ?? "text") as "text"} autocomplete={props.autocomplete ?? "off"} onInput={(e) => onInput(e.currentTarget.value)} />
       ) : (
-        <textarea {...common} rows={props.rows} onInput={(e) => props.onInput(e.currentTarget.value)} />
+        <textarea {...common} rows={props.rows} onInput={(e) => onInput(e.currentTarget.value)} />
       )}
       {words !== undefined && (
-        <p id={about} class={props.error === undefined ? "hint" : "hint hint-error"}>
+        <p id={about} class={error === undefined ? "hint" : "hint hint-error"}>
           {words}
         </p>
       )}

@@ -5,6 +5,7 @@ import type { JSX } from "preact";
 import { t } from "../i18n";
 import { announcements } from "../state/announcements";
 import { connection, connectionText } from "../state/connection";
+import { session } from "../state/me";
 import { dismiss, type Toast, type ToastAction, toasts, toastsHeld } from "../state/toasts";
 import { testids } from "../testids";
 import { Button, IconButton } from "./button";
@@ -57,6 +58,7 @@ export function Toasts(): JSX.Element {
  */
 export function LiveLog(): JSX.Element {
   const { name } = connection.value;
+  const connects = session.value.name === "signed-in"; // only then is there a connection
   return (
     <>
       <div class="visually-hidden" role="log" aria-live="polite" aria-label={t().app.newMessages} data-testid={testids.liveLog}>
@@ -66,7 +68,7 @@ export function LiveLog(): JSX.Element {
       </div>
       <div class="visually-hidden" role="status">
         {/* The text omits the seconds, so that screen readers do not read out a countdown. */}
-        {name === "reconnecting" ? t().connection.lost : connectionText.value.text}
+        {connects && (name === "reconnecting" ? t().connection.lost : connectionText.value.text)}
       </div>
     </>
   );

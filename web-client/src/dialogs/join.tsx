@@ -30,7 +30,10 @@ export default function Join(): JSX.Element {
         <Field
           label={t().joinDialog.field}
           value={input}
-          onInput={setInput}
+          onInput={(value) => {
+            setInput(value);
+            setWrong(false);
+          }}
           error={wrong ? t().joinDialog.wrong : undefined}
           required
           autofocus

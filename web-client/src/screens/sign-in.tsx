@@ -1,7 +1,7 @@
 /** The sign-in screen: sign in, or create an account. */
 
 import type { JSX } from "preact";
-import { useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 
 import { Button } from "../components/button";
 import { Field, FormError, useSubmission } from "../components/form";
@@ -12,11 +12,13 @@ import { testids } from "../testids";
 
 export function SignIn(): JSX.Element {
   const [joining, setJoining] = useState(false);
+  const card = useRef<HTMLDivElement>(null);
+  useLayoutEffect(() => card.current?.querySelector<HTMLElement>("[data-autofocus]")?.focus(), [joining]);
   const state = session.value;
   const notice = state.name === "signed-out" ? state.notice : undefined;
   return (
     <main id="main" class="entry" data-testid={testids.signIn}>
-      <div class="entry-card">
+      <div ref={card} class="entry-card">
         <img src="/icon.svg" alt="" width="48" height="48" />
         <h1>{joining ? t().signIn.createTitle : t().signIn.title}</h1>
         {notice !== undefined && <p class="notice">{notice}</p>}
@@ -39,7 +41,7 @@ function LogInForm(): JSX.Element {
   const form = useSubmission(() => logIn({ login: login.trim(), password }), { invalid_credentials: t().problems.invalid_credentials });
   return (
     <form onSubmit={form.submit} class="form">
-      <Field label={t().signIn.login} value={login} onInput={setLogin} autocomplete="username" required testid={testids.login} />
+      <Field label={t().signIn.login} value={login} onInput={setLogin} autocomplete="username" required autofocus testid={testids.login} />
       <Field label={t().signIn.password} type="password" value={password} onInput={setPassword} autocomplete="current-password" required testid={testids.password} />
       <FormError message={form.message} />
       <Button tone="primary" submit disabled={form.busy} testid={testids.submit}>
@@ -64,6 +66,7 @@ function SignUpForm(): JSX.Element {
         hint={t().signIn.usernameHint}
         error={form.fields.get("username")}
         required
+        autofocus
         minLength={3}
         maxLength={50}
         testid={testids.username}
