@@ -38,7 +38,6 @@ export const testids = {
   openSwitcher: "open-switcher",
   accountMenu: "account-menu",
   openSettings: "open-settings",
-  openDeviceSettings: "open-device-settings",
   openShortcuts: "open-shortcuts",
   signOut: "sign-out",
   openContacts: "open-contacts",

@@ -19,7 +19,6 @@ export function AccountMenu(): JSX.Element {
   const [open, setOpen] = useState(false);
   const items = [
     { name: t().accountMenu.settings, testid: testids.openSettings, run: () => openDialog({ name: "settings" }) },
-    { name: t().accountMenu.device, testid: testids.openDeviceSettings, run: () => openDialog({ name: "settings", tab: "appearance" }) },
     { name: t().accountMenu.shortcuts, testid: testids.openShortcuts, run: () => openDialog({ name: "shortcuts" }) },
     { name: t().common.signOut, testid: testids.signOut, run: () => void attempt(logOut) },
   ];

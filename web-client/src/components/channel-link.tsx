@@ -80,7 +80,7 @@ export function ChannelLink({ state, first, section }: ChannelLinkProps): JSX.El
         {highlights > 0 && !(muted && state.kind === "direct") ? (
           <span class="badge" data-testid={state.kind === "direct" ? testids.unreadBadge : testids.mentionBadge}>
             {count(highlights)}
-            <span class="visually-hidden"> {state.kind === "direct" ? t().sidebar.unread : t().sidebar.mentions}</span>
+            <span class="visually-hidden"> {state.kind === "direct" ? t().sidebar.unread : t().sidebar.mentions(highlights)}</span>
           </span>
         ) : (
           unread > 0 &&

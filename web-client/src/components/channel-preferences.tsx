@@ -23,10 +23,12 @@ export function ChannelPreferencesForm({ channelID }: { readonly channelID: stri
     <section class="form">
       <h3>{texts.title}</h3>
       <label class="check">
-        <input type="checkbox" checked={starred} onChange={(e) => prefer(channelID, { starred: e.currentTarget.checked })} data-testid={testids.star} /> {texts.star}
+        <input type="checkbox" checked={starred} onChange={(e) => prefer(channelID, { starred: e.currentTarget.checked })} data-testid={testids.star} />
+        <span>{texts.star}</span>
       </label>
       <label class="check">
-        <input type="checkbox" checked={muted} onChange={(e) => prefer(channelID, { muted: e.currentTarget.checked })} data-testid={testids.mute} /> {texts.mute}
+        <input type="checkbox" checked={muted} onChange={(e) => prefer(channelID, { muted: e.currentTarget.checked })} data-testid={testids.mute} />
+        <span>{texts.mute}</span>
       </label>
       <div class="line">
         <span dir="auto">{texts.section(userSectionOf(channelID)?.name ?? texts.defaultSection)}</span>
@@ -43,12 +45,14 @@ export function ChannelPreferencesForm({ channelID }: { readonly channelID: stri
           onChange={(e) => prefer(channelID, { level: e.currentTarget.value === "" ? undefined : (e.currentTarget.value as NotificationLevel) })}
           data-testid={testids.notificationLevel}
         >
-          <option value="">{texts.default[notificationLevel.value]}</option>
+          <option value="">{texts.defaultLevel}</option>
           <option value="all">{levels.all}</option>
           <option value="mentions">{levels.mentions}</option>
           <option value="none">{levels.none}</option>
         </select>
-        <p class="hint">{texts.device}</p>
+        <p class="hint">
+          {texts.default[notificationLevel.value]} {texts.device}
+        </p>
       </div>
     </section>
   );

@@ -34,6 +34,11 @@ export default function ChannelDialog({ channelID }: { readonly channelID: strin
     <Dialog title={`#${state?.title.value ?? ""}`} footer={state !== undefined && details !== undefined && <LeaveActions state={state} />}>
       {state !== undefined && details !== undefined && (
         <>
+          {!state.manages && details.description !== "" && (
+            <p class="bio" dir="auto">
+              {details.description}
+            </p>
+          )}
           <p>{t().channelDialog.kinds[details.kind]}</p>
           <p class="hint">
             {t().common.members(details.member_count)} · {t().common.createdOn(dateLabel(Date.parse(details.created_at)))} · {t().common.yourRole(t().common.roles[state.role])}

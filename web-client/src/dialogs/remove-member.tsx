@@ -33,7 +33,7 @@ export default function RemoveMember({ channelID, userID, username }: Props): JS
       <p>{t().removeMember.text(username, state?.title.value ?? "")}</p>
       <label class="check">
         <input type="checkbox" checked={ban} onChange={(e) => setBan(e.currentTarget.checked)} data-testid={testids.alsoBan} />
-        {t().removeMember.ban}
+        <span>{t().removeMember.ban}</span>
       </label>
     </Confirmation>
   );

@@ -48,7 +48,8 @@ export function ProfileSettings(): JSX.Element {
       />
       {was?.avatar_url !== "" && (
         <label class="check">
-          <input type="checkbox" checked={removed} onChange={(e) => setRemoved(e.currentTarget.checked)} /> {t().profile.removePicture}
+          <input type="checkbox" checked={removed} onChange={(e) => setRemoved(e.currentTarget.checked)} />
+          <span>{t().profile.removePicture}</span>
         </label>
       )}
       <FormError message={form.fields.size > 0 ? "" : form.message} />
