@@ -274,14 +274,7 @@ func TestSmallThings(t *testing.T) {
 	p.logIn("/c/" + tea)
 
 	// Dropping a file says something, and the toast does not cover the send button.
-	value[any](p, `(() => {
-		const files = new DataTransfer();
-		files.items.add(new File(["x"], "x.png", { type: "image/png" }));
-		const drop = new DragEvent("drop", { dataTransfer: files, bubbles: true, cancelable: true });
-		document.querySelector('[data-testid="message-list"]').dispatchEvent(drop);
-		if (!drop.defaultPrevented) throw new Error("the browser would open the file");
-		return null })()`)
-	p.await(find("toast"))
+	p.dropFile()
 	p.fill(find("composer"), "x")
 	p.until(`(() => {
 		const r = document.querySelector('[data-testid="send"]').getBoundingClientRect();
