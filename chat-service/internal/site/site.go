@@ -1,27 +1,25 @@
 // Package site serves the web client: the pages that Vite has built, each at its own paths, and the
 // files that they load.
 //
-// All files are read and hashed once, at startup. A file is compressed at build time and served in
-// the best encoding that the browser accepts, or uncompressed. Browsers revalidate a page on every
-// request, usually with a 304 response. Files with a hash in their names are cached forever. A page
-// cannot hide an API path, because every page's paths are listed here. If the web client has not
-// been built, a single page explains how to build it.
+// All files are read once, at startup. They were compressed at build time. Browsers revalidate a page
+// on every request, usually with a 304 response. Files with a hash in their names are cached forever.
+// A page cannot hide an API path, because every page's paths are listed here. If the web client has
+// not been built, a single page explains how to build it.
 package site
 
 import (
-	"crypto/sha256"
 	_ "embed"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"mime"
 	"net/http"
 	"path"
-	"strconv"
 	"strings"
 
 	"github.com/labstack/echo/v4"
+
+	"parley.chat/chat-service/internal/static"
 )
 
 // pages maps each page to the paths at which it is served. The client's router must use the same
@@ -44,12 +42,12 @@ var unbuilt []byte
 
 // Site holds the files to serve. It is immutable and safe for concurrent use.
 type Site struct {
-	files map[string]*file // by path in the build
+	files map[string]*static.File // by path in the build
 }
 
 // New reads the web client's build from files. files may be empty.
 func New(files fs.FS) (*Site, error) {
-	s := &Site{files: map[string]*file{}}
+	s := &Site{files: map[string]*static.File{}}
 	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || strings.HasPrefix(d.Name(), ".") || isVariant(name) {
 			return err
@@ -78,10 +76,10 @@ func (s *Site) Register(add func(method, path string, h echo.HandlerFunc)) {
 		switch {
 		case isPage:
 			for _, p := range paths {
-				both(p, f.servePage)
+				both(p, page(f))
 			}
 		case !strings.HasPrefix(name, hashed):
-			both("/"+name, f.serve)
+			both("/"+name, f.Serve)
 		}
 	}
 	// These files share one route, because their names change with each release and routes are
@@ -91,7 +89,7 @@ func (s *Site) Register(add func(method, path string, h echo.HandlerFunc)) {
 		if f == nil {
 			return echo.ErrNotFound
 		}
-		return f.serve(c)
+		return f.Serve(c)
 	})
 }
 
@@ -101,63 +99,49 @@ func (s *Site) Register(add func(method, path string, h echo.HandlerFunc)) {
 func (s *Site) ServeUnknown(c echo.Context) bool {
 	r := c.Request()
 	isPage := r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html") && !strings.HasPrefix(r.URL.Path, "/v1/")
-	return isPage && s.files["index.html"].serveWith(c, http.StatusNotFound) == nil
+	return isPage && s.files["index.html"].ServeWith(c, http.StatusNotFound) == nil
 }
 
-// encodings lists the supported compressions, best first.
-var encodings = []struct{ name, suffix string }{{"br", ".br"}, {"gzip", ".gz"}}
+// suffixes maps the encodings of files to the suffixes of their names in the build.
+var suffixes = map[string]string{"br": ".br", "gzip": ".gz"}
 
 func isVariant(name string) bool {
-	for _, e := range encodings {
-		if strings.HasSuffix(name, e.suffix) {
+	for _, suffix := range suffixes {
+		if strings.HasSuffix(name, suffix) {
 			return true
 		}
 	}
 	return false
 }
 
-// file is a file in all its encodings.
-type file struct {
-	contentType, cacheControl string
-	isPage                    bool
-	variants                  map[string]variant // by Content-Encoding; "" is the uncompressed file
-}
-
-type variant struct {
-	content []byte
-	etag    string
-}
-
-func read(files fs.FS, name string) (*file, error) {
+func read(files fs.FS, name string) (*static.File, error) {
 	content, err := fs.ReadFile(files, name)
 	if err != nil {
 		return nil, err
 	}
 	variants := map[string][]byte{"": content}
-	for _, e := range encodings {
-		packed, err := fs.ReadFile(files, name+e.suffix)
+	for encoding, suffix := range suffixes {
+		packed, err := fs.ReadFile(files, name+suffix)
 		if errors.Is(err, fs.ErrNotExist) || err == nil && len(packed) >= len(content) {
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		variants[e.name] = packed
+		variants[encoding] = packed
 	}
 	return newFile(name, variants), nil
 }
 
-func newFile(name string, variants map[string][]byte) *file {
-	f := &file{contentType: contentType(name), cacheControl: "no-cache", variants: map[string]variant{}}
-	f.isPage = strings.HasPrefix(f.contentType, "text/html")
+func newFile(name string, variants map[string][]byte) *static.File {
+	o := static.Options{ContentType: contentType(name), CacheControl: static.Revalidate}
+	if strings.HasPrefix(o.ContentType, "text/html") {
+		o.Policy = policy
+	}
 	if strings.HasPrefix(name, hashed) {
-		f.cacheControl = "public, max-age=31536000, immutable"
+		o.CacheControl = static.Immutable
 	}
-	sum := sha256.Sum256(variants[""])
-	for encoding, content := range variants {
-		f.variants[encoding] = variant{content, `"` + hex.EncodeToString(sum[:12]) + strings.TrimSuffix("-"+encoding, "-") + `"`}
-	}
-	return f
+	return static.New(variants, o)
 }
 
 // types contains the media types that the operating system's table may lack or define differently.
@@ -178,52 +162,15 @@ func contentType(name string) string {
 	return "application/octet-stream"
 }
 
-// servePage serves a page. It refuses paths with additional slashes, which echo includes in the
-// last parameter of a route.
-func (f *file) servePage(c echo.Context) error {
-	for _, value := range c.ParamValues() {
-		if strings.Contains(value, "/") {
-			return echo.ErrNotFound
+// page returns a handler that serves a page. It refuses paths with additional slashes, which echo
+// includes in the last parameter of a route.
+func page(f *static.File) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		for _, value := range c.ParamValues() {
+			if strings.Contains(value, "/") {
+				return echo.ErrNotFound
+			}
 		}
+		return f.Serve(c)
 	}
-	return f.serve(c)
-}
-
-// serve sends the file in the best encoding that the request accepts.
-func (f *file) serve(c echo.Context) error { return f.serveWith(c, http.StatusOK) }
-
-// serveWith is like serve, with the given status.
-func (f *file) serveWith(c echo.Context, status int) error {
-	r, h := c.Request(), c.Response().Header()
-	encoding := ""
-	for _, e := range encodings {
-		if _, there := f.variants[e.name]; there && accepts(r.Header.Get("Accept-Encoding"), e.name) {
-			encoding = e.name
-			break
-		}
-	}
-	v := f.variants[encoding]
-	h.Set("Content-Type", f.contentType)
-	h.Set("Cache-Control", f.cacheControl)
-	h.Set("ETag", v.etag)
-	if len(f.variants) > 1 {
-		h.Add("Vary", "Accept-Encoding")
-	}
-	if f.isPage {
-		h.Set("Content-Security-Policy", policy)
-	}
-	if status == http.StatusOK && matches(r.Header.Get("If-None-Match"), v.etag) {
-		h.Del("Content-Type")
-		return c.NoContent(http.StatusNotModified)
-	}
-	if encoding != "" {
-		h.Set("Content-Encoding", encoding)
-	}
-	h.Set("Content-Length", strconv.Itoa(len(v.content)))
-	c.Response().WriteHeader(status)
-	if r.Method == http.MethodHead {
-		return nil
-	}
-	_, _ = c.Response().Write(v.content) // fails if the client has disconnected
-	return nil
 }
