@@ -40,6 +40,7 @@ COPY chat-service/go.mod chat-service/go.sum chat-service/
 COPY ws-server/go.mod ws-server/go.sum ws-server/
 COPY sync-service/go.mod sync-service/go.sum sync-service/
 COPY web-client/go.mod web-client/
+COPY docs/go.mod docs/
 # A custom certificate authority is trusted in addition to the system's.
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=secret,id=ca \
     if [ -e /run/secrets/ca ]; then cat /etc/ssl/certs/ca-certificates.crt /run/secrets/ca >/tmp/ca.pem; export SSL_CERT_FILE=/tmp/ca.pem; fi; \

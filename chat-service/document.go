@@ -2,25 +2,26 @@ package chatservice
 
 import (
 	"net/http"
+	"sync"
 
-	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/labstack/echo/v4"
 
+	"parley.chat/docs"
 	"parley.chat/internal/platform/token"
 	"parley.chat/shared-contracts/apierr"
 	webclient "parley.chat/web-client"
 
 	"parley.chat/chat-service/internal/api"
 	"parley.chat/chat-service/internal/avatar"
-	"parley.chat/chat-service/internal/docpage"
+	"parley.chat/chat-service/internal/docsite"
 	"parley.chat/chat-service/internal/httpapi"
 	"parley.chat/chat-service/internal/site"
 )
 
 // serveFiles registers the endpoints whose responses are not generated from the API document: the
-// public keys, the document itself and its page, avatars and the web client.
-func (s *Service) serveFiles(doc *openapi3.T) error {
-	page, err := docpage.New(doc)
+// public keys, the document itself, the documentation, avatars and the web client.
+func (s *Service) serveFiles() error {
+	pages, err := documentation()
 	if err != nil {
 		return err
 	}
@@ -29,6 +30,7 @@ func (s *Service) serveFiles(doc *openapi3.T) error {
 		return err
 	}
 	web.Register(s.api.Public)
+	pages.Register(s.api.Public)
 	s.api.Unknown(web.ServeUnknown)
 	s.api.Public(http.MethodGet, httpapi.KeySetPath, func(c echo.Context) error {
 		return sendFile(c, "application/jwk-set+json", token.EncodeJWKS(s.keys.Public()))
@@ -37,12 +39,17 @@ func (s *Service) serveFiles(doc *openapi3.T) error {
 		return sendFile(c, "application/yaml", api.Document)
 	})
 	s.api.Public(http.MethodGet, avatar.Path+":hash", s.serveAvatar)
-	s.api.Public(http.MethodGet, "/docs", func(c echo.Context) error {
-		c.Response().Header().Set("Content-Security-Policy", page.Policy)
-		return sendFile(c, "text/html; charset=utf-8", page.HTML)
-	})
 	return nil
 }
+
+// documentation is rendered once per process: it never changes, and tests start many services.
+var documentation = sync.OnceValues(func() (*docsite.Site, error) {
+	doc, err := api.Load()
+	if err != nil {
+		return nil, err
+	}
+	return docsite.New(doc, docs.Files)
+})
 
 // serveAvatar serves a user's picture. The path contains the hash of the content, so the response
 // can be cached forever. The Content-Security-Policy prevents a browser that opens the path from

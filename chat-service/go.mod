@@ -75,6 +75,8 @@ require (
 )
 
 require (
+	github.com/yuin/goldmark v1.8.7
+	parley.chat/docs v0.0.0
 	parley.chat/internal/devkit v0.0.0
 	parley.chat/internal/eventlog v0.0.0
 	parley.chat/internal/platform v0.0.0
@@ -84,6 +86,7 @@ require (
 )
 
 replace (
+	parley.chat/docs => ../docs
 	parley.chat/internal/devkit => ../internal/devkit
 	parley.chat/internal/eventlog => ../internal/eventlog
 	parley.chat/internal/platform => ../internal/platform

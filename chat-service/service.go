@@ -129,7 +129,7 @@ func (s *Service) wire(reg prometheus.Registerer) error {
 	if err != nil {
 		return err
 	}
-	if err := s.serveFiles(doc); err != nil {
+	if err := s.serveFiles(); err != nil {
 		return err
 	}
 	e, err := s.features(log, heads, marks)

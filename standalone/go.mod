@@ -56,6 +56,7 @@ require (
 	github.com/valyala/fasttemplate v1.2.2 // indirect
 	github.com/vmihailenco/msgpack/v5 v5.4.1 // indirect
 	github.com/vmihailenco/tagparser/v2 v2.0.0 // indirect
+	github.com/yuin/goldmark v1.8.7 // indirect
 	go.opentelemetry.io/auto/sdk v1.2.1 // indirect
 	go.opentelemetry.io/otel v1.47.0 // indirect
 	go.opentelemetry.io/otel/exporters/otlp/otlptrace v1.47.0 // indirect
@@ -73,6 +74,7 @@ require (
 	golang.org/x/text v0.43.0 // indirect
 	golang.org/x/time v0.15.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
+	parley.chat/docs v0.0.0 // indirect
 	parley.chat/internal/eventlog v0.0.0 // indirect
 	parley.chat/web-client v0.0.0 // indirect
 )
@@ -91,6 +93,7 @@ require (
 replace (
 	parley.chat/chat-service => ../chat-service
 	parley.chat/client => ../client
+	parley.chat/docs => ../docs
 	parley.chat/internal/devkit => ../internal/devkit
 	parley.chat/internal/eventlog => ../internal/eventlog
 	parley.chat/internal/platform => ../internal/platform

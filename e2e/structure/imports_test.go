@@ -86,9 +86,13 @@ var rules = []rule{
 		reason: "web-client contains only the built files, not the code that serves them",
 	},
 	{
+		name: "the documents are files", of: []string{module("docs")}, only: []string{module("docs")},
+		reason: "docs contains only documents, not the code that renders them",
+	},
+	{
 		name: "one service serves the page", of: []string{module("ws-server"), module("sync-service"), module("internal"), module("shared-contracts"), module("shared-migrations"), module("client"), module("loadtest")},
-		never:  []string{module("web-client")},
-		reason: "chat-service serves the page; in other programs it would only take space",
+		never:  []string{module("web-client"), module("docs")},
+		reason: "chat-service serves the page and the documentation; in other programs they would only take space",
 	},
 	{
 		name: "shared code imports no service", of: []string{module("internal"), module("shared-migrations")},

@@ -90,23 +90,35 @@ func (e SessionMode) Valid() bool {
 	}
 }
 
-// Ack defines model for Ack.
+// Ack Example: {"channel_id":"5b6f0f5e-6a1c-4b54-9d0e-0a4c2f1d7e11","client_id":"6e1d0d6e-3a55-4f0e-8a3e-000000000001","duplicate":false,"id":"0198f3b4-1c20-7c33-a111-000000000001","sent_at":"2026-01-02T03:04:05.006Z","seq":42}
 type Ack struct {
+	// ChannelID Example: 5b6f0f5e-6a1c-4b54-9d0e-0a4c2f1d7e11
 	ChannelID ChannelID `json:"channel_id"`
-	ClientID  ClientID  `json:"client_id"`
-	Duplicate bool      `json:"duplicate"`
-	ID        EventID   `json:"id"`
-	SentAt    Time      `json:"sent_at"`
-	Seq       Seq       `json:"seq"`
+
+	// ClientID Example: 6e1d0d6e-3a55-4f0e-8a3e-000000000001
+	ClientID  ClientID `json:"client_id"`
+	Duplicate bool     `json:"duplicate"`
+
+	// ID Example: 0198f3b4-1c20-7c33-a111-000000000001
+	ID EventID `json:"id"`
+
+	// SentAt Example: 2026-01-02T03:04:05.006Z
+	SentAt Time `json:"sent_at"`
+	Seq    Seq  `json:"seq"`
 }
 
-// Ban defines model for Ban.
+// Ban Example: {"banned_at":"2026-01-02T03:04:05.006Z","banned_by":"0198f3b2-7c00-7a10-8000-0000000000a1","display_name":"Bob Brandt","user_id":"0198f3b2-7c00-7b20-8000-0000000000b2","username":"bob"}
 type Ban struct {
-	BannedAt    Time            `json:"banned_at"`
+	// BannedAt Example: 2026-01-02T03:04:05.006Z
+	BannedAt Time `json:"banned_at"`
+
+	// BannedBy Example: 0198f3b2-7c00-7a10-8000-0000000000a1
 	BannedBy    *NullableUserID `json:"banned_by"`
 	DisplayName string          `json:"display_name"`
-	UserID      UserID          `json:"user_id"`
-	Username    string          `json:"username"`
+
+	// UserID Example: 0198f3b2-7c00-7b20-8000-0000000000b2
+	UserID   UserID `json:"user_id"`
+	Username string `json:"username"`
 }
 
 // BanPage defines model for BanPage.
@@ -117,13 +129,15 @@ type BanPage struct {
 	NextCursor *NextCursor `json:"next_cursor"`
 }
 
-// Candidate defines model for Candidate.
+// Candidate Example: {"state":"addable","user_id":"0198f3b2-7c00-7b20-8000-0000000000b2"}
 type Candidate struct {
 	// State `member`: already a member. `invited`: has an open invitation. `banned`: banned from the channel. `outside_group`:
 	// the channel belongs to a group, and the user is not a member of the group. `addable`: adding makes the user a
 	// member. `invitable`: adding invites the user.
-	State  CandidateState `json:"state"`
-	UserID UserID         `json:"user_id"`
+	State CandidateState `json:"state"`
+
+	// UserID Example: 0198f3b2-7c00-7b20-8000-0000000000b2
+	UserID UserID `json:"user_id"`
 }
 
 // CandidateState `member`: already a member. `invited`: has an open invitation. `banned`: banned from the channel. `outside_group`:
@@ -136,13 +150,18 @@ type Candidates struct {
 	Items []Candidate `json:"items"`
 }
 
-// Channel defines model for Channel.
+// Channel Example: {"created_at":"2025-11-20T09:15:00.000Z","created_by":"0198f3b2-7c00-7a10-8000-0000000000a1","description":"Where the kettle is always on","group_id":null,"id":"5b6f0f5e-6a1c-4b54-9d0e-0a4c2f1d7e11","joined_seq":0,"kind":"public","last_read_seq":41,"last_seq":42,"member_count":3,"mention_all":"everyone","name":"tea","role":"owner","unread":1,"unread_mentions":0}
 type Channel struct {
-	CreatedAt   Time             `json:"created_at"`
+	// CreatedAt Example: 2026-01-02T03:04:05.006Z
+	CreatedAt Time `json:"created_at"`
+
+	// CreatedBy Example: 0198f3b2-7c00-7a10-8000-0000000000a1
 	CreatedBy   *NullableUserID  `json:"created_by"`
 	Description string           `json:"description"`
 	GroupID     *NullableGroupID `json:"group_id"`
-	ID          ChannelID        `json:"id"`
+
+	// ID Example: 5b6f0f5e-6a1c-4b54-9d0e-0a4c2f1d7e11
+	ID ChannelID `json:"id"`
 
 	// JoinedSeq The channel's last seq when you joined. Messages up to it do not count as unread. Absent if you are not a
 	// member.
@@ -162,6 +181,8 @@ type Channel struct {
 	Name string `json:"name"`
 
 	// Peer The other user of a direct channel.
+	//
+	// Example: {"display_name":"Bob Brandt","user_id":"0198f3b2-7c00-7b20-8000-0000000000b2","username":"bob"}
 	Peer *Peer `json:"peer,omitempty"`
 	Role *Role `json:"role,omitempty"`
 
@@ -172,7 +193,7 @@ type Channel struct {
 	UnreadMentions int `json:"unread_mentions"`
 }
 
-// ChannelChange defines model for ChannelChange.
+// ChannelChange Example: {"description":"Where the kettle is never off","mention_all":"admins"}
 type ChannelChange struct {
 	Description *string `json:"description,omitempty"`
 
@@ -181,7 +202,7 @@ type ChannelChange struct {
 	Name       *string     `json:"name,omitempty"`
 }
 
-// ChannelCreation defines model for ChannelCreation.
+// ChannelCreation Example: {"description":"Where the kettle is always on","kind":"public","name":"tea"}
 type ChannelCreation struct {
 	Description *string          `json:"description,omitempty"`
 	GroupID     *NullableGroupID `json:"group_id,omitempty"`
@@ -192,7 +213,7 @@ type ChannelCreation struct {
 	Name       string      `json:"name"`
 }
 
-// ChannelID defines model for ChannelID.
+// ChannelID Example: 5b6f0f5e-6a1c-4b54-9d0e-0a4c2f1d7e11
 type ChannelID = chat.ChannelID
 
 // ChannelKind `public`: listed, and anyone may join. `unlisted`: anyone who knows the id may join. `private`: only by invitation.
@@ -207,12 +228,14 @@ type ChannelPage struct {
 	NextCursor *NextCursor `json:"next_cursor"`
 }
 
-// ChannelPreview defines model for ChannelPreview.
+// ChannelPreview Example: {"banned":false,"description":"Where the kettle is always on","id":"5b6f0f5e-6a1c-4b54-9d0e-0a4c2f1d7e11","kind":"public","member_count":3,"name":"tea"}
 type ChannelPreview struct {
 	// Banned Whether the caller is banned from the channel, so that joining is refused.
-	Banned      bool      `json:"banned"`
-	Description string    `json:"description"`
-	ID          ChannelID `json:"id"`
+	Banned      bool   `json:"banned"`
+	Description string `json:"description"`
+
+	// ID Example: 5b6f0f5e-6a1c-4b54-9d0e-0a4c2f1d7e11
+	ID ChannelID `json:"id"`
 
 	// Kind `public`: listed, and anyone may join. `unlisted`: anyone who knows the id may join. `private`: only by invitation.
 	// `direct`: between two users.
@@ -223,19 +246,23 @@ type ChannelPreview struct {
 	Name string `json:"name"`
 }
 
-// ClientID defines model for ClientID.
+// ClientID Example: 6e1d0d6e-3a55-4f0e-8a3e-000000000001
 type ClientID = chat.ClientID
 
-// Contact defines model for Contact.
+// Contact Example: {"display_name":"Bob Brandt","since":"2026-01-02T03:04:05.006Z","state":"accepted","user_id":"0198f3b2-7c00-7b20-8000-0000000000b2","username":"bob"}
 type Contact struct {
 	DisplayName string `json:"display_name"`
-	Since       Time   `json:"since"`
+
+	// Since Example: 2026-01-02T03:04:05.006Z
+	Since Time `json:"since"`
 
 	// State `requested`: the caller has sent a request. `received`: the other user has sent one. `accepted`: the two are contacts.
 	// `blocked`: the caller has blocked the other user.
-	State    ContactState `json:"state"`
-	UserID   UserID       `json:"user_id"`
-	Username string       `json:"username"`
+	State ContactState `json:"state"`
+
+	// UserID Example: 0198f3b2-7c00-7b20-8000-0000000000b2
+	UserID   UserID `json:"user_id"`
+	Username string `json:"username"`
 }
 
 // ContactPage defines model for ContactPage.
@@ -250,19 +277,23 @@ type ContactPage struct {
 // `blocked`: the caller has blocked the other user.
 type ContactState string
 
-// CursorMove defines model for CursorMove.
+// CursorMove Example: {"read_seq":42}
 type CursorMove struct {
 	DeliveredSeq *NullableSeq `json:"delivered_seq,omitempty"`
 	ReadSeq      *NullableSeq `json:"read_seq,omitempty"`
 }
 
 // DeviceToken Proves, at a login, that the user has logged in from this device before. Clients store it for the next login.
+//
+// Example: d1.7Yk2mQ9sVb4xHc6e
 type DeviceToken = string
 
-// Event An event in the form that subscribers receive. docs/websocket.md lists the fields of each kind.
+// Event An event in the form that subscribers receive. [The WebSocket protocol](/docs/websocket#events) lists the fields of each kind.
+//
+// Example: {"body":"The kettle is on, @bob.","channel_id":"5b6f0f5e-6a1c-4b54-9d0e-0a4c2f1d7e11","client_id":"6e1d0d6e-3a55-4f0e-8a3e-000000000001","id":"0198f3b4-1c20-7c33-a111-000000000001","mentions":["0198f3b2-7c00-7b20-8000-0000000000b2"],"reply_to":null,"sender_id":"0198f3b2-7c00-7a10-8000-0000000000a1","sender_name":"ann","sent_at":"2026-01-02T03:04:05.006Z","seq":42,"type":"message"}
 type Event = json.RawMessage
 
-// EventID defines model for EventID.
+// EventID Example: 0198f3b4-1c20-7c33-a111-000000000001
 type EventID = chat.EventID
 
 // EventPage defines model for EventPage.
@@ -280,24 +311,29 @@ type EventPage struct {
 // like it. `wrong`: the current password is wrong. `message`: not a message in this channel.
 type FieldCode = apierr.FieldCode
 
-// Group defines model for Group.
+// Group Example: {"created_at":"2025-11-20T09:15:00.000Z","created_by":"0198f3b2-7c00-7a10-8000-0000000000a1","description":"Everyone who drinks tea","id":"3f2a9c10-4d5e-4b6f-9a7c-8d0e1f2a3b4c","member_count":3,"name":"Kitchen","role":"owner"}
 type Group struct {
-	CreatedAt   Time            `json:"created_at"`
+	// CreatedAt Example: 2026-01-02T03:04:05.006Z
+	CreatedAt Time `json:"created_at"`
+
+	// CreatedBy Example: 0198f3b2-7c00-7a10-8000-0000000000a1
 	CreatedBy   *NullableUserID `json:"created_by"`
 	Description string          `json:"description"`
-	ID          GroupID         `json:"id"`
-	MemberCount int             `json:"member_count"`
-	Name        string          `json:"name"`
-	Role        Role            `json:"role"`
+
+	// ID Example: 3f2a9c10-4d5e-4b6f-9a7c-8d0e1f2a3b4c
+	ID          GroupID `json:"id"`
+	MemberCount int     `json:"member_count"`
+	Name        string  `json:"name"`
+	Role        Role    `json:"role"`
 }
 
-// GroupChange defines model for GroupChange.
+// GroupChange Example: {"name":"Tea kitchen"}
 type GroupChange struct {
 	Description *string `json:"description,omitempty"`
 	Name        *string `json:"name,omitempty"`
 }
 
-// GroupChannelCreation defines model for GroupChannelCreation.
+// GroupChannelCreation Example: {"kind":"private","name":"tea"}
 type GroupChannelCreation struct {
 	Description *string        `json:"description,omitempty"`
 	Kind        NewChannelKind `json:"kind"`
@@ -307,13 +343,13 @@ type GroupChannelCreation struct {
 	Name       string      `json:"name"`
 }
 
-// GroupCreation defines model for GroupCreation.
+// GroupCreation Example: {"description":"Everyone who drinks tea","name":"Kitchen"}
 type GroupCreation struct {
 	Description *string `json:"description,omitempty"`
 	Name        string  `json:"name"`
 }
 
-// GroupID defines model for GroupID.
+// GroupID Example: 3f2a9c10-4d5e-4b6f-9a7c-8d0e1f2a3b4c
 type GroupID = chat.GroupID
 
 // GroupPage defines model for GroupPage.
@@ -325,26 +361,36 @@ type GroupPage struct {
 }
 
 // Invitation An invitation to a channel or a group. The id of the other kind is null.
+//
+// Example: {"channel_id":"5b6f0f5e-6a1c-4b54-9d0e-0a4c2f1d7e11","created_at":"2026-01-02T03:04:05.006Z","group_id":null,"id":"0198f3b4-1c20-7c33-a111-000000000009","invited_by":"0198f3b2-7c00-7a10-8000-0000000000a1","invited_by_name":"ann","name":"tea","role":"member","user_id":"0198f3b2-7c00-7b20-8000-0000000000b2","username":"bob"}
 type Invitation struct {
 	ChannelID *NullableChannelID `json:"channel_id"`
-	CreatedAt Time               `json:"created_at"`
-	GroupID   *NullableGroupID   `json:"group_id"`
-	ID        InvitationID       `json:"id"`
-	InvitedBy UserID             `json:"invited_by"`
+
+	// CreatedAt Example: 2026-01-02T03:04:05.006Z
+	CreatedAt Time             `json:"created_at"`
+	GroupID   *NullableGroupID `json:"group_id"`
+
+	// ID Example: 0198f3b4-1c20-7c33-a111-000000000009
+	ID InvitationID `json:"id"`
+
+	// InvitedBy Example: 0198f3b2-7c00-7b20-8000-0000000000b2
+	InvitedBy UserID `json:"invited_by"`
 
 	// InvitedByName Username of the user who sent the invitation.
 	InvitedByName string `json:"invited_by_name"`
 
 	// Name Name of the channel or group.
-	Name   string `json:"name"`
-	Role   Role   `json:"role"`
+	Name string `json:"name"`
+	Role Role   `json:"role"`
+
+	// UserID Example: 0198f3b2-7c00-7b20-8000-0000000000b2
 	UserID UserID `json:"user_id"`
 
 	// Username Username of the invited user.
 	Username string `json:"username"`
 }
 
-// InvitationID defines model for InvitationID.
+// InvitationID Example: 0198f3b4-1c20-7c33-a111-000000000009
 type InvitationID = chat.InvitationID
 
 // InvitationPage defines model for InvitationPage.
@@ -355,9 +401,12 @@ type InvitationPage struct {
 	NextCursor *NextCursor `json:"next_cursor"`
 }
 
-// LogIn defines model for LogIn.
+// LogIn Example: {"login":"ann","password":"correct horse battery","session":"bearer"}
 type LogIn struct {
 	// DeviceToken Proves, at a login, that the user has logged in from this device before. Clients store it for the next login.
+	//
+	//
+	// Example: d1.7Yk2mQ9sVb4xHc6e
 	DeviceToken *DeviceToken `json:"device_token,omitempty"`
 
 	// Login Username or email address. Text that cannot be either is treated as an unknown login.
@@ -371,50 +420,71 @@ type LogIn struct {
 // LoggedIn defines model for LoggedIn.
 type LoggedIn struct {
 	// AccessToken A JWT. Only in bearer sessions, because scripts must not be able to read the token of a cookie session.
+	//
+	// Example: eyJhbGciOiJFZERTQSJ9.e30.c2ln
 	AccessToken *string `json:"access_token,omitempty"`
 
 	// DeviceToken Proves, at a login, that the user has logged in from this device before. Clients store it for the next login.
+	//
+	//
+	// Example: d1.7Yk2mQ9sVb4xHc6e
 	DeviceToken *DeviceToken `json:"device_token,omitempty"`
 
 	// ExpiresIn Seconds until the access token expires.
+	//
+	// Example: 900
 	ExpiresIn int `json:"expires_in"`
 
 	// RefreshToken Only in bearer sessions.
+	//
+	// Example: q3Jm0vXcT1uWn5zKf8Yb2dLh
 	RefreshToken *string `json:"refresh_token,omitempty"`
-	User         *Me     `json:"user,omitempty"`
+
+	// User Example: {"avatar_url":"","bio":"Tea, mostly.","created_at":"2025-11-20T09:15:00.000Z","display_name":"Ann Amari","email":"ann@example.com","id":"0198f3b2-7c00-7a10-8000-0000000000a1","operator":false,"username":"ann"}
+	User *Me `json:"user,omitempty"`
 }
 
-// Me defines model for Me.
+// Me Example: {"avatar_url":"","bio":"Tea, mostly.","created_at":"2025-11-20T09:15:00.000Z","display_name":"Ann Amari","email":"ann@example.com","id":"0198f3b2-7c00-7a10-8000-0000000000a1","operator":false,"username":"ann"}
 type Me struct {
 	// AvatarURL Path of the picture on this server (`/v1/avatars/…`), or empty if there is none.
-	AvatarURL   string `json:"avatar_url"`
-	Bio         string `json:"bio"`
+	AvatarURL string `json:"avatar_url"`
+	Bio       string `json:"bio"`
+
+	// CreatedAt Example: 2026-01-02T03:04:05.006Z
 	CreatedAt   Time   `json:"created_at"`
 	DisplayName string `json:"display_name"`
 	Email       string `json:"email"`
-	ID          UserID `json:"id"`
+
+	// ID Example: 0198f3b2-7c00-7b20-8000-0000000000b2
+	ID UserID `json:"id"`
 
 	// Operator Whether the user may read `/v1/ops/metrics`.
 	Operator bool   `json:"operator"`
 	Username string `json:"username"`
 }
 
-// Member defines model for Member.
+// Member Example: {"display_name":"Bob Brandt","joined_at":"2026-01-02T03:04:05.006Z","role":"member","user_id":"0198f3b2-7c00-7b20-8000-0000000000b2","username":"bob"}
 type Member struct {
 	DisplayName string `json:"display_name"`
-	JoinedAt    Time   `json:"joined_at"`
-	Role        Role   `json:"role"`
-	UserID      UserID `json:"user_id"`
-	Username    string `json:"username"`
+
+	// JoinedAt Example: 2026-01-02T03:04:05.006Z
+	JoinedAt Time `json:"joined_at"`
+	Role     Role `json:"role"`
+
+	// UserID Example: 0198f3b2-7c00-7b20-8000-0000000000b2
+	UserID   UserID `json:"user_id"`
+	Username string `json:"username"`
 }
 
-// MemberAddition defines model for MemberAddition.
+// MemberAddition Example: {"role":"member","user_id":"0198f3b2-7c00-7b20-8000-0000000000b2"}
 type MemberAddition struct {
-	Role   *Role  `json:"role,omitempty"`
+	Role *Role `json:"role,omitempty"`
+
+	// UserID Example: 0198f3b2-7c00-7b20-8000-0000000000b2
 	UserID UserID `json:"user_id"`
 }
 
-// MemberCursor defines model for MemberCursor.
+// MemberCursor Example: {"delivered_seq":42,"read_seq":42}
 type MemberCursor struct {
 	DeliveredSeq Seq `json:"delivered_seq"`
 	ReadSeq      Seq `json:"read_seq"`
@@ -431,15 +501,21 @@ type MemberPage struct {
 // MentionAll Determines which members may mention all others with @channel. From anyone else, @channel is plain text.
 type MentionAll = chat.MentionAll
 
-// Message defines model for Message.
+// Message Example: {"body":"The kettle is on, @bob.","channel_id":"5b6f0f5e-6a1c-4b54-9d0e-0a4c2f1d7e11","client_id":"6e1d0d6e-3a55-4f0e-8a3e-000000000001","deleted_at":null,"edited_at":null,"id":"0198f3b4-1c20-7c33-a111-000000000001","mentions":["0198f3b2-7c00-7b20-8000-0000000000b2"],"reactions":[{"count":1,"emoji":"👍","user_ids":["0198f3b2-7c00-7b20-8000-0000000000b2"]}],"reply_to":null,"sender_id":"0198f3b2-7c00-7a10-8000-0000000000a1","sender_name":"ann","sent_at":"2026-01-02T03:04:05.006Z","seq":42}
 type Message struct {
 	// Body Empty if the message is deleted.
-	Body      string            `json:"body"`
-	ChannelID ChannelID         `json:"channel_id"`
+	Body string `json:"body"`
+
+	// ChannelID Example: 5b6f0f5e-6a1c-4b54-9d0e-0a4c2f1d7e11
+	ChannelID ChannelID `json:"channel_id"`
+
+	// ClientID Example: 6e1d0d6e-3a55-4f0e-8a3e-000000000001
 	ClientID  *NullableClientID `json:"client_id"`
 	DeletedAt *NullableTime     `json:"deleted_at"`
 	EditedAt  *NullableTime     `json:"edited_at"`
-	ID        EventID           `json:"id"`
+
+	// ID Example: 0198f3b4-1c20-7c33-a111-000000000001
+	ID EventID `json:"id"`
 
 	// Mentions Members the body mentions by @username. The id of the channel stands for @channel.
 	Mentions  []UserID         `json:"mentions"`
@@ -447,20 +523,26 @@ type Message struct {
 	ReplyTo   *NullableEventID `json:"reply_to"`
 
 	// SenderDeleted Whether the sender's account is deleted.
-	SenderDeleted bool   `json:"sender_deleted,omitempty"`
-	SenderID      UserID `json:"sender_id"`
+	SenderDeleted bool `json:"sender_deleted,omitempty"`
+
+	// SenderID Example: 0198f3b2-7c00-7b20-8000-0000000000b2
+	SenderID UserID `json:"sender_id"`
 
 	// SenderName Empty if the account is deleted.
 	SenderName string `json:"sender_name"`
-	SentAt     Time   `json:"sent_at"`
-	Seq        Seq    `json:"seq"`
+
+	// SentAt Example: 2026-01-02T03:04:05.006Z
+	SentAt Time `json:"sent_at"`
+	Seq    Seq  `json:"seq"`
 }
 
-// MessageCreation defines model for MessageCreation.
+// MessageCreation Example: {"body":"The kettle is on, @bob."}
 type MessageCreation struct {
 	// Body At most 16 KiB of UTF-8, not blank, without control characters except newline and tab. CRLF and CR are
 	// converted to LF first.
-	Body     string            `json:"body"`
+	Body string `json:"body"`
+
+	// ClientID Example: 6e1d0d6e-3a55-4f0e-8a3e-000000000001
 	ClientID *NullableClientID `json:"client_id,omitempty"`
 	ReplyTo  *NullableEventID  `json:"reply_to,omitempty"`
 }
@@ -486,7 +568,7 @@ type NextCursor = string
 // NullableChannelID defines model for NullableChannelID.
 type NullableChannelID = chat.ChannelID
 
-// NullableClientID defines model for NullableClientID.
+// NullableClientID Example: 6e1d0d6e-3a55-4f0e-8a3e-000000000001
 type NullableClientID = chat.ClientID
 
 // NullableEventID defines model for NullableEventID.
@@ -501,12 +583,14 @@ type NullableSeq = int64
 // NullableTime defines model for NullableTime.
 type NullableTime = chat.Time
 
-// NullableUserID defines model for NullableUserID.
+// NullableUserID Example: 0198f3b2-7c00-7a10-8000-0000000000a1
 type NullableUserID = chat.UserID
 
 // OpsFigures Figures of one instance, or the totals of all instances. A figure is null if no instance reports it. All figures
 // except `connections` are counters since the start of the instance. If a counter decreases, the instance was
 // restarted.
+//
+// Example: {"connections":1200,"deliveries":963040,"errors":3,"inserted":48350,"requests":15320,"retries":0,"sends":48210}
 type OpsFigures struct {
 	// Connections Open WebSockets.
 	Connections *int64 `json:"connections"`
@@ -532,22 +616,28 @@ type OpsFigures struct {
 
 // OpsMetrics defines model for OpsMetrics.
 type OpsMetrics struct {
+	// At Example: 2026-01-02T03:04:05.006Z
 	At Time `json:"at"`
 
 	// Partitions Empty if no sync-service reports the streams.
 	Partitions []OpsPartition `json:"partitions"`
 
 	// Streams The streams of all partitions together. `partitions` has the figures for each partition.
+	//
+	// Example: {"dead":0,"entries":2400,"known":true,"lag_entries":0,"lag_seconds":0,"memory_over_budget":false,"memory_share":0.31,"pending":12,"receipts":4,"receipts_seconds":0.5,"unsafe_settings":[],"vanished":0}
 	Streams OpsStreams  `json:"streams"`
 	Targets []OpsTarget `json:"targets"`
 
 	// Totals Figures of one instance, or the totals of all instances. A figure is null if no instance reports it. All figures
 	// except `connections` are counters since the start of the instance. If a counter decreases, the instance was
 	// restarted.
+	//
+	//
+	// Example: {"connections":1200,"deliveries":963040,"errors":3,"inserted":48350,"requests":15320,"retries":0,"sends":48210}
 	Totals OpsFigures `json:"totals"`
 }
 
-// OpsPartition defines model for OpsPartition.
+// OpsPartition Example: {"dead":0,"entries":150,"lag_entries":0,"lag_seconds":0,"partition":0,"pending":1}
 type OpsPartition struct {
 	Dead       int64   `json:"dead"`
 	Entries    int64   `json:"entries"`
@@ -558,6 +648,8 @@ type OpsPartition struct {
 }
 
 // OpsStreams The streams of all partitions together. `partitions` has the figures for each partition.
+//
+// Example: {"dead":0,"entries":2400,"known":true,"lag_entries":0,"lag_seconds":0,"memory_over_budget":false,"memory_share":0.31,"pending":12,"receipts":4,"receipts_seconds":0.5,"unsafe_settings":[],"vanished":0}
 type OpsStreams struct {
 	// Dead Dead letters.
 	Dead int64 `json:"dead"`
@@ -597,10 +689,15 @@ type OpsStreams struct {
 }
 
 // OpsTarget One instance.
+//
+// Example: {"figures":{"connections":1200,"deliveries":963040,"errors":3,"inserted":null,"requests":null,"retries":null,"sends":48210},"problem":null,"up":true,"url":"http://127.0.0.1:8091/metrics"}
 type OpsTarget struct {
 	// Figures Figures of one instance, or the totals of all instances. A figure is null if no instance reports it. All figures
 	// except `connections` are counters since the start of the instance. If a counter decreases, the instance was
 	// restarted.
+	//
+	//
+	// Example: {"connections":1200,"deliveries":963040,"errors":3,"inserted":48350,"requests":15320,"retries":0,"sends":48210}
 	Figures OpsFigures `json:"figures"`
 
 	// Problem Why the instance is not up.
@@ -611,9 +708,12 @@ type OpsTarget struct {
 	URL string `json:"url"`
 }
 
-// PasswordChange defines model for PasswordChange.
+// PasswordChange Example: {"new_password":"staple the kettle twice","password":"correct horse battery"}
 type PasswordChange struct {
 	// DeviceToken Proves, at a login, that the user has logged in from this device before. Clients store it for the next login.
+	//
+	//
+	// Example: d1.7Yk2mQ9sVb4xHc6e
 	DeviceToken *DeviceToken `json:"device_token,omitempty"`
 
 	// NewPassword 8 to 200 characters, counted after composition (NFC). Passwords are normalized, so it does not matter how a
@@ -624,19 +724,23 @@ type PasswordChange struct {
 	Password string `json:"password"`
 }
 
-// PasswordProof defines model for PasswordProof.
+// PasswordProof Example: {"password":"correct horse battery"}
 type PasswordProof struct {
 	Password string `json:"password"`
 }
 
 // Peer The other user of a direct channel.
+//
+// Example: {"display_name":"Bob Brandt","user_id":"0198f3b2-7c00-7b20-8000-0000000000b2","username":"bob"}
 type Peer struct {
 	DisplayName string `json:"display_name"`
-	UserID      UserID `json:"user_id"`
-	Username    string `json:"username"`
+
+	// UserID Example: 0198f3b2-7c00-7b20-8000-0000000000b2
+	UserID   UserID `json:"user_id"`
+	Username string `json:"username"`
 }
 
-// Problem defines model for Problem.
+// Problem Example: {"code":"invalid_request","detail":"The field name must not be blank.","errors":[{"code":"blank","field":"name","message":"must not be blank"}],"request_id":"4f1c8a2b9d3e","status":422,"title":"Invalid request","type":"urn:parley:problem:invalid_request"}
 type Problem struct {
 	Code      ProblemCode    `json:"code"`
 	Detail    string         `json:"detail"`
@@ -655,7 +759,7 @@ type ProblemCode = apierr.Code
 // ProblemField defines model for ProblemField.
 type ProblemField = apierr.Field
 
-// ProfileChange defines model for ProfileChange.
+// ProfileChange Example: {"bio":"Tea, mostly.","display_name":"Ann Amari"}
 type ProfileChange struct {
 	// AvatarURL The address of a PNG, JPEG, GIF or WebP picture on a public host, with at most 2 MiB and 4096 × 4096 pixels. The
 	// server fetches it once and keeps a small square copy. An empty string removes the picture. Sending the address
@@ -674,7 +778,7 @@ type Profiles struct {
 	Items []User `json:"items"`
 }
 
-// Reaction defines model for Reaction.
+// Reaction Example: {"count":1,"emoji":"👍","user_ids":["0198f3b2-7c00-7b20-8000-0000000000b2"]}
 type Reaction struct {
 	// Count Number of users who have reacted with this emoji.
 	Count int `json:"count"`
@@ -686,26 +790,30 @@ type Reaction struct {
 	UserIDs []UserID `json:"user_ids"`
 }
 
-// ReactionsRemoved defines model for ReactionsRemoved.
+// ReactionsRemoved Example: {"more":false,"removed":2}
 type ReactionsRemoved struct {
 	// More Whether more reactions match. Repeat the request to remove them.
 	More    bool `json:"more"`
 	Removed int  `json:"removed"`
 }
 
-// Receipt defines model for Receipt.
+// Receipt Example: {"delivered":true,"read":false,"user_id":"0198f3b2-7c00-7b20-8000-0000000000b2"}
 type Receipt struct {
-	Delivered bool   `json:"delivered"`
-	Read      bool   `json:"read"`
-	UserID    UserID `json:"user_id"`
+	Delivered bool `json:"delivered"`
+	Read      bool `json:"read"`
+
+	// UserID Example: 0198f3b2-7c00-7b20-8000-0000000000b2
+	UserID UserID `json:"user_id"`
 }
 
-// Receipts defines model for Receipts.
+// Receipts Example: {"delivered_count":1,"items":[{"delivered":true,"read":false,"user_id":"0198f3b2-7c00-7b20-8000-0000000000b2"}],"member_count":2,"message_id":"0198f3b4-1c20-7c33-a111-000000000001","next_cursor":null,"read_count":0,"seq":42}
 type Receipts struct {
 	DeliveredCount int       `json:"delivered_count"`
 	Items          []Receipt `json:"items"`
 	MemberCount    int       `json:"member_count"`
-	MessageID      EventID   `json:"message_id"`
+
+	// MessageID Example: 0198f3b4-1c20-7c33-a111-000000000001
+	MessageID EventID `json:"message_id"`
 
 	// NextCursor Null on the last page.
 	NextCursor *NextCursor `json:"next_cursor"`
@@ -713,7 +821,7 @@ type Receipts struct {
 	Seq        Seq         `json:"seq"`
 }
 
-// RefreshToken defines model for RefreshToken.
+// RefreshToken Example: {"refresh_token":"q3Jm0vXcT1uWn5zKf8Yb2dLh"}
 type RefreshToken struct {
 	RefreshToken *string `json:"refresh_token,omitempty"`
 }
@@ -721,7 +829,7 @@ type RefreshToken struct {
 // Role defines model for Role.
 type Role = chat.Role
 
-// RoleChange defines model for RoleChange.
+// RoleChange Example: {"role":"admin"}
 type RoleChange struct {
 	Role Role `json:"role"`
 }
@@ -729,20 +837,28 @@ type RoleChange struct {
 // Seq defines model for Seq.
 type Seq = int64
 
-// Session defines model for Session.
+// Session Example: {"address":"203.0.113.7","created_at":"2025-11-20T09:15:00.000Z","current":true,"expires_at":"2026-02-01T03:04:05.006Z","id":"7d9e2a40-1b3c-4f5d-8e6f-a0b1c2d3e4f5","last_used_at":"2026-01-02T03:04:05.006Z","user_agent":"Mozilla/5.0 (X11; Linux x86_64)"}
 type Session struct {
-	Address   string `json:"address"`
-	CreatedAt Time   `json:"created_at"`
+	Address string `json:"address"`
+
+	// CreatedAt Example: 2026-01-02T03:04:05.006Z
+	CreatedAt Time `json:"created_at"`
 
 	// Current Whether this request belongs to the session.
-	Current    bool      `json:"current"`
-	ExpiresAt  Time      `json:"expires_at"`
-	ID         SessionID `json:"id"`
-	LastUsedAt Time      `json:"last_used_at"`
-	UserAgent  string    `json:"user_agent"`
+	Current bool `json:"current"`
+
+	// ExpiresAt Example: 2026-01-02T03:04:05.006Z
+	ExpiresAt Time `json:"expires_at"`
+
+	// ID Example: 7d9e2a40-1b3c-4f5d-8e6f-a0b1c2d3e4f5
+	ID SessionID `json:"id"`
+
+	// LastUsedAt Example: 2026-01-02T03:04:05.006Z
+	LastUsedAt Time   `json:"last_used_at"`
+	UserAgent  string `json:"user_agent"`
 }
 
-// SessionID defines model for SessionID.
+// SessionID Example: 7d9e2a40-1b3c-4f5d-8e6f-a0b1c2d3e4f5
 type SessionID = chat.SessionID
 
 // SessionMode How the client receives its tokens. With `bearer`, no cookies are set.
@@ -756,9 +872,12 @@ type SessionPage struct {
 	NextCursor *NextCursor `json:"next_cursor"`
 }
 
-// SignUp defines model for SignUp.
+// SignUp Example: {"email":"ann@example.com","password":"correct horse battery","session":"bearer","username":"ann"}
 type SignUp struct {
 	// DeviceToken Proves, at a login, that the user has logged in from this device before. Clients store it for the next login.
+	//
+	//
+	// Example: d1.7Yk2mQ9sVb4xHc6e
 	DeviceToken *DeviceToken `json:"device_token,omitempty"`
 	Email       string       `json:"email"`
 
@@ -771,26 +890,30 @@ type SignUp struct {
 	Username string       `json:"username"`
 }
 
-// Time defines model for Time.
+// Time Example: 2026-01-02T03:04:05.006Z
 type Time = chat.Time
 
-// User defines model for User.
+// User Example: {"avatar_url":"","bio":"","created_at":"2025-11-20T09:15:00.000Z","deleted":false,"display_name":"Bob Brandt","id":"0198f3b2-7c00-7b20-8000-0000000000b2","username":"bob"}
 type User struct {
 	// AvatarURL Path of the picture on this server (`/v1/avatars/…`), or empty if there is none.
 	AvatarURL string `json:"avatar_url"`
 	Bio       string `json:"bio"`
-	CreatedAt Time   `json:"created_at"`
+
+	// CreatedAt Example: 2026-01-02T03:04:05.006Z
+	CreatedAt Time `json:"created_at"`
 
 	// Deleted Whether the account is deleted.
 	Deleted     bool   `json:"deleted"`
 	DisplayName string `json:"display_name"`
-	ID          UserID `json:"id"`
+
+	// ID Example: 0198f3b2-7c00-7b20-8000-0000000000b2
+	ID UserID `json:"id"`
 
 	// Username Empty if the account is deleted.
 	Username string `json:"username"`
 }
 
-// UserID defines model for UserID.
+// UserID Example: 0198f3b2-7c00-7b20-8000-0000000000b2
 type UserID = chat.UserID
 
 // UserPage defines model for UserPage.
@@ -801,45 +924,46 @@ type UserPage struct {
 	NextCursor *NextCursor `json:"next_cursor"`
 }
 
-// UserRef defines model for UserRef.
+// UserRef Example: {"user_id":"0198f3b2-7c00-7b20-8000-0000000000b2"}
 type UserRef struct {
+	// UserID Example: 0198f3b2-7c00-7b20-8000-0000000000b2
 	UserID UserID `json:"user_id"`
 }
 
-// ChannelPath defines model for ChannelPath.
+// ChannelPath Example: 5b6f0f5e-6a1c-4b54-9d0e-0a4c2f1d7e11
 type ChannelPath = ChannelID
 
 // Cursor defines model for Cursor.
 type Cursor = string
 
-// GroupPath defines model for GroupPath.
+// GroupPath Example: 3f2a9c10-4d5e-4b6f-9a7c-8d0e1f2a3b4c
 type GroupPath = GroupID
 
-// InvitationPath defines model for InvitationPath.
+// InvitationPath Example: 0198f3b4-1c20-7c33-a111-000000000009
 type InvitationPath = InvitationID
 
 // Limit defines model for Limit.
 type Limit = int
 
-// MessagePath defines model for MessagePath.
+// MessagePath Example: 0198f3b4-1c20-7c33-a111-000000000001
 type MessagePath = EventID
 
-// OtherUserPath defines model for OtherUserPath.
+// OtherUserPath Example: 0198f3b2-7c00-7b20-8000-0000000000b2
 type OtherUserPath = UserID
 
-// SessionPath defines model for SessionPath.
+// SessionPath Example: 7d9e2a40-1b3c-4f5d-8e6f-a0b1c2d3e4f5
 type SessionPath = SessionID
 
-// UserPath defines model for UserPath.
+// UserPath Example: 0198f3b2-7c00-7b20-8000-0000000000b2
 type UserPath = UserID
 
-// AckAnswer defines model for AckAnswer.
+// AckAnswer Example: {"channel_id":"5b6f0f5e-6a1c-4b54-9d0e-0a4c2f1d7e11","client_id":"6e1d0d6e-3a55-4f0e-8a3e-000000000001","duplicate":false,"id":"0198f3b4-1c20-7c33-a111-000000000001","sent_at":"2026-01-02T03:04:05.006Z","seq":42}
 type AckAnswer = Ack
 
-// ChannelAnswer defines model for ChannelAnswer.
+// ChannelAnswer Example: {"created_at":"2025-11-20T09:15:00.000Z","created_by":"0198f3b2-7c00-7a10-8000-0000000000a1","description":"Where the kettle is always on","group_id":null,"id":"5b6f0f5e-6a1c-4b54-9d0e-0a4c2f1d7e11","joined_seq":0,"kind":"public","last_read_seq":41,"last_seq":42,"member_count":3,"mention_all":"everyone","name":"tea","role":"owner","unread":1,"unread_mentions":0}
 type ChannelAnswer = Channel
 
-// ChannelMadeAnswer defines model for ChannelMadeAnswer.
+// ChannelMadeAnswer Example: {"created_at":"2025-11-20T09:15:00.000Z","created_by":"0198f3b2-7c00-7a10-8000-0000000000a1","description":"Where the kettle is always on","group_id":null,"id":"5b6f0f5e-6a1c-4b54-9d0e-0a4c2f1d7e11","joined_seq":0,"kind":"public","last_read_seq":41,"last_seq":42,"member_count":3,"mention_all":"everyone","name":"tea","role":"owner","unread":1,"unread_mentions":0}
 type ChannelMadeAnswer = Channel
 
 // ChannelsAnswer defines model for ChannelsAnswer.
@@ -848,13 +972,13 @@ type ChannelsAnswer = ChannelPage
 // LoggedInAnswer defines model for LoggedInAnswer.
 type LoggedInAnswer = LoggedIn
 
-// MeAnswer defines model for MeAnswer.
+// MeAnswer Example: {"avatar_url":"","bio":"Tea, mostly.","created_at":"2025-11-20T09:15:00.000Z","display_name":"Ann Amari","email":"ann@example.com","id":"0198f3b2-7c00-7a10-8000-0000000000a1","operator":false,"username":"ann"}
 type MeAnswer = Me
 
-// ProblemAnswer defines model for ProblemAnswer.
+// ProblemAnswer Example: {"code":"invalid_request","detail":"The field name must not be blank.","errors":[{"code":"blank","field":"name","message":"must not be blank"}],"request_id":"4f1c8a2b9d3e","status":422,"title":"Invalid request","type":"urn:parley:problem:invalid_request"}
 type ProblemAnswer = Problem
 
-// RefreshTokenBody defines model for RefreshTokenBody.
+// RefreshTokenBody Example: {"refresh_token":"q3Jm0vXcT1uWn5zKf8Yb2dLh"}
 type RefreshTokenBody = RefreshToken
 
 // ListChannelsParams defines parameters for ListChannels.

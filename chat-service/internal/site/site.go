@@ -1,10 +1,10 @@
 // Package site serves the web client: the pages that Vite has built, each at its own paths, and the
 // files that they load.
 //
-// All files are read once, at startup. They were compressed at build time. Browsers revalidate a page
-// on every request, usually with a 304 response. Files with a hash in their names are cached forever.
-// A page cannot hide an API path, because every page's paths are listed here. If the web client has
-// not been built, a single page explains how to build it.
+// All files are read once, at startup. They were compressed at build time. Browsers revalidate a
+// page on every request, usually with a 304 response. Files with a hash in their names are cached
+// forever. A page cannot hide an API path, because every page's paths are listed here. If the web
+// client has not been built, a single page explains how to build it.
 package site
 
 import (

@@ -1,7 +1,7 @@
 // Package static serves files that do not change while the program runs.
 //
-// A file is hashed once, when it is created, and has an ETag per encoding, so a browser that has the
-// file gets a 304 response. The client gets the best encoding that it accepts.
+// A file is hashed once, when it is created, and has an ETag per encoding, so a browser that has
+// the file gets a 304 response. The client gets the best encoding that it accepts.
 package static
 
 import (

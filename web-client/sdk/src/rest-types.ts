@@ -495,7 +495,7 @@ export interface Ack {
   readonly duplicate: boolean;
 }
 
-/** An event in the form that subscribers receive. docs/websocket.md lists the fields of each kind. */
+/** An event in the form that subscribers receive. [The WebSocket protocol](/docs/websocket#events) lists the fields of each kind. */
 export interface Event {
   readonly type: string;
   readonly channel_id: ChannelID;

@@ -1,0 +1,3 @@
+module parley.chat/docs
+
+go 1.26.0
