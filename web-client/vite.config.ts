@@ -6,6 +6,7 @@ import { defineConfig } from "vitest/config";
 
 import { limitsIn } from "./src/ops/alert-rules.ts";
 import { manualOf } from "./src/ops/manual.ts";
+import { workerBuild } from "./worker-build.ts";
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
@@ -32,7 +33,7 @@ const operatorsPage: Plugin = {
 };
 
 export default defineConfig({
-  plugins: [operatorsPage],
+  plugins: [operatorsPage, workerBuild()],
   resolve: {
     alias: {
       "@parley/client": here("sdk/src/index.ts"),
@@ -49,8 +50,10 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     rollupOptions: {
-      input: { main: here("index.html"), ops: here("ops.html") },
+      input: { main: here("index.html"), ops: here("ops.html"), sw: here("src/worker/sw.ts") },
       output: {
+        // A service worker keeps its address, and controls only what is below it.
+        entryFileNames: ({ name }) => (name === "sw" ? "sw.js" : "assets/[name]-[hash].js"),
         // Without these groups, the modules that the dialogs share with the first load are spread
         // over ten small files, each with its own headers. `base` is the part that /ops uses too:
         // the modules named here, and what they import. A browser test limits its size.

@@ -32,9 +32,13 @@ var pages = map[string][]string{
 // hashed is the folder of the files whose names contain content hashes.
 const hashed = "assets/"
 
-// policy is the Content-Security-Policy of pages. A page may run scripts and connect only to its
-// own origin, and cannot be framed.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; " +
+// serviceWorker is the page's service worker. Its path determines which pages it can control, and
+// browsers check it for changes whenever they open one of them, so it must not be cached.
+const serviceWorker = "sw.js"
+
+// policy is the Content-Security-Policy of pages and of the service worker. They may run scripts
+// and connect only to their own origin, and a page cannot be framed.
+const policy = "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; img-src 'self'; " +
 	"connect-src 'self'; font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
 //go:embed unbuilt.html
@@ -135,7 +139,7 @@ func read(files fs.FS, name string) (*static.File, error) {
 
 func newFile(name string, variants map[string][]byte) *static.File {
 	o := static.Options{ContentType: contentType(name), CacheControl: static.Revalidate}
-	if strings.HasPrefix(o.ContentType, "text/html") {
+	if name == serviceWorker || strings.HasPrefix(o.ContentType, "text/html") {
 		o.Policy = policy
 	}
 	if strings.HasPrefix(name, hashed) {

@@ -23,7 +23,7 @@ func build(files map[string]string) fstest.MapFS {
 
 var built = build(map[string]string{
 	".gitkeep": "", "index.html": "<!doctype html><title>app</title>", "ops.html": "<!doctype html><title>ops</title>",
-	"favicon.svg": "<svg/>", "assets/app-1a2b.js": strings.Repeat("let a = 1;", 100), "assets/app-1a2b.js.br": "brotli", "assets/app-1a2b.js.gz": "gzipped",
+	"favicon.svg": "<svg/>", "sw.js": "let w = 1;", "assets/app-1a2b.js": strings.Repeat("let a = 1;", 100), "assets/app-1a2b.js.br": "brotli", "assets/app-1a2b.js.gz": "gzipped",
 	"assets/app-3c4d.css": "a{}", "assets/app-3c4d.css.gz": "longer than the original",
 })
 
@@ -57,7 +57,7 @@ func TestSite_paths(t *testing.T) {
 	}{
 		"/": {200, "text/html; charset=utf-8", "<title>app"}, "/c/0b9d3f52-6a07-4a39-a6f5-0d9e3cbb6b0a": {200, "text/html; charset=utf-8", "<title>app"},
 		"/c/x?m=7": {200, "text/html; charset=utf-8", "<title>app"}, "/ops": {200, "text/html; charset=utf-8", "<title>ops"},
-		"/favicon.svg": {200, "image/svg+xml", "<svg/>"}, "/assets/app-1a2b.js": {200, "text/javascript; charset=utf-8", "let a"},
+		"/favicon.svg": {200, "image/svg+xml", "<svg/>"}, "/sw.js": {200, "text/javascript; charset=utf-8", "let w"}, "/assets/app-1a2b.js": {200, "text/javascript; charset=utf-8", "let a"},
 		"/assets/app-3c4d.css": {200, "text/css; charset=utf-8", "a{}"},
 		"/c":                   {404, "", ""}, "/c/x/y": {404, "", ""}, "/assets/": {404, "", ""}, "/assets/app-0000.js": {404, "", ""}, "/index.html": {404, "", ""},
 		"/assets/app-1a2b.js.br": {404, "", ""}, "/.gitkeep": {404, "", ""}, "/assets/../index.html": {404, "", ""}, "/v1/me": {404, "", ""}, "/ws": {404, "", ""},
@@ -126,7 +126,7 @@ func TestSite_encodings(t *testing.T) {
 func TestSite_caches(t *testing.T) {
 	t.Parallel()
 	e := serve(t, built)
-	for path, want := range map[string]string{"/": "no-cache", "/ops": "no-cache", "/favicon.svg": "no-cache", "/assets/app-1a2b.js": "public, max-age=31536000, immutable"} {
+	for path, want := range map[string]string{"/": "no-cache", "/ops": "no-cache", "/favicon.svg": "no-cache", "/sw.js": "no-cache", "/assets/app-1a2b.js": "public, max-age=31536000, immutable"} {
 		first := ask(e, "GET", path, "Accept-Encoding", "br")
 		etag := first.Header().Get("ETag")
 		if first.Header().Get("Cache-Control") != want || !strings.HasPrefix(etag, `"`) {
@@ -155,9 +155,9 @@ func TestSite_caches(t *testing.T) {
 func TestSite_policy(t *testing.T) {
 	t.Parallel()
 	e := serve(t, built)
-	for _, path := range []string{"/", "/ops", "/c/x"} {
+	for _, path := range []string{"/", "/ops", "/c/x", "/sw.js"} {
 		policy := ask(e, "GET", path).Header().Get("Content-Security-Policy")
-		if !strings.HasPrefix(policy, "default-src 'none'; script-src 'self'; ") || !strings.Contains(policy, "; img-src 'self'; ") || strings.Contains(policy, "unsafe") || !strings.Contains(policy, "frame-ancestors 'none'") {
+		if !strings.HasPrefix(policy, "default-src 'none'; script-src 'self'; worker-src 'self'; ") || !strings.Contains(policy, "; connect-src 'self'; ") || !strings.Contains(policy, "; img-src 'self'; ") || strings.Contains(policy, "unsafe") || !strings.Contains(policy, "frame-ancestors 'none'") {
 			t.Errorf("%s: policy %q", path, policy)
 		}
 	}

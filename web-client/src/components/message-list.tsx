@@ -256,7 +256,7 @@ function ListRow({ row, actions, stop, flash }: ListRowProps): JSX.Element {
     case "loading":
       return (
         <div role="listitem" data-row={row.key} class="row-loading">
-          {t().common.loading}
+          {actions.state.log.value?.fromCopy === true ? t().list.offline : t().common.loading}
         </div>
       );
     case "day":

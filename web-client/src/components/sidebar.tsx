@@ -7,6 +7,7 @@ import { useComputed } from "@preact/signals";
 import { t } from "../i18n";
 import type { ChannelState } from "../state/channel-state";
 import { channelsLoaded, openState } from "../state/channels";
+import { startedOffline } from "../state/connection";
 import { openDialog } from "../state/dialog";
 import { collapsedSections } from "../state/preferences";
 import { route } from "../state/route";
@@ -133,7 +134,7 @@ function Section({ name, title, channels, empty, children }: SectionProps): JSX.
         <div class="section-actions">{children}</div>
       </div>
       {channels.length === 0 ? (
-        <p class="section-empty">{channelsLoaded.value ? empty : t().common.loading}</p>
+        <p class="section-empty">{channelsLoaded.value || startedOffline.value ? empty : t().common.loading}</p>
       ) : shown.length === 0 ? (
         <p class="section-empty">{t().sidebar.noUnread}</p>
       ) : (

@@ -106,6 +106,13 @@ export class ChannelState {
     return mark === undefined ? this.serverReadSeq : Math.min(this.serverReadSeq, mark.from - 1);
   }
 
+  /** snapshot returns the details with the current counts and read position, for the offline copy. */
+  readonly snapshot: ReadonlySignal<ChannelDetails | undefined> = computed(() => {
+    const details = this.details.value;
+    const { unread, mentions } = this.counted.value;
+    return details && { ...details, unread, unread_mentions: mentions, last_read_seq: Math.max(details.last_read_seq ?? 0, this.handle.readSeq) };
+  });
+
   setCounts(unread: number, mentions: number): void {
     this.counted.value = { unread, mentions };
   }

@@ -6,6 +6,7 @@ import { computed, signal } from "@preact/signals";
 import { preferencesOf } from "./channel-preferences";
 import { ChannelState, MAX_MEMBERS } from "./channel-state";
 import { sdk } from "./client";
+import { copiedList, forgetCopiedChannel, forgetOtherChannels } from "./offline-store";
 import { learnMember } from "./people";
 import { restoreMark } from "./reading";
 import { route } from "./route";
@@ -77,10 +78,22 @@ function learnPeer(details: ChannelDetails): void {
 }
 
 export function removeChannel(id: string): void {
+  forgetCopiedChannel(id);
   if (channels.value.has(id)) {
     const rest = new Map(channels.value);
     rest.delete(id);
     channels.value = rest;
+  }
+}
+
+/** The channels that are known only from the offline copy. */
+const restored = new Set<string>();
+
+/** restoreChannels shows the channels of the offline copy until the list has been loaded. */
+export function restoreChannels(): void {
+  for (const details of copiedList()?.channels ?? []) {
+    restored.add(details.id);
+    addChannel(details);
   }
 }
 
@@ -97,6 +110,14 @@ export async function loadChannels(): Promise<void> {
     state.setDetails(details);
     all.set(details.id, state);
   }
+  const listed = new Set(list.map((details) => details.id));
+  for (const id of restored) {
+    if (!listed.has(id) && all.get(id)?.handle.followed !== true) {
+      all.delete(id); // the user is no longer a member
+    }
+  }
+  restored.clear();
+  forgetOtherChannels((id) => all.has(id));
   channels.value = all;
   channelsLoaded.value = true;
 }
@@ -156,4 +177,5 @@ export async function loadMembers(state: ChannelState): Promise<void> {
 export function forgetChannels(): void {
   channels.value = new Map();
   channelsLoaded.value = false;
+  restored.clear();
 }

@@ -10,6 +10,17 @@ export function sdk(): Client {
   return current;
 }
 
+/**
+ * identify makes the session's client one of the given user. Such a client restores and stores the
+ * user's unsent messages even before it has reached the server, and accepts no other user's session.
+ */
+export function identify(userID: string): void {
+  if (current?.me !== userID) {
+    current?.close();
+    current = new Client({ pendingStore: new LocalStoragePendingStore(), userID });
+  }
+}
+
 /** dropClient closes the session's client; the next call to sdk() creates a new one. */
 export function dropClient(): void {
   current?.close();

@@ -7,6 +7,18 @@ import { t } from "../i18n";
 
 export const connection = signal<ConnectionState>({ name: "offline" });
 
+/**
+ * Whether the session was started from the offline copy, and the server has not accepted a
+ * connection since.
+ */
+export const startedOffline = signal(false);
+
+/** serverUnreachable reports whether the last attempt to reach the server failed. */
+export function serverUnreachable(): boolean {
+  const state = connection.peek();
+  return startedOffline.peek() || retryAt(state) !== undefined || (state.name === "connecting" && state.attempt > 0);
+}
+
 /** The current time, updated while a countdown is shown. */
 const now = signal(Date.now());
 let ticking: ReturnType<typeof setInterval> | undefined;

@@ -4,7 +4,9 @@ import { beforeEach, describe, expect, it, vi } from "vitest";
 
 import { ChannelState } from "./channel-state";
 import { channels } from "./channels";
+import { connection, startedOffline } from "./connection";
 import { failedRead, fold, followedFrom, openAround, openNewest, readOlder, reloadAfter } from "./history";
+import { beginVisit, sawMessages } from "./reading";
 
 /** Asked is a request to a simulated server, which responds when the test tells it to. */
 interface Asked {
@@ -16,6 +18,8 @@ const asked: Asked[] = [];
 
 const forbidden = new ApiError(403, "forbidden", "not a member");
 
+const copies = vi.hoisted(() => new Map<string, unknown>());
+vi.mock("./offline-store", () => ({ copiedChannel: (id: string) => copies.get(id), forgetCopiedChannel: () => undefined }));
 vi.mock("./client", () => ({
   sdk: () => ({
     rest: {
@@ -50,6 +54,9 @@ const last = (): Asked => {
 
 beforeEach(() => {
   asked.length = 0;
+  copies.clear();
+  connection.value = { name: "up-to-date" };
+  startedOffline.value = false;
   const handle = { id: "c", followed: true, readSeq: 0, askReached: () => Promise.resolve() } as unknown as Channel;
   state = new ChannelState(handle);
 });
@@ -171,5 +178,61 @@ describe("gaps", () => {
     reloadAfter(state, 1);
     followedFrom(state, 5);
     expect(asked).toHaveLength(0);
+  });
+});
+
+describe("the offline copy", () => {
+  beforeEach(() => {
+    copies.set("c", { messages: page(1, 3), atOldest: false, through: 3, people: [] });
+  });
+
+  it("is shown instead of a request while the server is unreachable, and replaced afterwards", async () => {
+    connection.value = { name: "reconnecting", retryAt: 1, attempt: 1 };
+    await openNewest(state);
+    await openAround(state, 2);
+    await readOlder(state);
+    expect(asked).toHaveLength(0);
+    expect(seqs()).toEqual([1, 2, 3]);
+    expect(state.log.value?.fromCopy).toBe(true);
+    connection.value = { name: "up-to-date" };
+    const again = failedRead(state)?.retry();
+    fold(state, edited(6, 5, "edited"));
+    last().answer([message(1), message(4), message(5)]); // 2 and 3 have been deleted for good
+    await again;
+    expect(seqs()).toEqual([1, 4, 5]);
+    expect(state.log.value?.messages.at(-1)?.body).toBe("edited");
+    expect(state.log.value?.fromCopy).toBeUndefined();
+  });
+
+  it("is replaced when the channel is followed, even if no event was missed", async () => {
+    startedOffline.value = true;
+    await openNewest(state);
+    startedOffline.value = false;
+    followedFrom(state, 0);
+    expect(asked).toHaveLength(1);
+  });
+
+  it("is not shown while the server can be reached, or instead of what was read", async () => {
+    const open = openNewest(state);
+    expect(state.log.value).toBeUndefined();
+    last().answer(page(1, 9));
+    await open;
+    startedOffline.value = true;
+    const reopened = openNewest(state, true);
+    expect(asked).toHaveLength(2);
+    expect(seqs()).toHaveLength(9);
+    last().fail();
+    await reopened;
+  });
+
+  it("marks nothing as read", async () => {
+    const markRead = vi.fn();
+    state = new ChannelState({ id: "c", followed: true, readSeq: 0, position: { seq: 9, epoch: "1-a" }, markRead } as unknown as Channel);
+    startedOffline.value = true;
+    copies.set("c", { messages: page(1, 3), atOldest: true, through: 3, people: [] });
+    await openNewest(state);
+    beginVisit(state);
+    sawMessages(state, [1, 2, 3]);
+    expect(markRead).not.toHaveBeenCalled();
   });
 });

@@ -9,11 +9,14 @@
 import { ApiError, type ChannelEvent, type Message } from "@parley/client";
 import { signal } from "@preact/signals";
 
+import { logOf } from "../lib/channel-copy";
 import { apply, cutAfter, EMPTY, extend, firstSeq, lastSeq, type MessageLog, prepend } from "../lib/log";
 import { reaches } from "../lib/seen";
 import type { ChannelState } from "./channel-state";
 import { refreshDetails } from "./channels";
 import { sdk } from "./client";
+import { serverUnreachable } from "./connection";
+import { copiedChannel } from "./offline-store";
 import { knowNames, learn } from "./people";
 import { requestReaders } from "./receipts";
 import { showError } from "./toasts";
@@ -106,14 +109,14 @@ async function readAround(state: ChannelState, seq: number): Promise<void> {
 
 export async function readOlder(state: ChannelState): Promise<void> {
   const log = state.log.peek();
-  if (log !== undefined && !log.atOldest && log.messages.length > 0) {
+  if (log !== undefined && !log.atOldest && log.fromCopy !== true && log.messages.length > 0) {
     await read(state, "older", { before_seq: firstSeq(log), limit: PAGE }, (held, page) => prepend(held, page, PAGE));
   }
 }
 
 export async function readNewer(state: ChannelState): Promise<void> {
   const log = state.log.peek();
-  if (log !== undefined && !log.atNewest) {
+  if (log !== undefined && !log.atNewest && log.fromCopy !== true) {
     await read(state, "newer", { after_seq: lastSeq(log), limit: PAGE }, (held, page) => extend(held, page, PAGE));
   }
 }
@@ -136,6 +139,10 @@ async function read(
     return;
   }
   const generation = side === "whole" ? ++reader.generation : reader.generation;
+  if (side === "whole" && showCopy(state)) {
+    reader.retry.value = () => read(state, side, query, merge);
+    return;
+  }
   // A `whole` read replaces the log, so pages requested for the old log are discarded.
   reader.busy.value = side === "whole" ? new Set([side]) : new Set(reader.busy.peek()).add(side);
   if (side === "whole") {
@@ -185,6 +192,29 @@ async function read(
   }
 }
 
+/**
+ * showCopy shows the channel's offline copy and returns true, if there is one, the server cannot be
+ * reached and the log has not been read. The log is then in the state after a failed read.
+ */
+function showCopy(state: ChannelState): boolean {
+  const log = state.log.peek();
+  if ((log !== undefined && log.fromCopy !== true) || !serverUnreachable()) {
+    return false;
+  }
+  if (log === undefined) {
+    const copy = copiedChannel(state.id);
+    if (copy === undefined) {
+      return false;
+    }
+    copy.people.forEach((p) => learn(p.id, p));
+    state.log.value = logOf(copy);
+  }
+  return true;
+}
+
+/** knownSeq returns the seq up to which the log contains every event, if it reaches the newest. */
+export const knownSeq = (state: ChannelState): number => readerOf(state).knownSeq;
+
 /** fold applies an event to the channel's log, if it is loaded. */
 export function fold(state: ChannelState, event: ChannelEvent): void {
   const reader = readerOf(state);
@@ -204,7 +234,8 @@ export function fold(state: ChannelState, event: ChannelEvent): void {
  */
 export function followedFrom(state: ChannelState, seq: number): void {
   const reader = readerOf(state);
-  if (state.log.peek()?.atNewest === true && reader.knownSeq < seq) {
+  const log = state.log.peek();
+  if (log?.atNewest === true && (log.fromCopy === true || reader.knownSeq < seq)) {
     reader.knownSeq = seq;
     void openNewest(state, true);
   }

@@ -10,14 +10,17 @@ import { forgetBlocks, loadBlocks } from "./blocks";
 import type { ChannelState } from "./channel-state";
 import { channels, channelsLoaded, ensureChannel, forgetChannels, groupsVersion, loadChannels, loadMembers, openState, refreshDetails, removeChannel } from "./channels";
 import { dropClient, sdk } from "./client";
-import { connection } from "./connection";
+import { connection, startedOffline } from "./connection";
 import { forgetDepartures, recordDeparture } from "./departures";
 import { closeDialog } from "./dialog";
 import { forgetGroups, loadGroups } from "./groups";
 import { fold, followedFrom, reloadAfter } from "./history";
 import { invitations, loadInvitations } from "./invitations";
 import { notifyOfMessage } from "./notifications";
+import { Copier } from "./offline-copy";
+import { eraseCopiedMessages } from "./offline-store";
 import { forgetPeople, learn } from "./people";
+import { installWorker } from "./service-worker";
 import { showError, toast } from "./toasts";
 
 /**
@@ -27,6 +30,7 @@ import { showError, toast } from "./toasts";
 const MAX_DIRECT_PRESENCE = 30;
 
 let offs: (() => void)[] = [];
+let copier: Copier | undefined;
 let leaving: string | undefined;
 
 export function begin(userID: string, onEnd: (reason: EndReason) => void): void {
@@ -36,11 +40,16 @@ export function begin(userID: string, onEnd: (reason: EndReason) => void): void 
   offs = [
     client.on("state", (state) => {
       connection.value = state;
+      if (state.name === "catching-up" && startedOffline.peek()) {
+        startedOffline.value = false;
+        loadAll();
+      }
       if (state.name === "up-to-date") {
         if (reconnected) {
           loadBlocks().catch(() => undefined); // the next focus or reconnection tries again
         }
         reconnected = true;
+        installWorker();
         void settled();
       }
       if (state.name === "ended" && state.reason !== "closed") {
@@ -71,12 +80,14 @@ export function begin(userID: string, onEnd: (reason: EndReason) => void): void 
       const state = known(event.channel_id);
       if (state !== undefined) {
         batch(() => handleEvent(state, event));
+        copier?.note(state, event);
       }
     }),
     client.on("reset", ({ channel, to }) => {
       const state = known(channel.id);
       if (state !== undefined) {
         reloadAfter(state, to.seq);
+        eraseCopiedMessages(channel.id);
       }
     }),
     client.on("status", (pending) => {
@@ -124,8 +135,17 @@ export function begin(userID: string, onEnd: (reason: EndReason) => void): void 
       loadInvitations().catch(showError);
     }),
   ];
+  copier = new Copier(userID);
+  copier.start();
   connection.value = client.state;
   client.connect();
+  if (!startedOffline.peek()) {
+    loadAll();
+  }
+}
+
+/** loadAll requests what the WebSocket does not report. */
+function loadAll(): void {
   loadChannels().catch(showError);
   loadInvitations().catch(showError);
   loadBlocks().catch(showError);
@@ -135,6 +155,9 @@ export function begin(userID: string, onEnd: (reason: EndReason) => void): void 
 export function end(): void {
   offs.forEach((off) => off());
   offs = [];
+  copier?.stop();
+  copier = undefined;
+  startedOffline.value = false;
   closeDialog();
   dropClient();
   forgetChannels();

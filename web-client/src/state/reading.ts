@@ -29,7 +29,7 @@ export function beginVisit(state: ChannelState): void {
 export function sawMessages(state: ChannelState, seqs: Iterable<number>): void {
   const visit = visits.get(state);
   const log = state.log.peek();
-  if (visit === undefined || visit.held || log === undefined) {
+  if (visit === undefined || visit.held || log === undefined || log.fromCopy === true) {
     return;
   }
   const me = myID();

@@ -3,34 +3,57 @@
 import { ApiError, type EndReason, type LogIn, type Me, type SignUp } from "@parley/client";
 
 import { t } from "../i18n";
-import { sdk } from "./client";
+import { restoreChannels } from "./channels";
+import { identify, sdk } from "./client";
 import { resetCompose } from "./compose";
+import { startedOffline } from "./connection";
 import { forgetDrafts, forgetDraftsOfOthers } from "./drafts";
+import { restoreGroups } from "./groups";
 import { arrive } from "./join";
 import { begin, end } from "./lifecycle";
 import { me, session } from "./me";
+import { copiedUser, eraseCopy, takeCopy, updateCopiedUser } from "./offline-store";
 import { learnMe } from "./people";
 import { recentEmoji } from "./preferences";
 import { navigate, route } from "./route";
 
-/** resumeSession continues the session that this browser has, if any. */
+/**
+ * MAX_START_WAIT_MS is how long the page waits for the server if it can start from the offline copy
+ * instead.
+ */
+const MAX_START_WAIT_MS = 3_000;
+
+/**
+ * resumeSession continues the session that this browser has, if any. If the server is unreachable,
+ * it starts from the offline copy.
+ */
 export async function resumeSession(): Promise<void> {
   // Without a session, the request would be refused, and the browser would log an error on every
   // first visit.
   if (!sdk().hasSession) {
+    eraseCopy();
     session.value = { name: "signed-out" };
     return;
   }
   session.value = { name: "unknown" };
+  const copied = copiedUser();
   try {
-    enter(await sdk().rest.getMe());
+    const answer = sdk().rest.getMe();
+    enter(await (copied === undefined ? answer : within(MAX_START_WAIT_MS, answer)));
   } catch (error) {
     if (error instanceof ApiError && error.status === 401) {
       leave();
+    } else if (copied !== undefined) {
+      enterOffline(copied);
     } else {
       session.value = { name: "unreachable" };
     }
   }
+}
+
+/** within rejects if the answer takes longer than the given time. */
+function within<T>(ms: number, answer: Promise<T>): Promise<T> {
+  return Promise.race([answer, new Promise<never>((_, reject) => setTimeout(reject, ms, new Error("no answer in time")))]);
 }
 
 /**
@@ -104,6 +127,7 @@ export function setMe(me: Me): void {
   learnMe(me);
   if (session.value.name === "signed-in") {
     session.value = { name: "signed-in", me };
+    updateCopiedUser(me);
   }
 }
 
@@ -112,16 +136,31 @@ function leave(notice?: string): void {
   // Private data is removed no matter how the session ended. Another user may already be signed in,
   // in another tab.
   forgetDrafts(me()?.id);
+  eraseCopy(me()?.id);
   resetCompose();
   recentEmoji.value = [];
   end();
   session.value = notice === undefined ? { name: "signed-out" } : { name: "signed-out", notice };
 }
 
+/** enterOffline starts from the offline copy, and reads the user's profile once connected. */
+function enterOffline(me: Me): void {
+  startedOffline.value = true;
+  enter(me);
+  const client = sdk();
+  client.upToDate().then(async () => setMe(await client.rest.getMe())).catch(() => undefined);
+}
+
 function enter(me: Me): void {
   forgetDraftsOfOthers(me.id);
+  takeCopy(me);
+  identify(me.id);
   session.value = { name: "signed-in", me };
   setMe(me);
+  if (startedOffline.peek()) {
+    restoreChannels();
+    restoreGroups();
+  }
   begin(me.id, (reason) => {
     if (!leaving) {
       leave(noticeOf(reason));
