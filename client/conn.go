@@ -104,7 +104,7 @@ func (c *Client) dial(ctx context.Context, address, token string) (*websocket.Co
 	if resp == nil {
 		return nil, fmt.Errorf("connect to %s: %w", address, err)
 	}
-	b, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10)) // if reading fails, the error only has less detail
+	b, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10)) // if reading fails, the error just has less detail
 	e := &DialError{URL: address, Status: resp.StatusCode, Detail: strings.TrimSpace(string(b))}
 	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil {
 		e.after = time.Duration(s) * time.Second

@@ -61,7 +61,7 @@ func (s *Service) RemoveReactions(ctx context.Context, in api.RemoveReactionsReq
 	return api.RemoveReactions200JSONResponse{Removed: len(removed), More: len(rows) > len(removed)}, nil
 }
 
-// normalizeEmoji returns the normalized form of an emoji, in which reactions are compared.
+// normalizeEmoji returns the normalized form of an emoji. Reactions are compared in this form.
 func normalizeEmoji(emoji string) string {
 	if form, ok := text.Emoji(emoji); ok {
 		return form

@@ -222,7 +222,7 @@ func Check(ctx context.Context, c *pgconn.PgConn) error {
 	return err
 }
 
-// check implements Check. It also returns the process number of the session's server process.
+// check implements Check. It also returns the process ID of the session's backend.
 func (s *made) check(ctx context.Context, c *pgconn.PgConn) (pid string, err error) {
 	row, err := ask(ctx, c, s.by.check)
 	if err != nil {

@@ -34,8 +34,8 @@ type Config struct {
 	Partitions int
 	Registry   prometheus.Registerer
 
-	Interval     time.Duration // default 5s: how often to look for names of recently deleted accounts
-	FullInterval time.Duration // default 1h: how often to look for all names and search all dead letters
+	Interval     time.Duration // default 5s: interval between searches for the names of recently deleted accounts
+	FullInterval time.Duration // default 1h: interval between searches for the names of all deleted accounts, also in dead letters
 	Retention    time.Duration // default 72h: how long a deleted account's entries may stay in the streams
 	Batch        int           // default 500: maximum number of rows per transaction
 	Logger       *slog.Logger  // default slog.Default()

@@ -139,7 +139,7 @@ export function MessageList({ state }: { readonly state: ChannelState }): JSX.El
 interface FirstUnread {
   /** The first unread message, if it is loaded. */
   readonly first: LoggedMessage | undefined;
-  /** Where it is, relative to the view; undefined if nothing is unread. */
+  /** The first unread message's position relative to the view; undefined if nothing is unread. */
   readonly sight: "above" | "within" | "below" | undefined;
 }
 

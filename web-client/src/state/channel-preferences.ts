@@ -44,7 +44,7 @@ export function prefer(channelID: string, change: ChannelPreferences): void {
  */
 export const moveToSection = (channelID: string, section: string | undefined): void => prefer(channelID, { section, starred: false });
 
-/** levelOf returns which messages of a channel cause a notification. */
+/** levelOf returns the level that decides which messages in a channel cause a notification. */
 export function levelOf(state: ChannelState): NotificationLevel {
   const { muted, level } = preferencesOf(state.id);
   return muted === true ? "none" : (level ?? notificationLevel.value);

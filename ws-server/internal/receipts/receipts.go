@@ -101,8 +101,8 @@ func (r *Receipts) Run(ctx context.Context) {
 	parts.Wait()
 }
 
-// Drain writes all pending moves, trying each once. It must be called after Run has returned, and
-// Move must not be called anymore.
+// Drain writes all pending moves, trying each once. Call it only after Run has returned. Move must
+// not be called during or after Drain.
 func (r *Receipts) Drain(ctx context.Context) { r.writer.drain(ctx) }
 
 // Move raises a member's receipt to wanted, unless the receipt is already at wanted or higher. It

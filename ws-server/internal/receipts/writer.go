@@ -122,8 +122,8 @@ func (w *writer) nextDue() time.Duration {
 	return max(0, time.Until(w.cooling[0].coolsUntil))
 }
 
-// pendingMove is a state in the current batch, with its move. The state may be accessed only with
-// mu held.
+// pendingMove is the move of one member's receipt in the current batch. state is that receipt's
+// state in memory, which may be accessed only with mu held.
 type pendingMove struct {
 	state *memberState
 	move  receiptlog.Move
