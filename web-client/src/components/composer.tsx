@@ -131,6 +131,7 @@ function MessageField({ state }: { readonly state: ChannelState }): JSX.Element 
         <textarea
           ref={field}
           rows={1}
+          dir="auto"
           value={body}
           placeholder={t().composer.messageTo(place)}
           aria-label={t().composer.messageTo(place)}

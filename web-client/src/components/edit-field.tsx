@@ -77,6 +77,7 @@ export function EditField({ state, message }: EditFieldProps): JSX.Element {
         ref={field}
         class="edit-field"
         rows={1}
+        dir="auto"
         value={body}
         aria-label={t().message.editField}
         onInput={(e) => setBody(e.currentTarget.value)}

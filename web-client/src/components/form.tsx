@@ -113,6 +113,7 @@ export function Field(props: FieldProps): JSX.Element {
     minLength: props.minLength,
     "aria-invalid": error !== undefined,
     "aria-describedby": words === undefined ? undefined : about,
+    dir: "auto" as const,
     "data-testid": props.testid,
     "data-autofocus": props.autofocus === true ? "" : undefined,
   };

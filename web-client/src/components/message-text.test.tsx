@@ -83,6 +83,13 @@ it("renders quotes, lists with their numbers, struck text and tables", async () 
   expect(root.querySelector("td.align-right")?.textContent).toBe("2");
 });
 
+it("lets the text of a list or quote decide its direction, except code and mentions", async () => {
+  await loadParser();
+  const root = await draw("> שלום\n\n- one\n- `two`\n\n@bob, `x`");
+  const dirs = [...root.querySelectorAll("[dir]")].map((e) => `${e.tagName.toLowerCase()} ${e.getAttribute("dir")}`);
+  expect(dirs).toEqual(["blockquote auto", "ul auto", "code ltr", "p auto", "span ltr", "code ltr"]);
+});
+
 it("shows the language of code, and copies only the code", async () => {
   await loadParser();
   const writeText = vi.spyOn(navigator.clipboard, "writeText").mockResolvedValue();

@@ -50,13 +50,20 @@ function toggle(body: string): void {
   unfolded.value = next;
 }
 
-type Context = Required<Pick<MessageTextProps, "mentioned" | "reachable">>;
+interface Context extends Required<Pick<MessageTextProps, "mentioned" | "reachable">> {
+  /**
+   * Whether the block is in a list or quote. Elements with a `dir` of their own do not count for the
+   * direction of the element around them, so a paragraph in a list has none; the style sheet sets
+   * its direction.
+   */
+  readonly nested?: boolean;
+}
 
 function block(node: Block, key: number, context: Context): JSX.Element {
   switch (node.kind) {
     case "paragraph":
       return (
-        <p key={key} dir="auto">
+        <p key={key} dir={context.nested === true ? undefined : "auto"}>
           {inlines(node.children, context)}
         </p>
       );
@@ -65,7 +72,7 @@ function block(node: Block, key: number, context: Context): JSX.Element {
     case "quote":
       return (
         <blockquote key={key} dir="auto">
-          {node.children.map((b, i) => block(b, i, context))}
+          {node.children.map((b, i) => block(b, i, { ...context, nested: true }))}
         </blockquote>
       );
     case "list":
@@ -77,17 +84,19 @@ function block(node: Block, key: number, context: Context): JSX.Element {
 
 function list({ marker, items }: List, key: number, context: Context): JSX.Element {
   const children = items.map(({ number, children: blocks }, i) => (
-    <li key={i} value={number} dir="auto">
-      {blocks.map((b, j) => block(b, j, context))}
+    <li key={i} value={number}>
+      {blocks.map((b, j) => block(b, j, { ...context, nested: true }))}
     </li>
   ));
   const numbered = items[0]?.number !== undefined;
   return numbered ? (
-    <ol key={key} class={marker === ")" ? "list-parenthesis" : ""}>
+    <ol key={key} class={marker === ")" ? "list-parenthesis" : ""} dir="auto">
       {children}
     </ol>
   ) : (
-    <ul key={key}>{children}</ul>
+    <ul key={key} dir="auto">
+      {children}
+    </ul>
   );
 }
 
@@ -131,7 +140,7 @@ function inline(node: Inline, key: number, context: Context): JSX.Element | stri
       return node.text;
     case "code":
       return (
-        <code key={key} class={node.text.includes("\n") ? "code-lines" : ""}>
+        <code key={key} class={node.text.includes("\n") ? "code-lines" : ""} dir="ltr">
           {node.text}
         </code>
       );
@@ -143,7 +152,7 @@ function inline(node: Inline, key: number, context: Context): JSX.Element | stri
       );
     case "mention":
       return (
-        <span key={key} class={context.mentioned.get(node.name.toLowerCase()) === true ? "mention mention-me" : "mention"}>
+        <span key={key} class={context.mentioned.get(node.name.toLowerCase()) === true ? "mention mention-me" : "mention"} dir="ltr">
           @{node.name}
         </span>
       );

@@ -81,7 +81,7 @@ function Result({ channel }: { readonly channel: ChannelDetails }): JSX.Element 
       <span class="person-line">
         <Icon name="hash" />
         <span class="member-names">
-          <span class="member-name">{channel.name}</span>
+          <span class="member-name" dir="auto">{channel.name}</span>
           <span class="member-username">
             {t().common.members(channel.member_count)}
             {channel.description === "" ? "" : ` · ${channel.description}`}

@@ -18,7 +18,7 @@ export default function DeleteMessage({ message }: { readonly message: LoggedMes
   };
   return (
     <Confirmation title={t().deleteMessage.title} action={t().common.delete} testid={testids.confirmDelete} onClose={closeDialog} work={remove}>
-      <blockquote class="preview">{plainText(message.body, 200)}</blockquote>
+      <blockquote class="preview" dir="auto">{plainText(message.body, 200)}</blockquote>
       <p>{t().deleteMessage.text}</p>
     </Confirmation>
   );

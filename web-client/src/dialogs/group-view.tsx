@@ -52,7 +52,7 @@ export function GroupView({ group, onBack }: GroupViewProps): JSX.Element {
   const known = new Set(members.map((m) => m.user_id));
   return (
     <>
-      {group.description !== "" && <p>{group.description}</p>}
+      {group.description !== "" && <p dir="auto">{group.description}</p>}
       <GroupChannels group={group} manages={manages} />
       <h3>{t().groups.members}</h3>
       <ul class="results">
@@ -107,7 +107,7 @@ function GroupChannels({ group, manages }: { readonly group: Group; readonly man
       <ul class="results">
         {list.map((c) => (
           <li key={c.id} class="result">
-            <span class="member-name">#{c.name}</span>
+            <span class="member-name" dir="auto">#{c.name}</span>
             <span class="result-actions">
               <Button onClick={() => void open(c)} label={channels.value.has(c.id) ? t().common.openChannel(c.name) : t().common.joinChannel(c.name)}>
                 {channels.value.has(c.id) ? t().common.open : t().common.join}

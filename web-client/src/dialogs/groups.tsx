@@ -40,7 +40,7 @@ export default function Groups({ groupID }: { readonly groupID: string | undefin
         {groups.value?.map((g) => (
           <li key={g.id} class="result">
             <span class="member-names">
-              <span class="member-name">{g.name}</span>
+              <span class="member-name" dir="auto">{g.name}</span>
               <span class="member-username">
                 {t().common.members(g.member_count)} · {t().common.yourRole(t().common.roles[g.role])}
               </span>

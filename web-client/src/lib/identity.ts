@@ -21,9 +21,15 @@ export function colorOf(id: string): { readonly hue: number; readonly shade: num
   return { hue: color % HUES, shade: Math.floor(color / HUES) };
 }
 
-/** initialsOf returns the first letters of the first and the last word of a name. */
+/**
+ * initialsOf returns the first letters of the first and the last word of a name, without
+ * punctuation before them.
+ */
 export function initialsOf(name: string): string {
-  const words = name.split(/[\s_.-]+/u).filter((w) => w !== "");
+  const words = name
+    .split(/[\s_.-]+/u)
+    .map((w) => w.replace(/^\p{P}+/u, ""))
+    .filter((w) => w !== "");
   const first = firstCluster(words[0] ?? "?");
   const last = words.length > 1 ? firstCluster(words.at(-1) ?? "") : "";
   return (first + last).toUpperCase();

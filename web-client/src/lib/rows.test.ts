@@ -64,7 +64,7 @@ describe("identity", () => {
     }
     expect(alike).toBeLessThan(30); // channels in which four of 14 members have the same color
   });
-  it.each([["Ann Lee", "AL"], ["bob", "B"], ["mary-jane_watson", "MW"], ["", "?"], ["👍 up", "👍U"]])("initials of %j", (name, want) => {
+  it.each([["Ann Lee", "AL"], ["bob", "B"], ["mary-jane_watson", "MW"], ["", "?"], ["👍 up", "👍U"], ["Fatima (Zahra)", "FZ"], ["!", "?"]])("initials of %j", (name, want) => {
     expect(initialsOf(name)).toBe(want);
   });
 });

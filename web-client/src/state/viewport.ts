@@ -1,4 +1,4 @@
-/** The layout that fits into the window and the pointer. The style sheet uses the same widths. */
+/** The layout that fits into the window and the pointer. The style sheets use the same widths. */
 
 import { type ReadonlySignal, signal } from "@preact/signals";
 
@@ -12,8 +12,8 @@ function matching(condition: string): ReadonlySignal<boolean> {
 }
 
 /** Whether the window has room for only one pane. */
-export const narrow = matching("(max-width: 720px)");
+export const narrow = matching("(max-width: 45em)");
 /** Whether the members are drawn over the messages, instead of beside them. */
-export const membersCover = matching("(max-width: 1099px)");
+export const membersCover = matching("(max-width: 68.6875em)");
 /** Whether the user types on the screen, where the keyboard has no Shift+Enter. */
 export const touch = matching("(hover: none) and (pointer: coarse)");
