@@ -147,8 +147,8 @@ e2e: deps web ## run the end-to-end tests against the built programs, including 
 
 # Each name is a value of BROWSER_VARIANT: see e2e/browser/variant_test.go.
 .PHONY: browser-variants
-browser-variants: ## run the tests of the page again with reduced motion and in a narrow window
-	@for v in reduced-motion narrow; do echo "BROWSER_VARIANT=$$v"; BROWSER_VARIANT=$$v $(GOTEST) ./e2e/browser || exit 1; done
+browser-variants: ## run the tests of the page again: reduced motion, narrow window, German, text of twice the size
+	@for v in reduced-motion narrow german large-text; do echo "BROWSER_VARIANT=$$v"; BROWSER_VARIANT=$$v $(GOTEST) ./e2e/browser || exit 1; done
 
 .PHONY: fuzz
 fuzz: ## search for new failing inputs with every fuzz target for FUZZTIME (10000x); make test repeats known ones
@@ -194,8 +194,8 @@ check-fmt: $(BUILT)
 
 # Installs what the tests need. The product's own installer (ensure) installs PostgreSQL and Redis.
 # The race detector needs a C compiler on Linux, the alert rules promtool, the page a browser, and
-# the proxy's configuration nginx. Tests that use a pooler need PgBouncer and are skipped without
-# it.
+# the proxy's configuration nginx. Tests that use a pooler need PgBouncer, and tests of the page with
+# other scripts and emoji need fonts; without them, these tests are skipped.
 .PHONY: deps
 deps: $(BUILT)
 	@tools/nginx
@@ -217,6 +217,10 @@ deps: $(BUILT)
 		command -v apt-get >/dev/null 2>&1 && [ "$$(id -u)" = 0 ] && \
 		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends chromium; \
 	} || { echo "The tests of the page need Chromium: install it (Debian: chromium), or set CHROMIUM to its path."; exit 1; }
+	@[ "$$(uname)" = Darwin ] || ( for have in lang=ar lang=he lang=ko charset=1f389; do fc-list ":$$have" 2>/dev/null | grep -q . || exit 1; done ) || { \
+		command -v apt-get >/dev/null 2>&1 && [ "$$(id -u)" = 0 ] && \
+		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends fontconfig fonts-dejavu-core fonts-wqy-zenhei fonts-noto-color-emoji; \
+	} || echo "Screens with some scripts will be skipped: they need fonts (Debian: fonts-dejavu-core, fonts-wqy-zenhei, fonts-noto-color-emoji)."
 
 $(BUILT):
 	@echo "Building the tools (once per version; takes some minutes without a build cache)."

@@ -58,7 +58,8 @@ func TestChat(t *testing.T) {
 	bob.await(find("edit-field"))
 	bob.press("a", ctrl)
 	bob.press("I was writing" + kb.Enter)
-	ann.until(`[...document.querySelectorAll('[data-testid="message-body"]')].some(e => /^I was writing\s*\(edited\)$/.test(e.textContent.trim()))`)
+	ann.until(fmt.Sprintf(`[...document.querySelectorAll('[data-testid="message-body"]')].some(e => e.textContent.replace(/\s+/g, "") === %s)`,
+		quote("Iwaswriting"+ann.variant.words().edited)))
 	ann.hover(message(own))
 	ann.click(message(own) + " " + find("quick-reaction"))
 	bob.await(message(own) + " " + find("reaction"))
@@ -71,7 +72,7 @@ func TestChat(t *testing.T) {
 	bob.hover(message(own))
 	bob.click(message(own) + " " + find("delete"))
 	bob.click(find("confirm-delete"))
-	ann.until(fmt.Sprintf(`document.querySelector(%s)?.textContent.includes("deleted") === true`, quote(message(own))))
+	ann.until(fmt.Sprintf(`document.querySelector(%s)?.textContent.includes(%s) === true`, quote(message(own)), quote(ann.variant.words().deleted)))
 }
 
 // TestReadByAll checks that a message counts as read only when all other members have read it.
@@ -93,7 +94,7 @@ func TestReadByAll(t *testing.T) {
 		w.call("GET", "/v1/channels/"+tea, ann.Token, nil, &end)
 		w.call("PUT", "/v1/channels/"+tea+"/cursor", by.Token, map[string]any{"read_seq": end.LastSeq}, nil)
 	}
-	partly := `document.querySelector('[data-testid="tick"]').title === "Read by 1 of 2"`
+	partly := fmt.Sprintf(`document.querySelector('[data-testid="tick"]').title === %s`, quote(p.variant.words().readBy1of2))
 	read(bob)
 	p.until(status("delivered"))
 	p.until(partly)

@@ -57,18 +57,25 @@ func (p *person) accessible(screen string) {
 	p.scheme("light")
 }
 
-// fitsWidth checks that the page does not scroll horizontally.
+// fitsWidth checks that neither the page nor a dialog, a menu or a pane is wider than its box.
 func (p *person) fitsWidth(screen string) {
 	p.t.Helper()
-	if over := value[int](p, `document.documentElement.scrollWidth - document.documentElement.clientWidth`); over > 0 {
-		p.t.Errorf("%s is %d px wider than the window", screen, over)
+	for _, over := range value[[]string](p, `
+		[document.documentElement, ...document.querySelectorAll('dialog, dialog .dialog-frame, [popover], [data-testid="sidebar"], [data-testid="members"], [data-testid="message-list"]')]
+			.filter(e => e.scrollWidth > e.clientWidth && e.getClientRects().length > 0)
+			.map(e => (e.scrollWidth - e.clientWidth) + " px: " + e.tagName.toLowerCase() + "." + e.className)`) {
+		p.t.Errorf("%s does not fit: %s", screen, over)
 	}
 }
 
 // fitsLargeText checks that the page does not scroll horizontally with text of twice the size. The
-// page keeps that size until it is loaded again.
+// page keeps that size until it is loaded again. In a variant with large text, fitsWidth checks
+// the same.
 func (p *person) fitsLargeText(screen string) {
 	p.t.Helper()
+	if p.variant.textSize != 0 {
+		return
+	}
 	const enlarge = `(() => {
 		const sizes = [...document.querySelectorAll("body *")].map(e => [e, parseFloat(getComputedStyle(e).fontSize)]);
 		sizes.forEach(([e, size]) => { e.style.fontSize = 2 * size + "px" });
@@ -81,6 +88,11 @@ func (p *person) fitsLargeText(screen string) {
 // screenshot writes a screenshot of the window into screenshots/.
 func (p *person) screenshot(name string) {
 	p.painted()
+	p.capture(name)
+}
+
+// capture writes a screenshot of a window that has been painted.
+func (p *person) capture(name string) {
 	png, err := try(p, chromedp.CaptureScreenshot())
 	if err == nil {
 		err = os.MkdirAll("screenshots", 0o755)

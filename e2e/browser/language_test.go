@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp/kb"
 )
 
@@ -13,6 +14,12 @@ func (p *person) labelled(selector, label string) {
 	p.until(fmt.Sprintf(`document.querySelector(%s)?.getAttribute("aria-label") === %s`, quote(selector), quote(label)))
 }
 
+// prefersLanguage sets the browser's preferred language for pages that are opened from now on.
+func (p *person) prefersLanguage(tag string) {
+	p.t.Helper()
+	command(p, emulation.SetUserAgentOverride, emulation.SetUserAgentOverrideParams{UserAgent: value[string](p, "navigator.userAgent"), AcceptLanguage: tag})
+}
+
 // TestLanguage checks that a user can choose another language, which is loaded only then, and that
 // the choice is kept.
 func TestLanguage(t *testing.T) {
@@ -20,6 +27,7 @@ func TestLanguage(t *testing.T) {
 	ann := w.account("ann")
 	tea := w.channel(ann, "tea", "public")
 	p := w.person("ann")
+	p.prefersLanguage("en-US") // even in a variant with another language
 	p.logIn("/c/" + tea)
 	p.labelled(find("composer"), "Message #tea")
 	const loaded = `performance.getEntriesByType("resource").filter(e => /\/assets\/de-/.test(e.name)).length`

@@ -3,7 +3,12 @@ package browser_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/heapprofiler"
+	"github.com/chromedp/cdproto/runtime"
 )
 
 // maxRows is the maximum number of messages in the document, no matter how many the channel has.
@@ -50,6 +55,61 @@ func TestManyMessages(t *testing.T) {
 	bounded("at the newest again")
 	p.say("and one more")
 	p.reads("and one more")
+}
+
+// maxHeap limits the JavaScript heap after 5,000 messages were read, in bytes.
+const maxHeap = 10 << 20
+
+// TestHeap checks how much memory the page uses after the user has scrolled through 5,000 messages.
+// It logs how smoothly they scrolled; that depends on the machine, so it is not checked.
+func TestHeap(t *testing.T) {
+	w := newWorld(t)
+	ann := w.account("ann")
+	tea := w.filledChannel(ann, 5000)
+	p := w.person("ann")
+	p.logIn("/c/" + tea)
+	p.reads("message 5000")
+	before := p.heap()
+	value[any](p, `(() => {
+		window.longTasks = [];
+		new PerformanceObserver(list => longTasks.push(...list.getEntries().map(e => e.duration))).observe({ type: "longtask" });
+		return null })()`)
+	// Each step scrolls by half a window, and takes from the scroll to the next painted frame.
+	var steps []float64
+	for p.oldest() > 1 {
+		steps = append(steps, value[[]float64](p, `(async () => {
+			const list = document.querySelector('[data-testid="message-list"]'), took = [];
+			for (let i = 0; i < 20; i++) {
+				const began = performance.now();
+				list.scrollTop -= list.clientHeight / 2;
+				await new Promise(done => requestAnimationFrame(() => setTimeout(done, 0)));
+				took.push(performance.now() - began);
+			}
+			return took })()`)...)
+	}
+	tasks := value[[]float64](p, `window.longTasks`)
+	after := p.heap()
+	t.Logf("the heap: %.1f MiB with one page of messages, %.1f MiB after 5,000", before/(1<<20), after/(1<<20))
+	t.Logf("%d steps of scrolling, up to the next frame: median %.0f ms, slowest %.0f ms; %d tasks above 50 ms: median %.0f ms, slowest %.0f ms",
+		len(steps), median(steps), slices.Max(steps), len(tasks), median(tasks), slices.Max(append(tasks, 0)))
+	if after > maxHeap {
+		t.Errorf("after 5,000 messages, the heap has %.1f MiB, want at most %d MiB", after/(1<<20), maxHeap>>20)
+	}
+}
+
+// heap returns the size of all live JavaScript objects, in bytes.
+func (p *person) heap() float64 {
+	p.t.Helper()
+	command(p, heapprofiler.CollectGarbage, cdp.Empty{})
+	return command(p, runtime.GetHeapUsage, cdp.Empty{}).UsedSize
+}
+
+// median returns 0 for an empty list.
+func median(list []float64) float64 {
+	if len(list) == 0 {
+		return 0
+	}
+	return slices.Sorted(slices.Values(list))[len(list)/2]
 }
 
 // TestReducedMotion checks that a full channel opens and scrolls while the system asks for reduced

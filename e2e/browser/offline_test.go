@@ -16,6 +16,7 @@ func TestOffline(t *testing.T) {
 	tea := w.channel(ann, "tea", "public")
 	w.join(bob, tea)
 	p := w.person("bob")
+	p.resize(p.variant.width, p.variant.text(p.variant.height)) // has room for all messages
 	p.logIn("/c/" + tea)
 	var want []string
 	say := func(from, to int) {

@@ -176,7 +176,8 @@ func TestFirstLoad_ops(t *testing.T) {
 	p := w.person("ann")
 	p.open("/ops")
 	p.await(find("ops-notice"))
-	total, requests := p.transferred()
+	page, data, requests := p.transferred()
+	total := page + data
 	t.Logf("%.0f bytes in %d requests", total, requests)
 	if total > maxOpsBytes || requests < 3 {
 		t.Errorf("the first load transfers %.0f bytes in %d requests, want at most %d bytes", total, requests, maxOpsBytes)

@@ -35,8 +35,13 @@ type person struct {
 	mu       sync.Mutex // guards the fields below: Chromium's goroutine writes, the test reads
 	offline  bool       // whether failures are expected at the moment
 	problems []string
-	bytes    map[network.RequestID]float64 // transferred, by request
-	requests int
+	requests map[network.RequestID]*request
+}
+
+// request is a request that a page has sent.
+type request struct {
+	url   string
+	bytes float64 // received, including headers
 }
 
 // person opens an empty window.
@@ -53,7 +58,7 @@ func (p *person) another() *person {
 
 func (w *world) window(in context.Context, name string, options ...chromedp.ContextOption) *person {
 	w.t.Helper()
-	p := &person{w: w, t: w.t, name: name, variant: variantOf(w.t), colors: "light", bytes: map[network.RequestID]float64{}}
+	p := &person{w: w, t: w.t, name: name, variant: variantOf(w.t), colors: "light", requests: map[network.RequestID]*request{}}
 	tab, end := chromedp.NewContext(in, append(options, chromedp.WithListener(p.watch))...)
 	p.tab = tab
 	// The first call creates the tab, which lives as long as its context.
@@ -99,7 +104,7 @@ func (p *person) watch(event any) {
 	case *page.EventJavascriptDialogOpening:
 		p.record("dialog: %s", e.Message)
 	case *network.EventRequestWillBeSent:
-		p.requests++
+		p.requests[e.RequestID] = &request{url: e.Request.URL}
 		if u, err := url.Parse(e.Request.URL); err != nil || u.Host != p.w.host() && u.Scheme != "data" && u.Scheme != "blob" {
 			p.record("request to another host: %s", e.Request.URL)
 		}
@@ -116,7 +121,9 @@ func (p *person) watch(event any) {
 			p.record("request failed: %s", e.ErrorText)
 		}
 	case *network.EventLoadingFinished:
-		p.bytes[e.RequestID] = e.EncodedDataLength
+		if r, known := p.requests[e.RequestID]; known {
+			r.bytes = e.EncodedDataLength
+		}
 	}
 }
 
@@ -142,14 +149,19 @@ func (p *person) expectFailures(offline bool) {
 	p.offline = offline
 }
 
-// transferred returns the bytes received for all requests so far, including headers.
-func (p *person) transferred() (total float64, requests int) {
+// transferred returns the bytes received so far, including headers, for files of the page and for
+// data from the API.
+func (p *person) transferred() (page, data float64, requests int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, n := range p.bytes {
-		total += n
+	for _, r := range p.requests {
+		if strings.HasPrefix(r.url, p.w.proxy.url()+"/v1/") {
+			data += r.bytes
+		} else {
+			page += r.bytes
+		}
 	}
-	return total, p.requests
+	return page, data, len(p.requests)
 }
 
 // try runs an action in the window, with a timeout.

@@ -49,7 +49,7 @@ func TestSections(t *testing.T) {
 	p := w.person("ann")
 	p.logIn("/")
 	p.inSection(inGroup.ID, "Kitchen")
-	p.inSection(tea, "Channels")
+	p.inSection(tea, p.variant.words().channels)
 	p.openChannel(tea)
 	p.click(find("channel-settings"))
 	p.click(find("star"))
@@ -57,7 +57,7 @@ func TestSections(t *testing.T) {
 	p.press(kb.Escape)
 	p.gone(find("dialog"))
 	p.showList()
-	p.inSection(tea, "Starred")
+	p.inSection(tea, p.variant.words().starred)
 	p.open("/c/" + inGroup.ID)
 	p.connected()
 	w.say(bob, tea, "psst")
@@ -93,6 +93,7 @@ func TestOwnSections(t *testing.T) {
 	var dm struct{ ID string }
 	w.call("POST", "/v1/dms", ann.Token, map[string]any{"user_id": bob.ID}, &dm)
 	p := w.person("ann")
+	texts := p.variant.words()
 	p.logIn("/")
 	target := func(n int) string { return fmt.Sprintf("li:nth-child(%d) > %s", n, find("move-target")) } // the first one is the default
 	editOf := func(section string) string {
@@ -104,7 +105,7 @@ func TestOwnSections(t *testing.T) {
 	p.click(find("new-section"))
 	p.fill(find("section-name"), "Projects"+kb.Enter)
 	p.gone(find("dialog"))
-	p.sections("Projects", "Channels", "Direct messages")
+	p.sections("Projects", texts.channels, texts.direct)
 	p.until(`document.querySelector('section[data-section="Projects"] .section-empty') !== null`)
 	p.accessible("an empty section")
 
@@ -142,19 +143,19 @@ func TestOwnSections(t *testing.T) {
 	p.accessible("the dialog of a section")
 	p.fill(find("section-name"), " today"+kb.Enter)
 	p.gone(find("dialog"))
-	p.sections("Later today", "Projects", "Channels", "Direct messages")
+	p.sections("Later today", "Projects", texts.channels, texts.direct)
 	p.inSection(work, "Later today")
 
 	// Deleting a section moves its channels to their default ones, and can be undone.
 	p.click(editOf("Projects"))
 	p.click(find("delete-section"))
-	p.inSection(tea, "Channels")
-	p.inSection(dm.ID, "Direct messages")
+	p.inSection(tea, texts.channels)
+	p.inSection(dm.ID, texts.direct)
 	p.click(find("undo"))
 	p.inSection(tea, "Projects")
 	p.open("/")
 	p.connected()
-	p.sections("Later today", "Projects", "Channels", "Direct messages")
+	p.sections("Later today", "Projects", texts.channels, texts.direct)
 	p.inSection(tea, "Projects")
 	p.inSection(dm.ID, "Projects")
 }
@@ -178,6 +179,7 @@ func TestNotificationLevel(t *testing.T) {
 	ann := w.account("ann")
 	tea, work := w.channel(ann, "tea", "public"), w.channel(ann, "work", "public")
 	p := w.person("ann")
+	texts := p.variant.words()
 	p.logIn("/c/" + tea)
 	other := p.another()
 	other.open("/c/" + work)
@@ -187,9 +189,9 @@ func TestNotificationLevel(t *testing.T) {
 		p.until(fmt.Sprintf(`document.querySelector(%s)?.selectedOptions[0].textContent === %s`, quote(find("notification-level")), quote(want)))
 	}
 	p.click(find("channel-settings"))
-	level(p, "Default (mentions and direct messages)")
+	level(p, texts.levelDefault)
 	p.choose(find("notification-level"), "all")
-	level(p, "All messages")
+	level(p, texts.levelAll)
 	other.click(find("channel-settings"))
 	other.click(find("star"))
 	other.choose(find("notification-level"), "none")
@@ -197,14 +199,14 @@ func TestNotificationLevel(t *testing.T) {
 		p.open("/c/" + tea)
 		p.connected()
 		p.click(find("channel-settings"))
-		level(p, "All messages")
+		level(p, texts.levelAll)
 	}
 	p.choose(find("notification-level"), "")
-	level(p, "Default (mentions and direct messages)")
+	level(p, texts.levelDefault)
 	p.open("/c/" + work)
 	p.connected()
 	p.click(find("channel-settings"))
-	level(p, "Nothing")
+	level(p, texts.levelNone)
 }
 
 // choose selects an option of a select element.

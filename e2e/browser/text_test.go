@@ -66,7 +66,7 @@ func TestLongMessage(t *testing.T) {
 	button := find("message") + " " + find("show-all-lines")
 	p.await(button)
 	height := fmt.Sprintf(`document.querySelector(%s).getBoundingClientRect().height`, quote(find("message")))
-	if got := value[float64](p, height); got > 900 {
+	if got := value[float64](p, height); got > float64(p.variant.text(900)) {
 		t.Errorf("the folded message is %.0f px high", got)
 	}
 	value[any](p, fmt.Sprintf(`(document.querySelector(%s).focus(), null)`, quote(button)))
@@ -85,7 +85,7 @@ func TestRhythm(t *testing.T) {
 	w.say(bob, tea, strings.Repeat("The kettle is on and the tea is nearly ready for everybody here. ", 12))
 	w.say(bob, tea, "👍🎉")
 	p := w.person("ann")
-	p.resize(1600, 900)
+	p.resize(p.variant.text(1600), 900)
 	p.logIn("/c/" + tea)
 	p.reads("👍🎉")
 	newest := p.newest()
@@ -118,8 +118,8 @@ func TestRhythm(t *testing.T) {
 	style := func(selector, property string) string {
 		return value[string](p, fmt.Sprintf(`getComputedStyle(document.querySelector(%s))[%s]`, quote(selector), quote(property)))
 	}
-	if got := style(message(newest)+" .row-body p", "fontSize"); got != "32px" {
-		t.Errorf("emoji are %s high, want 32px", got)
+	if got := style(message(newest)+" .row-body p", "fontSize"); got != fmt.Sprintf("%dpx", p.variant.text(32)) {
+		t.Errorf("emoji are %s high, want twice the size of text", got)
 	}
 	if name, text := style(message(newest-1)+" .row-name", "color"), style("body", "color"); name != text {
 		t.Errorf("names are shown in %s, want the color of text, %s", name, text)

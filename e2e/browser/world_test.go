@@ -5,6 +5,7 @@ package browser_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -69,13 +70,15 @@ func newWorldWith(t *testing.T, settings map[string]string) *world {
 
 // startChromium starts a browser with a new profile.
 func (w *world) startChromium() context.Context {
-	t := w.t
+	t, v := w.t, variantOf(w.t)
 	t.Helper()
 	opts := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(chromium(t)), chromedp.NoSandbox, chromedp.UserDataDir(t.TempDir()),
 		chromedp.Flag("disable-gpu", true), chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true),
-		// Simulates a mouse, which a headless browser does not have.
-		chromedp.Flag("blink-settings", "primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4"),
+		chromedp.Flag("accept-lang", cmp.Or(v.language, "en-US")),
+		// The first four simulate a mouse, which a headless browser does not have.
+		chromedp.Flag("blink-settings", fmt.Sprintf("primaryHoverType=2,availableHoverTypes=2,primaryPointerType=4,availablePointerTypes=4,defaultFontSize=%d",
+			cmp.Or(v.textSize, defaultTextSize))),
 	)
 	alloc, stop := chromedp.NewExecAllocator(context.Background(), opts...)
 	ctx, end := chromedp.NewContext(alloc, chromedp.WithErrorf(t.Logf))
