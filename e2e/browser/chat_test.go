@@ -69,8 +69,7 @@ func TestChat(t *testing.T) {
 	ann.say("I saw it")
 	bob.reads("I saw it")
 	bob.await(find("quote"))
-	bob.hover(message(own))
-	bob.click(message(own) + " " + find("delete"))
+	bob.actFromMenu(message(own), "delete")
 	bob.click(find("confirm-delete"))
 	ann.until(fmt.Sprintf(`document.querySelector(%s)?.textContent.includes(%s) === true`, quote(message(own)), quote(ann.variant.words().deleted)))
 }

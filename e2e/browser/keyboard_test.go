@@ -11,6 +11,7 @@ import (
 
 var (
 	ctrl  = input.DispatchKeyEventParams{Modifiers: int64(chromedp.ModifierCtrl)}
+	alt   = input.DispatchKeyEventParams{Modifiers: int64(chromedp.ModifierAlt)}
 	shift = input.DispatchKeyEventParams{Modifiers: int64(chromedp.ModifierShift)}
 )
 
@@ -64,8 +65,7 @@ func TestKeyboard(t *testing.T) {
 	p.until(fmt.Sprintf(`document.activeElement.dataset.testid === "message" && document.activeElement.dataset.seq < %s`, newest))
 	seq := value[int64](p, `Number(document.activeElement.dataset.seq)`)
 	p.press("+")
-	p.await(find("emoji-field"))
-	p.tabTo(find("emoji-field"))
+	p.until(focused(find("emoji-field")))
 	p.press("🧉" + kb.Enter)
 	p.until(fmt.Sprintf(`document.querySelector(%s)?.textContent.includes("🧉") === true`, quote(message(seq)+" "+find("reaction"))))
 

@@ -90,26 +90,26 @@ func TestDestroying(t *testing.T) {
 	end := p.edges(find("confirm"))
 	p.click(find("confirm"))
 	p.gone(find("block"))
-	if unblock := p.edges(find("unblock")); unblock.right > end.left {
+	if unblock := p.edges(find("unblock")); unblock.right > end.left && unblock.left < end.right && unblock.bottom > end.top && unblock.top < end.bottom {
 		t.Errorf("a double click on the button that blocks would unblock: %v, %v", end, unblock)
 	}
-	p.until(`document.activeElement.closest('[data-testid="dialog"]') !== null && document.activeElement !== document.body`)
+	p.until(`document.activeElement.closest('[data-testid="popover"]') !== null`)
 	p.press(kb.Escape)
-	p.gone(find("dialog"))
+	p.gone(find("popover"))
 	p.click(find("remove-member"))
 	p.click(find("confirm-remove"))
 	p.gone(find("member", fmt.Sprintf(`[data-user-id="%s"]`, bob.ID)))
 	p.until(`document.activeElement !== document.body`)
 }
 
-// edges are the left and the right edge of an element, in CSS pixels.
-type edges struct{ left, right float64 }
+// edges are the edges of an element, in CSS pixels.
+type edges struct{ left, top, right, bottom float64 }
 
 func (p *person) edges(selector string) edges {
 	p.t.Helper()
 	p.await(selector)
-	at := value[[]float64](p, fmt.Sprintf(`(() => { const r = document.querySelector(%s).getBoundingClientRect(); return [r.left, r.right] })()`, quote(selector)))
-	return edges{at[0], at[1]}
+	at := value[[]float64](p, fmt.Sprintf(`(() => { const r = document.querySelector(%s).getBoundingClientRect(); return [r.left, r.top, r.right, r.bottom] })()`, quote(selector)))
+	return edges{at[0], at[1], at[2], at[3]}
 }
 
 // goBack goes back by one entry of the browser's history, as the Back button does.

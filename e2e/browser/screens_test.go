@@ -100,14 +100,29 @@ func searches(control string) func(*person, scene) {
 	}
 }
 
+// fromMenu returns a function that chooses an action in the menu of ann's newest message and waits
+// for an element.
+func fromMenu(action, sign string) func(*person, scene) {
+	return func(p *person, s scene) {
+		p.actFromMenu(message(s.own), action)
+		p.await(find(sign))
+	}
+}
+
 var screens = []screen{
 	{"chat", atChannel, func(p *person, s scene) { p.inView(message(s.own)); p.hover(find("channel-title")) }},
 	{"toolbar", atChannel, func(p *person, s scene) { p.inView(message(s.own)); p.hover(message(s.own)) }},
 	{"reply", atChannel, acts("reply", "reply-preview")},
 	{"edit", atChannel, acts("edit", "edit-save")},
 	{"react", atChannel, acts("react", "emoji-field")},
-	{"receipts", atChannel, acts("receipts", "dialog")},
-	{"delete-message", atChannel, acts("delete", "confirm-delete")},
+	{"emoji-search", atChannel, func(p *person, s scene) {
+		acts("react", "emoji-field")(p, s)
+		p.fill(find("emoji-field"), "😀")
+		p.await(find("emoji", `[data-emoji="😀"]`))
+	}},
+	{"message-menu", atChannel, acts("more-actions", "copy-text")},
+	{"receipts", atChannel, fromMenu("receipts", "popover")},
+	{"delete-message", atChannel, fromMenu("delete", "confirm-delete")},
 	{"direct", atDirect, func(p *person, _ scene) { p.await(find("message")) }},
 	{"members", atChannel, func(p *person, _ scene) { p.showMembers() }},
 	{"add-member", atChannel, func(p *person, s scene) {

@@ -60,6 +60,8 @@ func TestSections(t *testing.T) {
 	p.inSection(tea, p.variant.words().starred)
 	p.open("/c/" + inGroup.ID)
 	p.connected()
+	p.await(find("composer")) // it takes the focus
+	p.painted()
 	w.say(bob, tea, "psst")
 	p.until(fmt.Sprintf(`document.querySelector('[data-channel-id="%s"][data-unread="1"]:not(.channel-unread)') !== null`, tea))
 	if title := value[string](p, `document.title`); title != "#ovens – Parley" {

@@ -95,6 +95,14 @@ func (p *person) say(text string) {
 // message returns the selector of a message's row.
 func message(seq int64) string { return find("message", fmt.Sprintf(`[data-seq="%d"]`, seq)) }
 
+// actFromMenu chooses an action in the menu of a message.
+func (p *person) actFromMenu(row, action string) {
+	p.t.Helper()
+	p.act(row, "more-actions")
+	p.click(find("popover") + " " + find(action))
+	p.gone(find("popover") + ` [role="menu"]`)
+}
+
 // reads waits until a message with this text is in the document.
 func (p *person) reads(text string) {
 	p.t.Helper()

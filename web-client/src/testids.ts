@@ -4,10 +4,10 @@
  *
  * Some elements have further attributes: `channel-link` has data-channel-id and, if there are
  * unread messages, data-unread and data-mentions; `message` has data-seq, data-message-id and
- * data-mine; `tick` has data-status (pending, sent, delivered, read, failed); `connection` has
- * data-state (the SDK's name for the state); `message-list` has data-rows, the number of rows
- * including those that are not in the document. The section elements of the channel list have
- * data-section, their heading.
+ * data-mine; `emoji` has data-emoji; `tick` has data-status (pending, sent, delivered, read, failed);
+ * `connection` has data-state (the SDK's name for the state); `message-list` has data-rows, the
+ * number of rows including those that are not in the document. The section elements of the channel
+ * list have data-section, their heading.
  */
 export const testids = {
   // Signing in
@@ -65,10 +65,15 @@ export const testids = {
   newLine: "new-line",
   daySeparator: "day-separator",
   tick: "tick",
+  author: "author",
+  avatar: "avatar",
+  mention: "mention",
   react: "react",
   quickReaction: "quick-reaction",
   reaction: "reaction",
   emojiField: "emoji-field",
+  emoji: "emoji",
+  moreActions: "more-actions",
   reply: "reply",
   replyPreview: "reply-preview",
   quote: "quote",
@@ -78,6 +83,7 @@ export const testids = {
   remove: "delete",
   confirmDelete: "confirm-delete",
   copyLink: "copy-link",
+  copyText: "copy-text",
   copyCode: "copy-code",
   showAllLines: "show-all-lines",
   receipts: "receipts",
@@ -114,7 +120,9 @@ export const testids = {
   liftBan: "lift-ban",
   closeMembers: "close-members",
 
-  // Dialogs
+  // Dialogs and popovers
+  popover: "popover",
+  popoverClose: "popover-close",
   dialog: "dialog",
   dialogClose: "dialog-close",
   confirm: "confirm",

@@ -12,6 +12,7 @@ import { attempt } from "../state/toasts";
 import { testids } from "../testids";
 import { Avatar } from "./avatar";
 import { Icon } from "./icon";
+import { itemsOf, moveInMenu } from "./menu-keys";
 
 export function AccountMenu(): JSX.Element {
   const me = person(myID()).value;
@@ -49,7 +50,7 @@ export function AccountMenu(): JSX.Element {
             itemsOf(menu.current)[0]?.focus();
           }
         }}
-        onKeyDown={(event) => moveFocus(event, itemsOf(menu.current))}
+        onKeyDown={(event) => moveInMenu(event, menu.current)}
       >
         <p class="menu-head">
           <strong>{nameOf(me)}</strong> <span class="member-username">@{me.username}</span>
@@ -76,17 +77,4 @@ export function AccountMenu(): JSX.Element {
       </div>
     </div>
   );
-}
-
-const itemsOf = (menu: HTMLElement | null): readonly HTMLElement[] => [...(menu?.querySelectorAll<HTMLElement>('[role="menuitem"]') ?? [])];
-
-/** moveFocus moves the focus among the items with the arrow keys, Home and End. */
-function moveFocus(event: KeyboardEvent, items: readonly HTMLElement[]): void {
-  const at = items.findIndex((item) => item === document.activeElement);
-  const targets: Readonly<Record<string, number>> = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: -1 };
-  const target = targets[event.key];
-  if (target !== undefined) {
-    event.preventDefault();
-    items.at(target % items.length)?.focus();
-  }
 }

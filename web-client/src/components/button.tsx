@@ -41,11 +41,13 @@ interface IconButtonProps extends Common {
   /** The accessible name, because the button has no text. */
   readonly label: string;
   readonly pressed?: boolean;
+  /** The kind of popover that the button opens, and whether it is open. */
+  readonly opens?: { readonly kind: "dialog" | "menu"; readonly open: boolean };
   readonly tabIndex?: number;
   readonly size?: number;
 }
 
-export function IconButton({ icon, label, onClick, testid, disabled, pressed, tabIndex, size }: IconButtonProps): JSX.Element {
+export function IconButton({ icon, label, onClick, testid, disabled, pressed, opens, tabIndex, size }: IconButtonProps): JSX.Element {
   return (
     <button
       type="button"
@@ -53,6 +55,8 @@ export function IconButton({ icon, label, onClick, testid, disabled, pressed, ta
       aria-label={label}
       title={label}
       aria-pressed={pressed}
+      aria-haspopup={opens?.kind}
+      aria-expanded={opens?.open}
       tabIndex={tabIndex}
       onClick={onClick}
       disabled={disabled}

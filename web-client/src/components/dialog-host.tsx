@@ -23,8 +23,6 @@ const SectionDialog = lazy(() => import("../dialogs/section"));
 const AddMember = lazy(() => import("../dialogs/add-member"));
 const RemoveMember = lazy(() => import("../dialogs/remove-member"));
 const PersonDialog = lazy(() => import("../dialogs/person"));
-const React = lazy(() => import("../dialogs/react"));
-const ReceiptsDialog = lazy(() => import("../dialogs/receipts"));
 const DeleteMessage = lazy(() => import("../dialogs/delete-message"));
 const QuestionDialog = lazy(() => import("../dialogs/question"));
 
@@ -73,10 +71,6 @@ function OpenDialog(): JSX.Element | null {
       return <RemoveMember channelID={request.channelID} userID={request.userID} username={request.username} />;
     case "person":
       return <PersonDialog userID={request.userID} />;
-    case "react":
-      return <React message={request.message} />;
-    case "receipts":
-      return <ReceiptsDialog message={request.message} />;
     case "delete-message":
       return <DeleteMessage message={request.message} />;
   }

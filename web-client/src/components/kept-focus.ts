@@ -7,7 +7,8 @@
 import type { RefObject } from "preact";
 import { useEffect } from "preact/hooks";
 
-const CONTROLS = 'button:not(:disabled):not([tabindex="-1"]), input:not(:disabled), select, textarea, a[href]';
+/** CONTROLS matches the controls that Tab reaches. */
+export const CONTROLS = 'button:not(:disabled):not([tabindex="-1"]), input:not(:disabled), select, textarea, a[href]';
 
 export function useKeptFocus(area: RefObject<HTMLElement | null>): void {
   useEffect(() => {
@@ -20,6 +21,13 @@ export function useKeptFocus(area: RefObject<HTMLElement | null>): void {
     const onFocus = (event: FocusEvent): void => {
       focused = event.target instanceof HTMLElement ? event.target : undefined;
       place = placeOf(focused, root);
+    };
+    // Once the user has moved the focus elsewhere, other controls are responsible for it. A dialog
+    // returns it.
+    const onBlur = ({ relatedTarget }: FocusEvent): void => {
+      if (relatedTarget instanceof Element && !root.contains(relatedTarget) && relatedTarget.closest("dialog") === null) {
+        focused = undefined;
+      }
     };
     const observer = new MutationObserver(() => {
       const active = document.activeElement;
@@ -34,9 +42,11 @@ export function useKeptFocus(area: RefObject<HTMLElement | null>): void {
       }
     });
     root.addEventListener("focusin", onFocus);
+    root.addEventListener("focusout", onBlur);
     observer.observe(root, { childList: true, subtree: true, attributes: true, attributeFilter: ["disabled"] });
     return () => {
       root.removeEventListener("focusin", onFocus);
+      root.removeEventListener("focusout", onBlur);
       observer.disconnect();
     };
   }, []);
@@ -56,8 +66,8 @@ function placeOf(element: HTMLElement | undefined, root: HTMLElement): readonly 
   return [...all.slice(at), ...all.slice(0, at).reverse()];
 }
 
-/** focusFirst moves the focus to the first sensible control of a dialog. */
-export const focusFirst = (dialog: HTMLElement): void => successor(dialog, [])?.focus();
+/** focusFirst moves the focus to the first sensible control of a dialog or popover. */
+export const focusFirst = (area: HTMLElement): void => successor(area, [])?.focus();
 
 /** successor returns the first control in the place, or else the area's first one. */
 function successor(root: HTMLElement, place: readonly HTMLElement[]): HTMLElement | null {

@@ -12,6 +12,7 @@ import { connection } from "../state/connection";
 import { openDialog } from "../state/dialog";
 import { showMembers } from "../state/members-pane";
 import { nameOf, person } from "../state/people";
+import { toggleFrom } from "../state/popover";
 import { myID } from "../state/me";
 import { attempt, showError } from "../state/toasts";
 import { testids } from "../testids";
@@ -116,7 +117,7 @@ function MemberRow({ state, member, online }: MemberRowProps): JSX.Element {
   };
   return (
     <li class="member" data-testid={testids.member} data-user-id={member.user_id} data-online={online ? "" : undefined}>
-      <button type="button" class="member-who" onClick={() => openDialog({ name: "person", userID: member.user_id })}>
+      <button type="button" class="member-who" aria-haspopup="dialog" onClick={(event) => toggleFrom(event, { name: "person", userID: member.user_id })}>
         <Avatar userID={member.user_id} name={member.username} size="small" online={online} />
         <span class="member-names">
           <span class="member-name" dir="auto">

@@ -14,6 +14,7 @@ import { edit, editing, reply } from "../state/compose";
 import { openDialog } from "../state/dialog";
 import { markUnread } from "../state/reading";
 import { hasNamesake, mentionedNames, nameOf, person } from "../state/people";
+import { popover, toggleFrom, togglePopover } from "../state/popover";
 import { myID } from "../state/me";
 import { route } from "../state/route";
 import { testids } from "../testids";
@@ -23,6 +24,7 @@ import { MessageText } from "./message-text";
 import { MessageToolbar } from "./message-toolbar";
 import { Quote } from "./quote";
 import { Reactions } from "./reactions";
+import { TextButton } from "./text-button";
 import { Tick } from "./tick";
 
 export interface MessageActions {
@@ -48,6 +50,7 @@ export function MessageRow({ row, actions, stop, flash }: MessageRowProps): JSX.
   const linked = useComputed(() => route.value.name === "channel" && route.value.channelID === state.id && route.value.seq === message.seq).value;
   const classes = ["row", head ? "row-head" : "", mentionsUser ? "row-mention" : "", linked ? "row-linked" : "", flash ? "row-flash" : ""].join(" ");
   const mentioned = mentionedNames(message);
+  const openAuthor = (event: Event): void => openPerson(event, message.sender_id);
   return (
     <div
       role="listitem"
@@ -63,7 +66,7 @@ export function MessageRow({ row, actions, stop, flash }: MessageRowProps): JSX.
     >
       <div class="row-side">
         {head ? (
-          <button type="button" class="face" tabIndex={-1} aria-label={t().message.profileOf(name)} onClick={() => openDialog({ name: "person", userID: message.sender_id })}>
+          <button type="button" class="face" tabIndex={-1} aria-label={t().message.profileOf(name)} aria-haspopup="dialog" onClick={openAuthor} data-testid={testids.avatar}>
             <Avatar userID={message.sender_id} name={message.sender_name} />
           </button>
         ) : (
@@ -76,9 +79,9 @@ export function MessageRow({ row, actions, stop, flash }: MessageRowProps): JSX.
         {message.reply_to !== null && !deleted && <Quote state={state} id={message.reply_to} />}
         {head && (
           <div class="row-who">
-            <span class="row-name" dir="auto">
+            <TextButton class="row-name" dir="auto" reachable={stop} onPress={openAuthor} testid={testids.author}>
               {name}
-            </span>
+            </TextButton>
             {hasNamesake(author) && <span class="row-handle">@{author.username}</span>}
             <time dateTime={message.sent_at} title={fullLabel(ms)}>
               {timeLabel(ms)}
@@ -91,7 +94,7 @@ export function MessageRow({ row, actions, stop, flash }: MessageRowProps): JSX.
           <p class="row-deleted">{t().message.deleted}</p>
         ) : (
           <div class={onlyEmoji(message.body) ? "row-body row-emoji" : "row-body"} data-testid={testids.messageBody}>
-            <MessageText body={message.body} mentioned={mentioned} reachable={stop} />
+            <MessageText body={message.body} mentioned={mentioned} reachable={stop} onMention={openPerson} />
             {message.edited_at !== null && (
               <span class="row-edited" title={fullLabel(Date.parse(message.edited_at))}>
                 {t().message.edited}
@@ -107,6 +110,8 @@ export function MessageRow({ row, actions, stop, flash }: MessageRowProps): JSX.
   );
 }
 
+const openPerson = (event: Event, userID: string): void => toggleFrom(event, { name: "person", userID });
+
 function OwnTick({ state, seq }: { readonly state: ChannelState; readonly seq: number }): JSX.Element {
   const { status, read, members } = progressOf(state.readers.value, seq, state.others);
   return <Tick status={status} {...(status !== "read" && read > 0 ? { label: t().message.readBy(read, members) } : {})} />;
@@ -114,7 +119,10 @@ function OwnTick({ state, seq }: { readonly state: ChannelState; readonly seq: n
 
 /** onKey handles the keys of a focused message. The list handles the arrow keys. */
 function onKey(event: KeyboardEvent, row: Row & { readonly kind: "message" }, state: ChannelState, mine: boolean): void {
-  if (event.target !== event.currentTarget || event.ctrlKey || event.metaKey || event.altKey || row.message.deleted_at !== null) {
+  const element = event.currentTarget;
+  // While the chunk of a popover is being loaded, the message still has the focus.
+  const other = event.target !== element || event.ctrlKey || event.metaKey || event.altKey;
+  if (other || popover.peek() !== undefined || row.message.deleted_at !== null || !(element instanceof HTMLElement)) {
     return;
   }
   const { message } = row;
@@ -126,11 +134,12 @@ function onKey(event: KeyboardEvent, row: Row & { readonly kind: "message" }, st
   } else if (key === "u") {
     markUnread(state, message);
   } else if (key === "+" || key === "=") {
-    openDialog({ name: "react", message });
+    const button = element.querySelector<HTMLElement>(`[data-testid="${testids.react}"]`);
+    togglePopover({ name: "react", message }, button ?? element, element);
   } else if (key === "delete" && (mine || state.manages)) {
     openDialog({ name: "delete-message", message });
-  } else if (key === "enter" && event.currentTarget instanceof HTMLElement) {
-    event.currentTarget.querySelector<HTMLElement>(".toolbar button")?.focus();
+  } else if (key === "enter") {
+    element.querySelector<HTMLElement>(".toolbar button")?.focus();
   } else {
     return;
   }

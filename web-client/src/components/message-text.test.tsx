@@ -6,7 +6,7 @@ import { describe, expect, it, vi } from "vitest";
 import { parser } from "../state/bodies";
 import { MessageText } from "./message-text";
 
-const MENTIONED = new Map([["ann", true], ["bob", false]]);
+const MENTIONED = new Map([["ann", { userID: "1", me: true }], ["bob", { userID: "2", me: false }], ["channel", { me: true }]]);
 
 /** draw shows a body and waits until the parser of marks is loaded. */
 async function draw(body: string): Promise<HTMLElement> {
@@ -70,6 +70,19 @@ it("highlights mentions of the reader, and nothing that the message does not men
     ["@ann", true],
     ["@bob", false],
   ]);
+});
+
+it("opens the mentioned user, but nobody for everyone", async () => {
+  const root = document.createElement("div");
+  const opened = vi.fn((_: Event, userID: string) => userID);
+  await act(() => render(<MessageText body="@bob, @channel!" mentioned={MENTIONED} onMention={opened} />, root));
+  expect(root.textContent).toBe("@bob, @channel!");
+  const [bob, everyone] = root.querySelectorAll<HTMLElement>(".mention");
+  bob?.click();
+  bob?.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true }));
+  everyone?.click();
+  expect(opened.mock.results.map((r) => r.value)).toEqual(["2", "2"]);
+  expect(everyone?.getAttribute("role")).toBeNull();
 });
 
 it("renders quotes, lists with their numbers, struck text and tables", async () => {

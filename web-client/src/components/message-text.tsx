@@ -10,6 +10,7 @@ import { type Block, hiddenHost, type Inline, type List, type MentionedNames, ty
 import { blocksOf, parser } from "../state/bodies";
 import { testids } from "../testids";
 import { CodeBlock } from "./code-block";
+import { TextButton } from "./text-button";
 
 interface MessageTextProps {
   readonly body: string;
@@ -17,16 +18,18 @@ interface MessageTextProps {
   readonly mentioned: MentionedNames;
   /** Whether Tab reaches the controls in the text. */
   readonly reachable?: boolean;
+  /** Called with the user whose mention is clicked. Without it, mentions are not controls. */
+  readonly onMention?: (event: Event, userID: string) => void;
 }
 
-export function MessageText({ body, mentioned, reachable = false }: MessageTextProps): JSX.Element {
+export function MessageText({ body, mentioned, reachable = false, onMention }: MessageTextProps): JSX.Element {
   const { body: beginning, lines } = useMemo(() => folded(body), [body]);
   const open = unfolded.value.has(body);
   const shown = open ? body : beginning;
   const blocks = useMemo(() => blocksOf(shown, mentioned), [shown, [...mentioned.keys()].join(" "), parser.value]);
   return (
     <>
-      {blocks.map((b, i) => block(b, i, { mentioned, reachable }))}
+      {blocks.map((b, i) => block(b, i, { mentioned, reachable, onMention }))}
       {lines > MAX_LINES && (
         <button type="button" class="link-button" tabIndex={reachable ? 0 : -1} aria-expanded={open} onClick={() => toggle(body)} data-testid={testids.showAllLines}>
           {open ? t().message.showLess : t().message.showAllLines(lines)}
@@ -50,7 +53,10 @@ function toggle(body: string): void {
   unfolded.value = next;
 }
 
-interface Context extends Required<Pick<MessageTextProps, "mentioned" | "reachable">> {
+interface Context {
+  readonly mentioned: MentionedNames;
+  readonly reachable: boolean;
+  readonly onMention: MessageTextProps["onMention"];
   /**
    * Whether the block is in a list or quote. Elements with a `dir` of their own do not count for the
    * direction of the element around them, so a paragraph in a list has none; the style sheet sets
@@ -151,11 +157,7 @@ function inline(node: Inline, key: number, context: Context): JSX.Element | stri
         </a>
       );
     case "mention":
-      return (
-        <span key={key} class={context.mentioned.get(node.name.toLowerCase()) === true ? "mention mention-me" : "mention"} dir="ltr">
-          @{node.name}
-        </span>
-      );
+      return mention(node.name, key, context);
     case "strong":
       return <strong key={key}>{inlines(node.children, context)}</strong>;
     case "emphasis":
@@ -163,4 +165,18 @@ function inline(node: Inline, key: number, context: Context): JSX.Element | stri
     case "struck":
       return <s key={key}>{inlines(node.children, context)}</s>;
   }
+}
+
+function mention(name: string, key: number, { mentioned, reachable, onMention }: Context): JSX.Element {
+  const { userID, me = false } = mentioned.get(name.toLowerCase()) ?? {};
+  const classes = me ? "mention mention-me" : "mention";
+  return userID === undefined || onMention === undefined ? (
+    <span key={key} class={classes} dir="ltr">
+      @{name}
+    </span>
+  ) : (
+    <TextButton key={key} class={classes} dir="ltr" reachable={reachable} onPress={(event) => onMention(event, userID)} testid={testids.mention}>
+      @{name}
+    </TextButton>
+  );
 }

@@ -19,13 +19,20 @@ const loaders: Readonly<Record<Language, () => Promise<Catalogue>>> = {
   de: async () => (await import("./de")).default,
 };
 
-const current = signal<{ readonly catalogue: Catalogue; readonly locale: string }>({ catalogue: en, locale: localeFor("en", preferred()) });
+const current = signal<{ readonly language: Language; readonly catalogue: Catalogue; readonly locale: string }>({
+  language: "en",
+  catalogue: en,
+  locale: localeFor("en", preferred()),
+});
 
 /**
  * t returns the catalog of the chosen language. A component that calls it while rendering renders
  * again when the language changes.
  */
 export const t = (): Catalogue => current.value.catalogue;
+
+/** pageLanguage returns the language of the catalog. */
+export const pageLanguage = (): Language => current.value.language;
 
 /** locale returns the locale for dates and numbers, such as "en-GB". */
 export const locale = (): string => current.value.locale;
@@ -43,7 +50,7 @@ export async function chooseLanguage(choice: LanguageChoice): Promise<void> {
   const catalogue = await loaders[language]();
   // The user may have chosen another language while this one was loading.
   if (request === wanted) {
-    current.value = { catalogue, locale: localeFor(language, preferred()) };
+    current.value = { language, catalogue, locale: localeFor(language, preferred()) };
     document.documentElement.lang = language;
   }
 }

@@ -5,7 +5,7 @@ import { type Block, type Inline, mayHaveMarks, oneLine, textOf, unmarked } from
 import { stepsOf } from "./steps";
 import { vectors } from "./vectors";
 
-const ANN = new Map([["ann", true]]);
+const ANN = new Map([["ann", { me: true }]]);
 
 const text = (t: string): Inline => ({ kind: "text", text: t });
 const paragraph = (...children: readonly (Inline | string)[]): Block => ({ kind: "paragraph", children: children.map((c) => (typeof c === "string" ? text(c) : c)) });
@@ -238,7 +238,7 @@ describe("the test vectors shared with the server", () => {
   const flat = (nodes: readonly Inline[]): readonly Inline[] => nodes.flatMap((n) => ("children" in n && n.kind !== "link" ? flat(n.children) : [n]));
   const inlines = (blocks: readonly Block[]): readonly Inline[] =>
     blocks.flatMap((b) => (b.kind === "paragraph" ? flat(b.children) : b.kind === "quote" ? inlines(b.children) : b.kind === "list" ? b.items.flatMap((i) => inlines(i.children)) : []));
-  const read = (body: string, names: readonly string[]): readonly Inline[] => inlines(parseBody(body, new Map(names.map((n) => [n, false]))));
+  const read = (body: string, names: readonly string[]): readonly Inline[] => inlines(parseBody(body, new Map(names.map((n) => [n, { me: false }]))));
 
   it.each(vectors<{ body: string; names: string[][]; everyone: boolean }>("mentions"))("mentions: $body", ({ body, names, everyone }) => {
     const mentioned = (known: readonly string[]): ReadonlySet<string> =>

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { hiddenHost, type Inline, mayHaveMarks, oneLine, unmarked, webAddress } from "./markup";
 import { stepsOf } from "./steps";
 
-const ANN = new Map([["ann", true]]);
+const ANN = new Map([["ann", { me: true }]]);
 
 const inlines = (body: string): readonly Inline[] => {
   const [first] = unmarked(body, ANN);

@@ -44,11 +44,15 @@ export interface Table {
 
 export type Align = "" | "left" | "center" | "right";
 
-/**
- * MentionedNames maps each name that a message mentions, in lower case, to whether it refers to the
- * reader.
- */
-export type MentionedNames = ReadonlyMap<string, boolean>;
+export interface Mentioned {
+  /** undefined if the name stands for everyone. */
+  readonly userID?: string;
+  /** Whether the name refers to the reader. */
+  readonly me: boolean;
+}
+
+/** MentionedNames has each name that a message mentions, in lower case. */
+export type MentionedNames = ReadonlyMap<string, Mentioned>;
 
 export const NOBODY: MentionedNames = new Map();
 

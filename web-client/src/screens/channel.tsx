@@ -10,6 +10,7 @@ import { ConnectionStatus } from "../components/connection-status";
 import { Icon } from "../components/icon";
 import { Members } from "../components/members";
 import { MessageList } from "../components/message-list";
+import { PopoverHost } from "../components/popover-host";
 import { TypingLine } from "../components/typing-line";
 import { t } from "../i18n";
 import type { ChannelState } from "../state/channel-state";
@@ -18,6 +19,7 @@ import { openDialog } from "../state/dialog";
 import { failedRead } from "../state/history";
 import { showPresence } from "../state/lifecycle";
 import { connection } from "../state/connection";
+import { toggleFrom } from "../state/popover";
 import { requestReaders } from "../state/receipts";
 import { beginVisit } from "../state/reading";
 import { membersShown, showMembers, uncoverMessages } from "../state/members-pane";
@@ -61,6 +63,7 @@ export function ChannelScreen({ state, seq }: ChannelScreenProps): JSX.Element {
         <MessageList state={state} />
         <TypingLine state={state} />
         <Composer state={state} />
+        <PopoverHost />
       </main>
       {beside && <Members state={state} />}
     </>
@@ -121,7 +124,7 @@ function Head({ state }: { readonly state: ChannelState }): JSX.Element {
         <IconButton
           icon="info"
           label={direct ? t().channel.viewProfile : t().channel.details}
-          onClick={() => openDialog(direct ? { name: "person", userID: details?.peer?.user_id ?? "" } : { name: "channel", channelID: state.id })}
+          onClick={(event) => (direct ? toggleFrom(event, { name: "person", userID: details?.peer?.user_id ?? "" }) : openDialog({ name: "channel", channelID: state.id }))}
           testid={testids.channelSettings}
         />
       </div>

@@ -15,10 +15,11 @@ import { Button } from "../components/button";
 import { t } from "../i18n";
 import { watchBlocks } from "../state/blocks";
 import { channels, channelsLoaded, openState } from "../state/channels";
-import { dialog, openDialog, question } from "../state/dialog";
+import { dialog, type DialogRequest, openDialog, question } from "../state/dialog";
 import { watchFiles } from "../state/files";
 import { arriving } from "../state/join";
 import { drawerShown } from "../state/members-pane";
+import { popover } from "../state/popover";
 import { navigate, route } from "../state/route";
 import { handleShortcut } from "../state/shortcuts";
 import { narrow, touch } from "../state/viewport";
@@ -122,14 +123,15 @@ function Welcome(): JSX.Element {
 }
 
 /**
- * useFoundFocus moves the focus if the focused control has disappeared because a question, a dialog
- * or a channel was closed. The focus moves to the dialog below the question, if there is one; to
- * the channel in the list, if it was moved to another section; and otherwise to where it was before,
- * or to the message field.
+ * useFoundFocus moves the focus if the focused control has disappeared because a question, a dialog,
+ * a popover or a channel was closed. The focus moves to the dialog or popover below the question, if
+ * there is one; to the channel or the message that the closed dialog was about; and otherwise to
+ * where it was before, or to the message field.
  */
 function useFoundFocus(): void {
   const open = dialog.value;
   const asked = question.value;
+  const over = popover.value;
   const at = route.value;
   const covered = drawerShown.value;
   const first = useRef(true);
@@ -144,13 +146,13 @@ function useFoundFocus(): void {
     // The new screen has its own effects, which may move the focus to the composer.
     const timer = setTimeout(() => {
       if (document.activeElement === null || document.activeElement === document.body) {
-        const below = document.querySelector<HTMLElement>("dialog[open]"); // below a question
+        const below = document.querySelector<HTMLElement>("dialog[open], .popover"); // below a question
         if (below !== null) {
           focusFirst(below);
         } else {
-          const moved = closed?.name === "move-channel" ? document.querySelector<HTMLElement>(`[data-channel-id="${closed.channelID}"]`) : null;
-          if (moved !== null) {
-            moved.focus();
+          const subject = subjectOf(closed);
+          if (subject !== null) {
+            subject.focus();
           } else if (!restoreFocus()) {
             focusMain();
           }
@@ -158,7 +160,7 @@ function useFoundFocus(): void {
       }
     }, 0);
     return () => clearTimeout(timer);
-  }, [open, asked, at, covered]);
+  }, [open, asked, over, at, covered]);
   useEffect(() => {
     document.addEventListener("focusin", recordFocus);
     return () => document.removeEventListener("focusin", recordFocus);
@@ -172,4 +174,20 @@ function focusMain(): void {
   // On a phone, the channel list has no #main.
   const main = field ?? document.querySelector<HTMLElement>("#main") ?? document.querySelector<HTMLElement>(`[data-testid="${testids.channelLink}"]`);
   main?.focus();
+}
+
+/**
+ * subjectOf returns the channel in the list or the message that a dialog is about. Its control may no
+ * longer be shown: the channel was moved to another section, and a message's buttons are shown only
+ * while the focus is on it.
+ */
+function subjectOf(request: DialogRequest | undefined): HTMLElement | null {
+  switch (request?.name) {
+    case "move-channel":
+      return document.querySelector(`[data-channel-id="${CSS.escape(request.channelID)}"]`);
+    case "delete-message":
+      return document.querySelector(`[data-message-id="${CSS.escape(request.message.id)}"]`);
+    default:
+      return null;
+  }
 }

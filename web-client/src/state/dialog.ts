@@ -1,11 +1,12 @@
 /**
- * The open dialog, and the question that asks for confirmation on top of it. At most one of each is
- * open.
+ * The open dialog, and the question that asks for confirmation on top of it or of a popover. At most
+ * one of each is open.
  */
 
 import { signal } from "@preact/signals";
 
 import type { LoggedMessage } from "../lib/log";
+import { closePopover } from "./popover";
 
 export type DialogRequest =
   | { readonly name: "create-channel"; readonly groupID?: string; readonly channelName?: string }
@@ -19,8 +20,6 @@ export type DialogRequest =
   | { readonly name: "add-member"; readonly channelID: string }
   | { readonly name: "remove-member"; readonly channelID: string; readonly userID: string; readonly username: string }
   | { readonly name: "person"; readonly userID: string }
-  | { readonly name: "react"; readonly message: LoggedMessage }
-  | { readonly name: "receipts"; readonly message: LoggedMessage }
   | { readonly name: "delete-message"; readonly message: LoggedMessage };
 
 /** Question asks the user to confirm an action that cannot simply be undone. */
@@ -43,13 +42,15 @@ export interface Question {
 export const dialog = signal<DialogRequest | undefined>(undefined);
 export const question = signal<Question | undefined>(undefined);
 
+/** openDialog shows a dialog instead of the open dialog or popover. */
 export const openDialog = (request: DialogRequest): void => {
+  closePopover(); // moves the focus to the popover's control, so that the dialog returns it there
   dialog.value = request;
 };
 
 /**
- * ask shows a question, on top of the open dialog if there is one. The user then returns to that
- * dialog.
+ * ask shows a question, on top of the open dialog or popover if there is one. The user then returns
+ * to it.
  */
 export const ask = (about: Question): void => {
   question.value = about;
@@ -59,19 +60,20 @@ export const closeQuestion = (): void => {
   question.value = undefined;
 };
 
-/** closeDialog closes the dialog and any question on top of it. */
+/** closeDialog closes the dialog or popover, and any question on top of it. */
 export const closeDialog = (): void => {
   question.value = undefined;
   dialog.value = undefined;
+  closePopover();
 };
 
-/** closeTopmost closes the question or the dialog. It returns false if neither is open. */
+/** closeTopmost closes the question, the popover or the dialog. It returns false if none is open. */
 export function closeTopmost(): boolean {
-  const open = question.peek() ?? dialog.peek();
   if (question.peek() !== undefined) {
     closeQuestion();
-  } else {
-    closeDialog();
+    return true;
   }
-  return open !== undefined;
+  const open = dialog.peek() !== undefined;
+  dialog.value = undefined;
+  return closePopover() || open;
 }

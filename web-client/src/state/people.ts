@@ -4,7 +4,7 @@ import type { Me, User } from "@parley/client";
 import { type Signal, signal } from "@preact/signals";
 
 import { t } from "../i18n";
-import type { MentionedNames } from "../lib/markup";
+import type { Mentioned, MentionedNames } from "../lib/markup";
 import { EVERYONE } from "../lib/mention";
 import { sdk } from "./client";
 import { myID } from "./me";
@@ -79,17 +79,17 @@ export function hasNamesake(p: Person): boolean {
 
 /** mentionedNames returns the names that a message mentions, from the ids in its event. */
 export function mentionedNames(message: { readonly channel_id: string; readonly mentions: readonly string[] }): MentionedNames {
-  const mentioned = new Map<string, boolean>();
+  const mentioned = new Map<string, Mentioned>();
   for (const id of message.mentions) {
     if (id === message.channel_id) {
-      mentioned.set(EVERYONE, true);
+      mentioned.set(EVERYONE, { me: true });
       continue;
     }
     const { username } = person(id).value;
     if (username === "") {
       requestProfile(id);
     } else {
-      mentioned.set(username.toLowerCase(), id === myID());
+      mentioned.set(username.toLowerCase(), { userID: id, me: id === myID() });
     }
   }
   return mentioned;

@@ -1,16 +1,12 @@
 /** Reactions to messages. */
 
 import type { LoggedMessage } from "../lib/log";
+import { bare, withRecent } from "../lib/recent-emoji";
 import { channels } from "./channels";
 import type { ChannelState } from "./channel-state";
 import { recentEmoji } from "./preferences";
 import { myID } from "./me";
 import { showError } from "./toasts";
-
-const MAX_RECENT = 12;
-
-/** bare removes variation selectors, which the server may add or remove. */
-const bare = (emoji: string): string => emoji.trim().replace(/[\ufe0e\ufe0f]/g, "");
 
 /** isSet reports whether this user has reacted to the message with the emoji. */
 export const isSet = (message: LoggedMessage, emoji: string): boolean =>
@@ -20,9 +16,12 @@ export const isSet = (message: LoggedMessage, emoji: string): boolean =>
 export function react(state: ChannelState, message: LoggedMessage, emoji: string): void {
   const remove = isSet(message, emoji);
   if (!remove) {
-    recentEmoji.value = [emoji, ...recentEmoji.peek().filter((e) => e !== emoji)].slice(0, MAX_RECENT);
+    recentEmoji.value = withRecent(recentEmoji.peek(), emoji);
   }
   state.handle.react(message.id, emoji, remove).catch(showError);
 }
+
+/** quickEmoji returns the emoji of the button that reacts with one click: the last one that was used. */
+export const quickEmoji = (): string => recentEmoji.value[0] ?? "👍";
 
 export const channelOf = (message: LoggedMessage): ChannelState | undefined => channels.peek().get(message.channel_id);

@@ -5,18 +5,19 @@ import { effect, signal } from "@preact/signals";
 import { parseRoute, pathOf, type Route } from "../lib/routes";
 import { closeTopmost, dialog, question } from "./dialog";
 import { drawerShown, uncoverMessages } from "./members-pane";
+import { popover } from "./popover";
 
 const here = (): Route => parseRoute(location.pathname + location.search);
 
 export const route = signal<Route>(here());
 
 /**
- * EntryState is stored with each entry of the browser's history. Back closes an open dialog, or the
- * members if they cover the messages, instead of changing the channel below: the page gets a
- * popstate event, closes the dialog, and returns to the entry with history.forward(). That needs an
- * entry below that belongs to the page. So when a dialog is opened on the first entry ("first"), the
- * page adds a copy of it ("copy"). Back from the copy skips the first entry, so leaving the page
- * takes no second press.
+ * EntryState is stored with each entry of the browser's history. Back closes an open dialog or
+ * popover, or the members if they cover the messages, instead of changing the channel below: the page
+ * gets a popstate event, closes the dialog, and returns to the entry with history.forward(). That
+ * needs an entry below that belongs to the page. So when a dialog is opened on the first entry
+ * ("first"), the page adds a copy of it ("copy"). Back from the copy skips the first entry, so leaving
+ * the page takes no second press.
  */
 type EntryState =
   /** An entry that the browser has added: the page was loaded, or a link leads to a fragment. */
@@ -42,7 +43,7 @@ function push(state: EntryState, href: string): void {
 }
 
 effect(() => {
-  const open = dialog.value !== undefined || question.value !== undefined || drawerShown.value;
+  const open = dialog.value !== undefined || question.value !== undefined || popover.value !== undefined || drawerShown.value;
   if (open && (history.state === null || history.state === "first")) {
     history.replaceState("first", "");
     push("copy", location.href);

@@ -1,4 +1,4 @@
-/** Copies links and code to the clipboard. */
+/** Copies links, code and messages to the clipboard. */
 
 import { t } from "../i18n";
 import { channels } from "./channels";
@@ -18,10 +18,15 @@ export async function copyLink(channelID: string, seq?: number): Promise<void> {
   }
 }
 
-export async function copyCode(code: string): Promise<void> {
+export const copyCode = (code: string): Promise<void> => copy(code, () => t().app.codeCopied);
+
+/** copyText copies a message as it was typed, with its marks. */
+export const copyText = (body: string): Promise<void> => copy(body, () => t().app.textCopied);
+
+async function copy(text: string, done: () => string): Promise<void> {
   try {
-    await navigator.clipboard.writeText(code);
-    toast(t().app.codeCopied);
+    await navigator.clipboard.writeText(text);
+    toast(done());
   } catch {
     toast(t().app.copyFailed, "error");
   }

@@ -17,3 +17,5 @@ export const narrow = matching("(max-width: 45em)");
 export const membersCover = matching("(max-width: 68.6875em)");
 /** Whether the user types on the screen, where the keyboard has no Shift+Enter. */
 export const touch = matching("(hover: none) and (pointer: coarse)");
+/** Whether popovers are sheets at the bottom of the window. */
+export const sheets = matching("(pointer: coarse), (max-width: 40em)");

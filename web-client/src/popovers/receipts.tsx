@@ -3,30 +3,29 @@
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 
-import { Dialog } from "../components/dialog";
+import { DialogPopover } from "../components/popover";
 import { PersonLine } from "../components/user-search";
 import { t } from "../i18n";
 import type { LoggedMessage } from "../lib/log";
 import { sdk } from "../state/client";
 import { person, requestProfile } from "../state/people";
+import type { OpenPopover } from "../state/popover";
 import { showError } from "../state/toasts";
 
 type Receipts = Awaited<ReturnType<ReturnType<typeof sdk>["rest"]["listReceipts"]>>;
 
-export default function ReceiptsDialog({ message }: { readonly message: LoggedMessage }): JSX.Element {
+export default function ReceiptsPopover({ open, message }: { readonly open: OpenPopover; readonly message: LoggedMessage }): JSX.Element {
   const [receipts, setReceipts] = useState<Receipts | undefined>(undefined);
   useEffect(() => {
     sdk().rest.listReceipts(message.channel_id, message.id, { limit: 200 }).then(setReceipts, showError);
   }, [message.id]);
   return (
-    <Dialog title={t().receipts.title} size="small">
+    <DialogPopover open={open} title={t().receipts.title}>
       {receipts === undefined ? (
         <p class="section-empty">{t().common.loading}</p>
       ) : (
         <>
-          <p>
-            {t().receipts.summary(receipts.delivered_count, receipts.read_count, receipts.member_count)}
-          </p>
+          <p>{t().receipts.summary(receipts.delivered_count, receipts.read_count, receipts.member_count)}</p>
           <ul class="results">
             {receipts.items.map((r) => (
               <Reader key={r.user_id} userID={r.user_id} read={r.read} />
@@ -34,7 +33,7 @@ export default function ReceiptsDialog({ message }: { readonly message: LoggedMe
           </ul>
         </>
       )}
-    </Dialog>
+    </DialogPopover>
   );
 }
 

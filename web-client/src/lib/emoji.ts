@@ -1,0 +1,87 @@
+/** Emoji with their names, and the search for them. */
+
+import { bare } from "./recent-emoji";
+
+export interface Emoji {
+  readonly emoji: string;
+  readonly name: string;
+  /** The name and further words to search for, both as `plain` returns them. */
+  readonly plainName: string;
+  readonly plainWords: string;
+}
+
+/**
+ * parseEmoji reads a list with one emoji per line: the emoji, its name and further words, separated
+ * by tabs.
+ */
+export function parseEmoji(list: string): readonly Emoji[] {
+  return list
+    .split("\n")
+    .filter((line) => line !== "" && !line.startsWith("# "))
+    .map((line) => {
+      const [emoji = "", name = "", words = ""] = line.split("\t");
+      return { emoji, name, plainName: plain(name), plainWords: plain(words) };
+    });
+}
+
+/** withWordsOf returns emoji that are also found by their names and words in another language. */
+export function withWordsOf(list: readonly Emoji[], other: readonly Emoji[]): readonly Emoji[] {
+  const others = new Map(other.map((e) => [e.emoji, e]));
+  return list.map((e) => {
+    const more = others.get(e.emoji);
+    return more === undefined ? e : { ...e, plainWords: `${e.plainWords} ${more.plainName} ${more.plainWords}` };
+  });
+}
+
+/** plain removes differences that people do not type: case, accents, and punctuation around words. */
+function plain(text: string): string {
+  return text
+    .toLowerCase()
+    .replaceAll("ß", "ss")
+    .normalize("NFKD")
+    .replace(/\p{M}/gu, "")
+    .replace(/[^\p{L}\p{N}+-]+/gu, " ")
+    .trim();
+}
+
+const EMOJI = /\p{Extended_Pictographic}|\p{Regional_Indicator}|\u20e3/u;
+
+/**
+ * searchEmoji returns at most `max` emoji that match: for each word of the query, their name or words
+ * contain one that begins with it. Names that begin with the query come first, then names that
+ * contain all of it. If the query is itself an emoji, that emoji is the result, whether or not it is
+ * in the list.
+ */
+export function searchEmoji(list: readonly Emoji[], query: string, max: number): readonly Emoji[] {
+  if (EMOJI.test(query)) {
+    const emoji = query.trim();
+    return [list.find((e) => bare(e.emoji) === bare(emoji)) ?? { emoji, name: emoji, plainName: "", plainWords: "" }];
+  }
+  const wanted = plain(query);
+  if (wanted === "") {
+    return [];
+  }
+  const words = wanted.split(" ");
+  const found: Emoji[][] = [[], [], [], []];
+  for (const e of list) {
+    found[rankOf(e, wanted, words)]?.push(e);
+  }
+  return found.flat().slice(0, max);
+}
+
+/** rankOf returns how well an emoji matches, the best rank being 0, or -1 if it does not match. */
+function rankOf({ plainName, plainWords }: Emoji, wanted: string, words: readonly string[]): number {
+  if (plainName === wanted) {
+    return 0;
+  }
+  if (plainName.startsWith(wanted)) {
+    return 1;
+  }
+  if (words.every((word) => begins(plainName, word))) {
+    return 2;
+  }
+  return words.every((word) => begins(plainName, word) || begins(plainWords, word)) ? 3 : -1;
+}
+
+/** begins reports whether a word in the text begins with the given letters. */
+const begins = (text: string, letters: string): boolean => ` ${text}`.includes(` ${letters}`);
