@@ -105,7 +105,7 @@ type problem struct {
 	Type, Title, Detail, Code string
 	Status                    int
 	RequestID                 string `json:"request_id"`
-	Errors                    []apierr.Field
+	Errors                    []apierr.FieldError
 }
 
 func (a answer) problem(t testing.TB) problem {

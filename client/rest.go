@@ -110,9 +110,9 @@ func (a *API) once(ctx context.Context, method, path, token string, payload []by
 // it derives an error from the status.
 func problem(resp *http.Response, body []byte) *Error {
 	var p struct {
-		Code   apierr.Code    `json:"code"`
-		Detail string         `json:"detail"`
-		Errors []apierr.Field `json:"errors"`
+		Code   apierr.Code         `json:"code"`
+		Detail string              `json:"detail"`
+		Errors []apierr.FieldError `json:"errors"`
 	}
 	_ = json.Unmarshal(body, &p) // on failure the code is empty
 	e := &Error{Code: p.Code, Message: p.Detail, Fields: p.Errors}

@@ -84,7 +84,7 @@ func TestAPI_invalidFields(t *testing.T) {
 	})
 	_, err := api.CreateChannel(t.Context(), strings.Repeat("x", 1000), chat.Public)
 	e, ok := errors.AsType[*client.Error](err)
-	want := []apierr.Field{apierr.FieldOf("name", apierr.Violates(apierr.FieldLength, "is too long").AtMost(80))}
+	want := []apierr.FieldError{apierr.FieldOf("name", apierr.Violates(apierr.FieldLength, "is too long").AtMost(80))}
 	if !ok || !reflect.DeepEqual(e.Fields, want) {
 		t.Errorf("%+v, %v", e, err)
 	}

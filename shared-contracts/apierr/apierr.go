@@ -52,7 +52,7 @@ const (
 type Error struct {
 	Code       Code
 	Message    string
-	Fields     []Field       // which fields of a request are wrong
+	Fields     []FieldError  // which fields of a request are wrong
 	RetryAfter time.Duration // zero if unknown
 	Err        error
 }

@@ -63,8 +63,8 @@ func FieldCodes() []FieldCode {
 	}
 }
 
-// Violation is the rule that a value violates. As an error, it is its Message.
-type Violation struct {
+// RuleError is the rule that a value violates. As an error, it is its Message.
+type RuleError struct {
 	Code    FieldCode `json:"code"`
 	Message string    `json:"message"` // follows the name of the field, such as "must not be blank"
 	// Min and Max are the limits of the rule, if it has any. The code says what they count.
@@ -72,26 +72,26 @@ type Violation struct {
 	Max *int64 `json:"max,omitempty"`
 }
 
-// Violates returns a Violation. Its message is a fragment that follows the name of the field.
-func Violates(code FieldCode, format string, args ...any) *Violation {
-	return &Violation{Code: code, Message: fmt.Sprintf(format, args...)}
+// Violates returns a RuleError. Its message is a fragment that follows the name of the field.
+func Violates(code FieldCode, format string, args ...any) *RuleError {
+	return &RuleError{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
 // AtLeast sets the lower limit of the rule and returns v.
-func (v *Violation) AtLeast(limit int64) *Violation {
+func (v *RuleError) AtLeast(limit int64) *RuleError {
 	v.Min = &limit
 	return v
 }
 
 // AtMost sets the upper limit of the rule and returns v.
-func (v *Violation) AtMost(limit int64) *Violation {
+func (v *RuleError) AtMost(limit int64) *RuleError {
 	v.Max = &limit
 	return v
 }
 
 // Length returns the rule that a text must have at least low and at most high characters. A limit
 // of 0 does not exist.
-func Length(low, high int64) *Violation {
+func Length(low, high int64) *RuleError {
 	switch {
 	case high == 0:
 		return Violates(FieldLength, "must have at least %d characters", low).AtLeast(low)
@@ -101,41 +101,41 @@ func Length(low, high int64) *Violation {
 	return Violates(FieldLength, "must have %d to %d characters", low, high).AtLeast(low).AtMost(high)
 }
 
-func (v *Violation) Error() string { return v.Message }
+func (v *RuleError) Error() string { return v.Message }
 
-// ViolationOf returns err as a Violation. An err that is not a Violation gets the code
+// RuleErrorOf returns err as a RuleError. An err that is not a RuleError gets the code
 // FieldInvalid, and its text becomes the message.
-func ViolationOf(err error) *Violation {
-	if v, ok := errors.AsType[*Violation](err); ok {
+func RuleErrorOf(err error) *RuleError {
+	if v, ok := errors.AsType[*RuleError](err); ok {
 		return v
 	}
 	return Violates(FieldInvalid, "%s", err)
 }
 
-// Field describes the error in one field of a request.
-type Field struct {
+// FieldError describes the error in one field of a request.
+type FieldError struct {
 	Field string `json:"field"`
-	Violation
+	RuleError
 }
 
-// FieldOf returns the error that the field with this name violates the rule; see ViolationOf.
-func FieldOf(name string, rule error) Field { return Field{name, *ViolationOf(rule)} }
+// FieldOf returns the error that the field with this name violates the rule; see RuleErrorOf.
+func FieldOf(name string, rule error) FieldError { return FieldError{name, *RuleErrorOf(rule)} }
 
 // Sentence returns the error as a sentence, such as "The field name must not be blank."
-func (f Field) Sentence() string { return "The field " + f.Field + " " + f.Message + "." }
+func (f FieldError) Sentence() string { return "The field " + f.Field + " " + f.Message + "." }
 
-// Invalid returns an InvalidRequest error for one field. rule is a Violation, or an error whose
+// Invalid returns an InvalidRequest error for one field. rule is a RuleError, or an error whose
 // text can follow the name of the field.
 func Invalid(field string, rule error) *Error { return InvalidField(InvalidRequest, field, rule) }
 
 // InvalidField is like Invalid, with another code.
 func InvalidField(code Code, field string, rule error) *Error {
 	f := FieldOf(field, rule)
-	return &Error{Code: code, Message: f.Sentence(), Fields: []Field{f}}
+	return &Error{Code: code, Message: f.Sentence(), Fields: []FieldError{f}}
 }
 
 // InvalidFields returns an InvalidRequest error for the fields, or nil if there are none.
-func InvalidFields(fields []Field) error {
+func InvalidFields(fields []FieldError) error {
 	if len(fields) == 0 {
 		return nil
 	}

@@ -7,13 +7,13 @@ const ContentType = "application/problem+json"
 
 // Problem is the form of an error in the body of an HTTP response (RFC 9457). All services use it.
 type Problem struct {
-	Type      string  `json:"type"` // a URN that ends in the code
-	Title     string  `json:"title"`
-	Status    int     `json:"status"`
-	Detail    string  `json:"detail"`
-	Code      Code    `json:"code"`
-	Errors    []Field `json:"errors,omitempty"`
-	RequestID string  `json:"request_id,omitempty"`
+	Type      string       `json:"type"` // a URN that ends in the code
+	Title     string       `json:"title"`
+	Status    int          `json:"status"`
+	Detail    string       `json:"detail"`
+	Code      Code         `json:"code"`
+	Errors    []FieldError `json:"errors,omitempty"`
+	RequestID string       `json:"request_id,omitempty"`
 }
 
 // Problem returns e as the body of a response.

@@ -21,7 +21,7 @@ const (
 	MaxPasswordChars    = 200
 )
 
-// The Check functions return nil or an *apierr.Violation.
+// The Check functions return nil or an *apierr.RuleError.
 
 // CheckBody checks a message body. It must consist of 1 to limit bytes of valid UTF-8, must not be
 // blank, and must not contain control characters except newline and tab. A limit of 0 or less means
@@ -44,7 +44,7 @@ func CheckBody(body string, limit int) error {
 
 // BodyCode returns the code of the error for a body that CheckBody refused.
 func BodyCode(refused error) apierr.Code {
-	if apierr.ViolationOf(refused).Code == apierr.FieldBytes {
+	if apierr.RuleErrorOf(refused).Code == apierr.FieldBytes {
 		return apierr.TooLarge
 	}
 	return apierr.InvalidBody

@@ -81,7 +81,7 @@ type (
 		Message      string      `json:"message"`
 		RetryAfterMS int64       `json:"retry_after_ms,omitempty"`
 		// Errors lists the invalid fields of the frame.
-		Errors []apierr.Field `json:"errors,omitempty"`
+		Errors []apierr.FieldError `json:"errors,omitempty"`
 		// ChannelID is set in answers to subscribe, because a subscribe frame may name several
 		// channels.
 		ChannelID *chat.ChannelID `json:"channel_id,omitempty"`

@@ -47,7 +47,7 @@ type Config struct {
 }
 
 // Pictures fetches users' pictures from the URLs that they specify. Its errors are
-// *apierr.Violations.
+// *apierr.RuleErrors.
 type Pictures interface {
 	Fetch(ctx context.Context, address string) (avatar.Picture, error)
 }

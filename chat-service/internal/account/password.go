@@ -79,7 +79,7 @@ func (s *Service) verifyOwnPassword(ctx context.Context, by token.Claims, pass s
 	if !ok {
 		return nil, &apierr.Error{
 			Code: apierr.InvalidCredentials, Message: "The password is wrong.",
-			Fields: []apierr.Field{apierr.FieldOf("password", apierr.Violates(apierr.FieldWrong, "is wrong"))},
+			Fields: []apierr.FieldError{apierr.FieldOf("password", apierr.Violates(apierr.FieldWrong, "is wrong"))},
 		}
 	}
 	s.forgive(ctx, g)

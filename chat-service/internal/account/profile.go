@@ -31,7 +31,7 @@ func (s *Service) load(ctx context.Context, id chat.UserID) (*user, error) {
 // checkProfile normalizes the names in a profile change and checks the rules that the API document
 // cannot express. Fields that are nil are not changed.
 func checkProfile(p *api.ProfileChange) error {
-	var fields []apierr.Field
+	var fields []apierr.FieldError
 	check := func(field string, text *string, rule func(string) error) {
 		if text == nil {
 			return

@@ -74,7 +74,7 @@ func makeFirstOperator(ctx context.Context, tx bun.Tx, u *user) error {
 // checkSignup returns the errors of all invalid fields together, so that a form can show them at
 // the same time.
 func checkSignup(username, email, pass string, errEmail error) error {
-	var fields []apierr.Field
+	var fields []apierr.FieldError
 	check := func(field string, err error) {
 		if err != nil {
 			fields = append(fields, apierr.FieldOf(field, err))
@@ -112,12 +112,12 @@ func nameConflict(err error) error {
 		case "users_lookalike_key":
 			return &apierr.Error{
 				Code: apierr.UsernameTaken, Message: "This username looks like one that is already taken.",
-				Fields: []apierr.Field{apierr.FieldOf("username", apierr.Violates(apierr.FieldLookalike, "looks like one that is already taken"))}, Err: err,
+				Fields: []apierr.FieldError{apierr.FieldOf("username", apierr.Violates(apierr.FieldLookalike, "looks like one that is already taken"))}, Err: err,
 			}
 		case "users_email_key":
 			return &apierr.Error{
 				Code: apierr.EmailTaken, Message: "An account with this email address already exists.",
-				Fields: []apierr.Field{apierr.FieldOf("email", apierr.Violates(apierr.FieldTaken, "is already taken"))}, Err: err,
+				Fields: []apierr.FieldError{apierr.FieldOf("email", apierr.Violates(apierr.FieldTaken, "is already taken"))}, Err: err,
 			}
 		}
 	}
@@ -127,6 +127,6 @@ func nameConflict(err error) error {
 func errUsernameTaken(err error) error {
 	return &apierr.Error{
 		Code: apierr.UsernameTaken, Message: "This username is already taken.",
-		Fields: []apierr.Field{apierr.FieldOf("username", apierr.Violates(apierr.FieldTaken, "is already taken"))}, Err: err,
+		Fields: []apierr.FieldError{apierr.FieldOf("username", apierr.Violates(apierr.FieldTaken, "is already taken"))}, Err: err,
 	}
 }

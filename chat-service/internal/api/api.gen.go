@@ -757,7 +757,7 @@ type Problem struct {
 type ProblemCode = apierr.Code
 
 // ProblemField defines model for ProblemField.
-type ProblemField = apierr.Field
+type ProblemField = apierr.FieldError
 
 // ProfileChange Example: {"bio":"Tea, mostly.","display_name":"Ann Amari"}
 type ProfileChange struct {

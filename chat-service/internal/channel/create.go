@@ -128,8 +128,8 @@ func nameConflict(err error) error {
 	return accountDeleted(err)
 }
 
-func nameTaken(err error, message string, rule *apierr.Violation) error {
-	return &apierr.Error{Code: apierr.NameTaken, Message: message, Fields: []apierr.Field{apierr.FieldOf("name", rule)}, Err: err}
+func nameTaken(err error, message string, rule *apierr.RuleError) error {
+	return &apierr.Error{Code: apierr.NameTaken, Message: message, Fields: []apierr.FieldError{apierr.FieldOf("name", rule)}, Err: err}
 }
 
 // accountDeleted converts violations of the foreign keys to users to API errors. They mean that the

@@ -13,10 +13,10 @@ import (
 
 // fields collects the invalid fields of a request, sorted by name, with the first error for each
 // field. The messages do not repeat the values that the client sent.
-type fields []apierr.Field
+type fields []apierr.FieldError
 
 func (f *fields) add(name string, rule error) {
-	at, found := slices.BinarySearchFunc(*f, name, func(x apierr.Field, name string) int { return strings.Compare(x.Field, name) })
+	at, found := slices.BinarySearchFunc(*f, name, func(x apierr.FieldError, name string) int { return strings.Compare(x.Field, name) })
 	if !found {
 		*f = slices.Insert(*f, at, apierr.FieldOf(name, rule))
 	}
@@ -61,7 +61,7 @@ func (f *fields) collect(name string, err error) {
 }
 
 // describe returns the constraint that a value violates.
-func describe(e *openapi3.SchemaError) *apierr.Violation {
+func describe(e *openapi3.SchemaError) *apierr.RuleError {
 	s := e.Schema
 	switch e.SchemaField {
 	case "required":
@@ -82,11 +82,11 @@ func describe(e *openapi3.SchemaError) *apierr.Violation {
 	return apierr.Violates(apierr.FieldInvalid, "is not valid")
 }
 
-func errRequired() *apierr.Violation { return apierr.Violates(apierr.FieldRequired, "is required") }
+func errRequired() *apierr.RuleError { return apierr.Violates(apierr.FieldRequired, "is required") }
 
 // patternRule returns the rule for a pattern or format. The extensions x-rule and x-rule-code of a
 // schema say what its pattern means; otherwise, it excludes characters.
-func patternRule(s *openapi3.Schema) *apierr.Violation {
+func patternRule(s *openapi3.Schema) *apierr.RuleError {
 	rule, hasRule := s.Extensions["x-rule"].(string)
 	code, _ := s.Extensions["x-rule-code"].(string)
 	switch {
@@ -120,7 +120,7 @@ func names(values []any) []string {
 	return list
 }
 
-func lengthRule(s *openapi3.Schema) *apierr.Violation {
+func lengthRule(s *openapi3.Schema) *apierr.RuleError {
 	var high int64
 	if s.MaxLength != nil {
 		high = int64(*s.MaxLength)
@@ -128,7 +128,7 @@ func lengthRule(s *openapi3.Schema) *apierr.Violation {
 	return apierr.Length(int64(s.MinLength), high)
 }
 
-func rangeRule(s *openapi3.Schema) *apierr.Violation {
+func rangeRule(s *openapi3.Schema) *apierr.RuleError {
 	switch {
 	case s.Min != nil && s.Max != nil:
 		return apierr.Violates(apierr.FieldRange, "must be between %.0f and %.0f", *s.Min, *s.Max).AtLeast(int64(*s.Min)).AtMost(int64(*s.Max))

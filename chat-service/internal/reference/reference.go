@@ -236,7 +236,7 @@ func problemsOf(doc *openapi3.T) ([]Problem, error) {
 		p := apierr.New(apierr.Code(code), "%s", strings.ReplaceAll(meaning, "`", "")).Problem()
 		p.RequestID = "4f1c8a2b9d3e"
 		if p.Code == apierr.InvalidRequest {
-			p.Errors = []apierr.Field{apierr.FieldOf("name", apierr.Violates(apierr.FieldBlank, "must not be blank"))}
+			p.Errors = []apierr.FieldError{apierr.FieldOf("name", apierr.Violates(apierr.FieldBlank, "must not be blank"))}
 			p.Detail = p.Errors[0].Sentence()
 		}
 		example, err := json.MarshalIndent(p, "", "  ")

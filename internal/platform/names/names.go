@@ -3,7 +3,7 @@
 //
 // The rules are taken from Unicode's security mechanisms (UTS 39): skeletons for confusable
 // characters, and the restriction level "highly restrictive" for each word of a name. Every
-// function is pure and safe for concurrent use. Every error is an *apierr.Violation.
+// function is pure and safe for concurrent use. Every error is an *apierr.RuleError.
 package names
 
 import (
