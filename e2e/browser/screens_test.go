@@ -11,8 +11,8 @@ import (
 // Limits of what the first page load transfers, in bytes. With a channel, the answers of the API do
 // not count. A page in another language than English also loads its catalog.
 const (
-	maxBytes            = 73_000
-	maxBytesWithChannel = 75_000
+	maxBytes            = 60_000
+	maxBytesWithChannel = 83_000
 )
 
 // TestFirstLoad measures how much data a new visitor and a signed-in user load with an empty cache.

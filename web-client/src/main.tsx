@@ -15,12 +15,17 @@ import { render } from "preact";
 
 import { App } from "./app";
 import { chooseLanguage, t } from "./i18n";
+import { loadChat } from "./screens/load-chat";
+import { session } from "./state/me";
 import { language } from "./state/preferences";
 import { resumeSession } from "./state/session";
 import { toast } from "./state/toasts";
 
 async function start(root: HTMLElement): Promise<void> {
   const resumed = resumeSession();
+  if (session.peek().name !== "signed-out") {
+    loadChat(); // while the server checks the session
+  }
   // If the catalog cannot be loaded, the page is shown in English.
   let chosen = language.peek();
   await chooseLanguage(chosen).catch(() => undefined);

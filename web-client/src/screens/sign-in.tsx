@@ -9,6 +9,7 @@ import { t } from "../i18n";
 import { session } from "../state/me";
 import { linkedChannel, logIn, signUp } from "../state/session";
 import { testids } from "../testids";
+import { loadChat } from "./load-chat";
 
 export function SignIn(): JSX.Element {
   const [joining, setJoining] = useState(false);
@@ -35,10 +36,16 @@ export function SignIn(): JSX.Element {
   );
 }
 
+/** enter loads the chat while the server checks the credentials. */
+function enter(request: Promise<void>): Promise<void> {
+  loadChat();
+  return request;
+}
+
 function LogInForm(): JSX.Element {
   const [login, setLogin] = useState("");
   const [password, setPassword] = useState("");
-  const form = useSubmission(() => logIn({ login: login.trim(), password }), { invalid_credentials: t().problems.invalid_credentials });
+  const form = useSubmission(() => enter(logIn({ login: login.trim(), password })), { invalid_credentials: t().problems.invalid_credentials });
   return (
     <form onSubmit={form.submit} class="form">
       <Field label={t().signIn.login} value={login} onInput={setLogin} autocomplete="username" required autofocus testid={testids.login} />
@@ -55,7 +62,7 @@ function SignUpForm(): JSX.Element {
   const [username, setUsername] = useState("");
   const [email, setEmail] = useState("");
   const [password, setPassword] = useState("");
-  const form = useSubmission(() => signUp({ username: username.trim(), email: email.trim(), password }));
+  const form = useSubmission(() => enter(signUp({ username: username.trim(), email: email.trim(), password })));
   return (
     <form onSubmit={form.submit} class="form">
       <Field
