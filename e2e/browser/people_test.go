@@ -7,7 +7,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
-// askStrangers is the setting in which users whom the caller does not know are invited.
+// askStrangers is the setting in which users the caller does not know are invited.
 var askStrangers = map[string]string{"ADD_WITHOUT_INVITATION": "known"}
 
 // memberRow returns the selector of a member in the members pane.
@@ -37,7 +37,7 @@ func (p *person) says(selector, text string) {
 	p.until(fmt.Sprintf(`document.querySelector(%s)?.textContent.includes(%s) === true`, quote(selector), quote(text)))
 }
 
-// TestBans checks that an owner sees who is banned and can lift the ban.
+// TestBans checks that an owner sees the banned users and can lift a ban.
 func TestBans(t *testing.T) {
 	w := newWorld(t)
 	ann, bob := w.account("ann"), w.account("bob")
@@ -73,7 +73,7 @@ func TestBans(t *testing.T) {
 	p.await(memberRow(bob))
 }
 
-// TestInvitations checks that owners see whom they have invited and can cancel that, and that an
+// TestInvitations checks that owners see their invitations and can cancel them, and that an
 // accepted invitation opens the channel.
 func TestInvitations(t *testing.T) {
 	w := newWorldWith(t, askStrangers)
@@ -168,7 +168,7 @@ func TestRemove(t *testing.T) {
 	p.await(outsider("invited", cyd))
 }
 
-// TestJoinPage checks what the page says about a channel of which the user is not a member, and
+// TestJoinPage checks what the page says about a channel that the user has not joined, and
 // that there is a button to join only if it works.
 func TestJoinPage(t *testing.T) {
 	w := newWorldWith(t, map[string]string{"RATE_LIMIT_REJOIN": "off"})

@@ -20,7 +20,7 @@ export interface MessageLog {
   /** Whether there are no messages after the last one, so that new messages are appended. */
   readonly atNewest: boolean;
   /**
-   * Whether the messages are from the offline copy. Such a log may lack messages and changes. It
+   * Whether the messages are from the offline copy. That log may lack messages and changes. It
    * cannot be continued, and none of its messages counts as read.
    */
   readonly fromCopy?: true;

@@ -11,7 +11,7 @@ export function sdk(): Client {
 }
 
 /**
- * identify makes the session's client one of the given user. Such a client restores and stores the
+ * identify makes the session's client one of the given user. This client restores and stores the
  * user's unsent messages even before it has reached the server, and accepts no other user's session.
  */
 export function identify(userID: string): void {
