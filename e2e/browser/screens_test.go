@@ -200,6 +200,9 @@ func (w *world) showScreens(t *testing.T, s story) {
 			p.expectFailures(screen.at == atNowhere)
 			p.open(screen.at.path(sc, p.narrow()))
 			p.connected()
+			if screen.at == atList {
+				p.await(find("open-group")) // groups are loaded last, and move the controls below them
+			}
 			screen.show(p, sc)
 			if name := screen.name + "-" + s.name; first {
 				p.checkScreen(name, width)
