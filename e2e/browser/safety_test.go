@@ -189,8 +189,7 @@ func TestFocusAfterMouse(t *testing.T) {
 	p.reads("two")
 	seq := value[int64](p, `Number([...document.querySelectorAll('[data-testid="message"]')].at(-1).dataset.seq)`)
 	for _, button := range []string{"dialog-close", "confirm-delete"} {
-		p.hover(message(seq))
-		p.click(message(seq) + " " + find("delete"))
+		p.actFromMenu(message(seq), "delete")
 		p.await(find("confirm-delete"))
 		p.hover(find("confirm-delete")) // the toolbar disappears
 		p.click(find(button))

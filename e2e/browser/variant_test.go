@@ -73,14 +73,14 @@ func (v variant) words() words {
 	if v.language == "de" {
 		return words{
 			channels: "Kanäle", starred: "Favoriten", direct: "Direktnachrichten",
-			levelDefault: "Standard (Erwähnungen und Direktnachrichten)", levelAll: "Alle Nachrichten", levelNone: "Nichts",
+			levelDefault: "Standard", levelAll: "Alle Nachrichten", levelNone: "Nichts",
 			deleted: "gelöscht", edited: "(bearbeitet)",
 			readBy1of2: "Gelesen von 1 von 2", newSince: "^[1-9][0-9]? neue seit",
 		}
 	}
 	return words{
 		channels: "Channels", starred: "Starred", direct: "Direct messages",
-		levelDefault: "Default (mentions and direct messages)", levelAll: "All messages", levelNone: "Nothing",
+		levelDefault: "Default", levelAll: "All messages", levelNone: "Nothing",
 		deleted: "deleted", edited: "(edited)",
 		readBy1of2: "Read by 1 of 2", newSince: "^[1-9][0-9]? new since",
 	}
