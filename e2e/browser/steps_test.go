@@ -1,10 +1,13 @@
 package browser_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/chromedp/chromedp/kb"
+
+	"parley.chat/internal/devkit/testkit"
 )
 
 // Actions of users on the page.
@@ -98,8 +101,16 @@ func message(seq int64) string { return find("message", fmt.Sprintf(`[data-seq="
 // actFromMenu chooses an action in the menu of a message.
 func (p *person) actFromMenu(row, action string) {
 	p.t.Helper()
-	p.act(row, "more-actions")
-	p.click(find("popover") + " " + find(action))
+	item := find("popover") + " " + find(action)
+	testkit.Until(p.t, testkit.Timeout, func() error { // a list that still moves closes the menu
+		if !value[bool](p, fmt.Sprintf(`document.querySelector(%s) !== null`, quote(item))) {
+			p.act(row, "more-actions")
+		}
+		if !value[bool](p, fmt.Sprintf(`(() => { const e = document.querySelector(%s); e?.click(); return !!e })()`, quote(item))) {
+			return errors.New("the menu is not shown")
+		}
+		return nil
+	})
 	p.gone(find("popover") + ` [role="menu"]`)
 }
 
