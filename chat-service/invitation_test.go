@@ -191,6 +191,13 @@ func TestCandidates(t *testing.T) {
 	}
 	add(c.ID, friend).must(t, 200)
 	add(c.ID, stranger).must(t, 202)
+	// An invited user who becomes a contact is added.
+	w.do("POST", "/v1/contacts", ann, object{"user_id": asked.ID}).must(t, 200)
+	w.do("POST", "/v1/contacts", asked, object{"user_id": ann.ID}).must(t, 200)
+	if got := states(c.ID, asked); got != "addable" {
+		t.Errorf("an invited contact is %s", got)
+	}
+	add(c.ID, asked).must(t, 200)
 	add(c.ID, banned).want(t, 409, "conflict")
 	add(deck.ID, stranger).want(t, 403, "forbidden")
 

@@ -131,18 +131,18 @@ type BanPage struct {
 
 // Candidate Example: {"state":"addable","user_id":"0198f3b2-7c00-7b20-8000-0000000000b2"}
 type Candidate struct {
-	// State `member`: already a member. `invited`: has an open invitation. `banned`: banned from the channel. `outside_group`:
-	// the channel belongs to a group, and the user is not a member of the group. `addable`: adding makes the user a
-	// member. `invitable`: adding invites the user.
+	// State `member`: already a member. `invited`: has an open invitation, and adding does not make the user a member.
+	// `banned`: banned from the channel. `outside_group`: the channel belongs to a group, and the user is not a member
+	// of the group. `addable`: adding makes the user a member. `invitable`: adding invites the user.
 	State CandidateState `json:"state"`
 
 	// UserID Example: 0198f3b2-7c00-7b20-8000-0000000000b2
 	UserID UserID `json:"user_id"`
 }
 
-// CandidateState `member`: already a member. `invited`: has an open invitation. `banned`: banned from the channel. `outside_group`:
-// the channel belongs to a group, and the user is not a member of the group. `addable`: adding makes the user a
-// member. `invitable`: adding invites the user.
+// CandidateState `member`: already a member. `invited`: has an open invitation, and adding does not make the user a member.
+// `banned`: banned from the channel. `outside_group`: the channel belongs to a group, and the user is not a member
+// of the group. `addable`: adding makes the user a member. `invitable`: adding invites the user.
 type CandidateState string
 
 // Candidates defines model for Candidates.

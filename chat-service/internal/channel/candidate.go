@@ -85,10 +85,10 @@ func (c *candidate) state(grouped, asked bool) api.CandidateState {
 		return api.CandidateStateBanned
 	case grouped && !c.InGroup:
 		return api.CandidateStateOutsideGroup
+	case grouped || !asked: // even if the user was invited before: adding ends the invitation
+		return api.CandidateStateAddable
 	case c.Invited:
 		return api.CandidateStateInvited
-	case !grouped && asked:
-		return api.CandidateStateInvitable
 	}
-	return api.CandidateStateAddable
+	return api.CandidateStateInvitable
 }
