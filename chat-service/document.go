@@ -42,9 +42,12 @@ func (s *Service) serveFiles() error {
 	return nil
 }
 
+// specification is read once per process, like documentation. Nothing changes it.
+var specification = sync.OnceValues(api.Load)
+
 // documentation is rendered once per process: it never changes, and tests start many services.
 var documentation = sync.OnceValues(func() (*docsite.Site, error) {
-	doc, err := api.Load()
+	doc, err := specification()
 	if err != nil {
 		return nil, err
 	}

@@ -30,7 +30,6 @@ import (
 	"parley.chat/internal/platform/token"
 
 	"parley.chat/chat-service/internal/account"
-	"parley.chat/chat-service/internal/api"
 	"parley.chat/chat-service/internal/httpapi"
 	"parley.chat/chat-service/internal/keyset"
 	"parley.chat/chat-service/internal/lookalike"
@@ -125,7 +124,7 @@ func (s *Service) wire(reg prometheus.Registerer) error {
 	}); err != nil {
 		return err
 	}
-	doc, err := api.Load()
+	doc, err := specification()
 	if err != nil {
 		return err
 	}
