@@ -89,8 +89,11 @@ func (s *Service) picture(ctx context.Context, id chat.UserID, address *string) 
 		return nil, nil
 	}
 	p, err := s.cfg.Pictures.Fetch(ctx, *address)
-	if err != nil {
+	if _, ok := errors.AsType[*apierr.RuleError](err); ok {
 		return nil, apierr.Invalid("avatar_url", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("fetch picture: %w", err)
 	}
 	return &p, nil
 }

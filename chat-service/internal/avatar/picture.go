@@ -74,7 +74,7 @@ func encode(small *image.NRGBA) (Picture, error) {
 		err = png.Encode(&out, small)
 	}
 	if err != nil {
-		return Picture{}, fmt.Errorf("cannot be encoded: %w", err)
+		return Picture{}, fmt.Errorf("encode picture: %w", err)
 	}
 	p.Data = out.Bytes()
 	sum := sha256.Sum256(p.Data)
