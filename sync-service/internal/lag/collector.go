@@ -34,7 +34,7 @@ func NewCollector(rdb redis.UniversalClient, partitions int) prometheus.Collecto
 		receipts:        desc("receipts_waiting_entries", "Entries of the receipts stream that are not stored.", "partition"),
 		receiptsSeconds: desc("receipts_lag_seconds", "Age of the oldest receipts entry that is not stored.", "partition"),
 		lost:            desc("lost_writes_timestamp_seconds", "When Redis was last found to have lost writes.", "partition"),
-		memory:          desc("redis_memory_ratio", "Share of maxmemory (0 to 1) that the fullest Redis server uses. Missing if no server has a maxmemory."),
+		memory:          desc("redis_memory_ratio", "Share of maxmemory (0 to 1) that the fullest Redis server uses. Missing if no server has a maxmemory or none answers."),
 		up:              desc("lag_known", "1 if the state of the streams could be read, else 0."),
 	}
 }
@@ -50,15 +50,17 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second) // a scrape has no context
 	defer cancel()
+	// First, because reading the streams may take all the time when Redis is nearly full. A server
+	// that does not answer must not hide the others.
+	if share, _ := Memory(ctx, c.rdb); share > 0 {
+		ch <- prometheus.MustNewConstMetric(c.memory, prometheus.GaugeValue, share)
+	}
 	states, err := Read(ctx, c.rdb, c.partitions)
 	known := 1.0
 	if err != nil {
 		known = 0
 	}
 	ch <- prometheus.MustNewConstMetric(c.up, prometheus.GaugeValue, known)
-	if share, err := Memory(ctx, c.rdb); err == nil && share > 0 {
-		ch <- prometheus.MustNewConstMetric(c.memory, prometheus.GaugeValue, share)
-	}
 	for _, s := range states {
 		p := strconv.Itoa(s.Partition)
 		gauge := func(d *prometheus.Desc, v float64) {
