@@ -8,6 +8,7 @@ import { useState } from "preact/hooks";
 import { Confirmation } from "../components/confirmation";
 import { t } from "../i18n";
 import { channels } from "../state/channels";
+import { sdk } from "../state/client";
 import { closeDialog } from "../state/dialog";
 import { removePerson } from "../state/outsiders";
 import { nameOf, person } from "../state/people";
@@ -24,7 +25,9 @@ export default function RemoveMember({ channelID, userID, username }: Props): JS
   const state = channels.value.get(channelID);
   const name = nameOf(person(userID).value, username);
   const remove = async (): Promise<void> => {
-    if (state !== undefined) {
+    if (state === undefined) {
+      await sdk().rest.removeMember(channelID, userID, { ban }); // is refused, and the dialog says why
+    } else {
       await removePerson(state, userID, name, ban);
     }
   };

@@ -1,4 +1,4 @@
-/** The names of emoji. Each language's list is a separate chunk, loaded when emoji are first searched. */
+/** The names of emoji. Each list is a separate chunk, loaded when the emoji popover is first opened. */
 
 import { type Emoji, parseEmoji, withWordsOf } from "../lib/emoji";
 import type { Language } from "./index";

@@ -46,6 +46,8 @@ describe("the search for emoji", () => {
     expect(searchEmoji(list, " ❤ ", 10).map((e) => [e.emoji, e.name])).toEqual([["❤️", "red heart"]]);
     expect(searchEmoji(list, "👍🏽", 10).map((e) => e.emoji)).toEqual(["👍🏽"]);
     expect(searchEmoji(list, "1️⃣", 10).map((e) => e.name)).toEqual(["keycap: 1"]);
+    expect(searchEmoji(list, "👍👍", 10)).toEqual([]);
+    expect(searchEmoji(list, "ok 👍", 10)).not.toContainEqual(expect.objectContaining({ emoji: "ok 👍" }));
   });
 });
 

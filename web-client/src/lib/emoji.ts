@@ -45,6 +45,8 @@ function plain(text: string): string {
 }
 
 const EMOJI = /\p{Extended_Pictographic}|\p{Regional_Indicator}|\u20e3/u;
+// Not a literal, for the reason given in emoji-only.ts.
+const ONE_EMOJI = new RegExp("^\\p{RGI_Emoji}$", "v");
 
 /**
  * searchEmoji returns at most `max` emoji that match: for each word of the query, their name or words
@@ -53,9 +55,10 @@ const EMOJI = /\p{Extended_Pictographic}|\p{Regional_Indicator}|\u20e3/u;
  * in the list.
  */
 export function searchEmoji(list: readonly Emoji[], query: string, max: number): readonly Emoji[] {
-  if (EMOJI.test(query)) {
-    const emoji = query.trim();
-    return [list.find((e) => bare(e.emoji) === bare(emoji)) ?? { emoji, name: emoji, plainName: "", plainWords: "" }];
+  const emoji = query.trim();
+  const known = EMOJI.test(emoji) ? list.find((e) => bare(e.emoji) === bare(emoji)) : undefined;
+  if (known !== undefined || ONE_EMOJI.test(emoji)) {
+    return [known ?? { emoji, name: emoji, plainName: "", plainWords: "" }];
   }
   const wanted = plain(query);
   if (wanted === "") {

@@ -4,13 +4,16 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { block, blocked, forgetBlocks, FRESH_MS, loadBlocks, unblock, watchBlocks } from "./blocks";
 
 /** Each answers one request for the list. */
-let answers: ((users: readonly string[]) => void)[] = [];
+let answers: ((users: readonly string[] | Error) => void)[] = [];
 vi.mock("./client", () => ({
   sdk: () => ({
     rest: {
       blockUser: () => Promise.resolve(),
       unblockUser: () => Promise.resolve(),
-      listContacts: () => new Promise((resolve) => answers.push((users) => resolve({ items: users.map((user_id) => ({ user_id })), next_cursor: null }))),
+      listContacts: () =>
+        new Promise((resolve, reject) =>
+          answers.push((users) => (users instanceof Error ? reject(users) : resolve({ items: users.map((user_id) => ({ user_id })), next_cursor: null }))),
+        ),
     },
   }),
 }));
@@ -46,6 +49,14 @@ describe("blocks", () => {
     await vi.waitFor(() => expect(users()).toEqual(["carl"]));
     unwatch();
     vi.advanceTimersByTime(FRESH_MS);
+    dispatchEvent(new Event("focus"));
+    expect(answers).toHaveLength(2);
+  });
+
+  it("are read again at the next focus if the server refused them", async () => {
+    const failed = loadBlocks();
+    answers[0]?.(new Error("refused"));
+    await expect(failed).rejects.toThrow("refused");
     dispatchEvent(new Event("focus"));
     expect(answers).toHaveLength(2);
   });

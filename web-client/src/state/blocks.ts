@@ -27,7 +27,10 @@ function set(users: ReadonlySet<string>): void {
 export async function loadBlocks(): Promise<void> {
   const before = changes;
   readAt = Date.now();
-  const found = await allPages((at) => sdk().rest.listContacts({ state: "blocked", limit: 200, ...at }));
+  const found = await allPages((at) => sdk().rest.listContacts({ state: "blocked", limit: 200, ...at })).catch((error: unknown) => {
+    readAt = 0; // so the next focus tries again
+    throw error;
+  });
   if (changes === before) {
     blocked.value = new Set(found.map((c) => c.user_id));
   }

@@ -212,6 +212,15 @@ describe("the offline copy", () => {
     expect(asked).toHaveLength(1);
   });
 
+  it("is replaced by the messages around the one that a link names", async () => {
+    startedOffline.value = true;
+    await openAround(state, 7);
+    startedOffline.value = false;
+    followedFrom(state, 9);
+    await vi.waitFor(() => expect(asked).toHaveLength(1));
+    expect(last().query).toMatchObject({ around: 7 });
+  });
+
   it("is not shown while the server can be reached, or instead of what was read", async () => {
     const open = openNewest(state);
     expect(state.log.value).toBeUndefined();

@@ -141,6 +141,8 @@ async function read(
   const generation = side === "whole" ? ++reader.generation : reader.generation;
   if (side === "whole" && showCopy(state)) {
     reader.retry.value = () => read(state, side, query, merge);
+    reader.busy.value = new Set(); // of an earlier read, which the new generation discards
+    reader.buffered.length = 0;
     return;
   }
   // A `whole` read replaces the log, so pages requested for the old log are discarded.
@@ -237,7 +239,9 @@ export function followedFrom(state: ChannelState, seq: number): void {
   const log = state.log.peek();
   if (log?.atNewest === true && (log.fromCopy === true || reader.knownSeq < seq)) {
     reader.knownSeq = seq;
-    void openNewest(state, true);
+    // A copy was shown in place of a read, which may be around the message that a link names.
+    const retry = log.fromCopy === true ? reader.retry.peek() : undefined;
+    void (retry === undefined ? openNewest(state, true) : retry());
   }
 }
 

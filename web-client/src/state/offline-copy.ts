@@ -85,7 +85,12 @@ export class Copier {
   /** note records an event, which changes the copy even if the channel has not been opened. */
   note(state: ChannelState, event: ChannelEvent): void {
     if (canStartOffline() && !current(state)) {
-      this.events.set(state, [...(this.events.get(state) ?? []), event]);
+      const noted = this.events.get(state);
+      if (noted === undefined) {
+        this.events.set(state, [event]);
+      } else {
+        noted.push(event);
+      }
       this.later(this.storeMessages, MESSAGES_DELAY_MS);
     }
   }

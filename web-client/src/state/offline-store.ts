@@ -2,8 +2,9 @@
  * The offline copy, as stored in the browser: what the page shows if it is opened while the server
  * is unreachable. `offline-copy.ts` keeps it up to date.
  *
- * All tabs share one copy, which belongs to one user. A tab writes only while the copy belongs to
- * its user. localStorage is synchronous, so no tab writes to a copy that another one has erased.
+ * All tabs share one copy, which belongs to one user. A tab adds to it only while the copy
+ * belongs to its user; any tab may erase messages. localStorage is synchronous, so no tab writes to
+ * a copy that another one has erased.
  */
 
 import type { ChannelDetails, Group, Me } from "@parley/client";

@@ -15,10 +15,12 @@ export const isSet = (message: LoggedMessage, emoji: string): boolean =>
 /** react adds a reaction, or removes it if the user has already added it. */
 export function react(state: ChannelState, message: LoggedMessage, emoji: string): void {
   const remove = isSet(message, emoji);
-  if (!remove) {
-    recentEmoji.value = withRecent(recentEmoji.peek(), emoji);
-  }
-  state.handle.react(message.id, emoji, remove).catch(showError);
+  const done = (): void => {
+    if (!remove) {
+      recentEmoji.value = withRecent(recentEmoji.peek(), emoji);
+    }
+  };
+  state.handle.react(message.id, emoji, remove).then(done, showError);
 }
 
 /** quickEmoji returns the emoji of the button that reacts with one click: the last one that was used. */
