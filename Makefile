@@ -115,11 +115,12 @@ check-tidy:
 # The copy is needed because the service embeds the document, and go:embed cannot read outside its module.
 # The generator always escapes HTML in JSON; sed replaces its encoder with one that does not.
 .PHONY: generate
-generate: $(BUILT) ## generate the REST server's types and interface from docs/openapi.yaml
+generate: $(BUILT) $(WEB)/sdk/node_modules/.package-lock.json ## generate the REST server's types and interface, and the SDK's types, from docs/openapi.yaml
 	cp docs/openapi.yaml chat-service/internal/api/openapi.yaml
 	cd chat-service/internal/api && $(OAPI) -config config.yaml -o api.gen.go openapi.yaml
 	sed -i.bak 's/json\.NewEncoder(&buf)\.Encode(/encode(\&buf, /' chat-service/internal/api/api.gen.go && rm chat-service/internal/api/api.gen.go.bak
 	$(FUMPT) -w chat-service/internal/api/api.gen.go
+	cd $(WEB)/sdk && npm run --silent generate
 
 ##### Check
 

@@ -343,7 +343,7 @@ export interface Candidate {
   readonly state: CandidateState;
 }
 
-/** `member`: already a member. `invited`: has an open invitation. `banned`: banned from the channel. `outside_group`: the channel belongs to a group, and the user is not a member of the group. `addable`: adding makes the user a member. `invitable`: adding invites the user. */
+/** `member`: already a member. `invited`: has an open invitation, and adding does not make the user a member. `banned`: banned from the channel. `outside_group`: the channel belongs to a group, and the user is not a member of the group. `addable`: adding makes the user a member. `invitable`: adding invites the user. */
 export type CandidateState = "member" | "invited" | "banned" | "outside_group" | "addable" | "invitable";
 
 export interface Ban {
