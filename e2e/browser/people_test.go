@@ -45,6 +45,7 @@ func TestBans(t *testing.T) {
 	tea := w.channel(ann, "tea", "public")
 	w.join(bob, tea)
 	p := w.person("ann")
+	p.prefersLanguage("en-US") // the test expects the page's texts
 	p.logIn("/c/" + tea)
 	p.click(find("toggle-members"))
 	p.click(memberRow(bob) + " " + find("remove-member"))
@@ -81,6 +82,7 @@ func TestInvitations(t *testing.T) {
 	w.contacts(ann, cyd)
 	work := w.channel(ann, "work", "private")
 	p := w.person("ann")
+	p.prefersLanguage("en-US") // the test expects the page's texts
 	p.logIn("/c/" + work)
 	p.click(find("toggle-members"))
 	search := func(name string) {
@@ -129,6 +131,7 @@ func TestInvitations(t *testing.T) {
 	p.await(memberRow(cyd))
 
 	b := w.person("bob")
+	b.prefersLanguage("en-US") // the test expects the page's texts
 	b.logIn("/")
 	b.click(find("accept-invitation"))
 	b.until(fmt.Sprintf(`location.pathname === %s`, quote("/c/"+work)))
@@ -147,6 +150,7 @@ func TestRemove(t *testing.T) {
 	w.join(cyd, tea)
 	w.call("PATCH", "/v1/channels/"+tea+"/members/"+bob.ID, ann.Token, map[string]any{"role": "admin"}, nil)
 	p := w.person("ann")
+	p.prefersLanguage("en-US") // the test expects the page's texts
 	p.logIn("/c/" + tea)
 	p.click(find("toggle-members"))
 	remove := func(who account) {
@@ -189,6 +193,7 @@ func TestJoinPage(t *testing.T) {
 		}
 	}
 	p := w.person("bob")
+	p.prefersLanguage("en-US") // the test expects the page's texts
 	// The SDK reports a removal only if it knows the membership. An acknowledged message proves it.
 	enter := func() {
 		t.Helper()
@@ -229,6 +234,8 @@ func TestJoinPage(t *testing.T) {
 
 	// A new user who follows a link is in the channel, if it is open.
 	cyd, dan := w.person("cyd"), w.person("dan")
+	cyd.prefersLanguage("en-US")
+	dan.prefersLanguage("en-US")
 	cyd.open("/c/" + tea)
 	cyd.enter()
 	cyd.await(find("composer"))

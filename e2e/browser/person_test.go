@@ -328,11 +328,20 @@ func (p *person) emulate() {
 	}})
 }
 
-// hover moves the mouse over an element.
+// hover moves the mouse over an element, once the element has stopped moving.
 func (p *person) hover(selector string) {
 	p.t.Helper()
 	p.await(selector)
-	at := value[[]float64](p, fmt.Sprintf(`(() => { const e = document.querySelector(%s); e.scrollIntoView({ block: "nearest" }); const r = e.getBoundingClientRect(); return [r.x + r.width / 2, r.y + r.height / 2] })()`, quote(selector)))
+	at := value[[]float64](p, fmt.Sprintf(`(async () => {
+		for (let last = "";;) {
+			const e = document.querySelector(%s);
+			e?.scrollIntoView({ block: "nearest" });
+			await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
+			const r = e?.isConnected ? e.getBoundingClientRect() : undefined;
+			const now = r && [r.x + r.width / 2, r.y + r.height / 2];
+			if (now && String(now) === last) return now;
+			last = String(now);
+		} })()`, quote(selector)))
 	p.do("point at "+selector, chromedp.MouseEvent(chromedp.MouseMoved, at[0], at[1]))
 }
 

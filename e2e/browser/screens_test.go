@@ -100,6 +100,11 @@ func searches(control string) func(*person, scene) {
 	}
 }
 
+// pops returns a function that opens a popover of ann's newest message and waits for an element.
+func pops(control, sign string) func(*person, scene) {
+	return func(p *person, s scene) { p.pops(message(s.own), control, find(sign)) }
+}
+
 // fromMenu returns a function that chooses an action in the menu of ann's newest message and waits
 // for an element.
 func fromMenu(action, sign string) func(*person, scene) {
@@ -114,13 +119,13 @@ var screens = []screen{
 	{"toolbar", atChannel, func(p *person, s scene) { p.inView(message(s.own)); p.hover(message(s.own)) }},
 	{"reply", atChannel, acts("reply", "reply-preview")},
 	{"edit", atChannel, acts("edit", "edit-save")},
-	{"react", atChannel, acts("react", "emoji-field")},
+	{"react", atChannel, pops("react", "emoji-field")},
 	{"emoji-search", atChannel, func(p *person, s scene) {
-		acts("react", "emoji-field")(p, s)
+		pops("react", "emoji-field")(p, s)
 		p.fill(find("emoji-field"), "😀")
 		p.await(find("emoji", `[data-emoji="😀"]`))
 	}},
-	{"message-menu", atChannel, acts("more-actions", "copy-text")},
+	{"message-menu", atChannel, pops("more-actions", "copy-text")},
 	{"receipts", atChannel, fromMenu("receipts", "popover")},
 	{"delete-message", atChannel, fromMenu("delete", "confirm-delete")},
 	{"direct", atDirect, func(p *person, _ scene) { p.await(find("message")) }},
@@ -231,6 +236,21 @@ func (p *person) act(row, action string) {
 	})
 }
 
+// pops opens a popover of a message with a control of its toolbar, and waits for an element in it. It
+// opens the popover again if a list that still moves closes it.
+func (p *person) pops(row, control, sign string) {
+	p.t.Helper()
+	testkit.Until(p.t, testkit.Timeout, func() error {
+		if value[bool](p, fmt.Sprintf(`document.querySelector(%s) !== null`, quote(find("popover")+" "+sign))) {
+			return nil
+		}
+		if !value[bool](p, fmt.Sprintf(`document.querySelector(%s) !== null`, quote(row+" .toolbar-open"))) {
+			p.act(row, control)
+		}
+		return errors.New("the popover is not shown")
+	})
+}
+
 // showMembers shows the members of the open channel, which may be shown already.
 func (p *person) showMembers() {
 	p.t.Helper()
@@ -301,7 +321,7 @@ func TestMembersDrawer(t *testing.T) {
 	p.click(find("toggle-members"))
 	p.await(find("member"))
 	p.open("/c/" + work)
-	p.connected()
+	p.await(find("composer")) // otherwise the members would be missing because the channel is
 	p.gone(find("members"))
 
 	p.resize(p.variant.text(1280), 800)

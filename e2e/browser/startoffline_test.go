@@ -76,7 +76,7 @@ func TestStartOffline(t *testing.T) {
 	}
 	p.until(status("sent"))
 	p.reads("said while bob was away")
-	want := []string{"Darjeeling for everyone(edited)", "said while bob was away", "written in the dark"}
+	want := []string{"Darjeeling for everyone" + p.variant.words().edited, "said while bob was away", "written in the dark"}
 	p.until(fmt.Sprintf(`document.querySelectorAll('[data-testid="message-body"]').length === %d`, len(want)))
 	if got := p.bodies(); !slices.Equal(got, want) {
 		t.Errorf("bob reads %q, want %q", got, want)

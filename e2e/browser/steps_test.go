@@ -102,12 +102,10 @@ func message(seq int64) string { return find("message", fmt.Sprintf(`[data-seq="
 func (p *person) actFromMenu(row, action string) {
 	p.t.Helper()
 	item := find("popover") + " " + find(action)
-	testkit.Until(p.t, testkit.Timeout, func() error { // a list that still moves closes the menu
-		if !value[bool](p, fmt.Sprintf(`document.querySelector(%s) !== null`, quote(item))) {
-			p.act(row, "more-actions")
-		}
-		if !value[bool](p, fmt.Sprintf(`(() => { const e = document.querySelector(%s); e?.click(); return !!e })()`, quote(item))) {
-			return errors.New("the menu is not shown")
+	testkit.Until(p.t, testkit.Timeout, func() error {
+		p.pops(row, "more-actions", find(action))
+		if !value[bool](p, fmt.Sprintf(`(() => { const e = document.querySelector(%s); e?.click(); return e !== null })()`, quote(item))) {
+			return errors.New("the menu has closed")
 		}
 		return nil
 	})
