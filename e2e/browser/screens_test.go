@@ -236,8 +236,8 @@ func (p *person) act(row, action string) {
 	})
 }
 
-// pops opens a popover of a message with a control of its toolbar, and waits for an element in it. It
-// opens the popover again if a list that still moves closes it.
+// pops opens a popover of a message with a control of its toolbar, and waits for an element in it.
+// It opens the popover again if a list that still moves closes it.
 func (p *person) pops(row, control, sign string) {
 	p.t.Helper()
 	testkit.Until(p.t, testkit.Timeout, func() error {
