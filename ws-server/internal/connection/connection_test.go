@@ -40,15 +40,28 @@ func pair(t *testing.T) (*Conn, *net.TCPConn) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return begin(t, server, client), client.(*net.TCPConn)
+}
+
+// pipe returns a Conn and its other end, which accepts data only when it is read. A socket accepts
+// an amount that varies.
+func pipe(t *testing.T) (*Conn, net.Conn) {
+	t.Helper()
+	near, far := net.Pipe()
+	return begin(t, near, far), far
+}
+
+func begin(t *testing.T, near, far net.Conn) *Conn {
+	t.Helper()
 	owner := &Owner{OnSlow: func() {}}
 	c := new(Conn)
-	c.Begin(server, owner)
+	c.Begin(near, owner)
 	t.Cleanup(func() {
 		c.Abort()
-		_ = client.Close()
+		_ = far.Close()
 		owner.Wait()
 	})
-	return c, client.(*net.TCPConn)
+	return c
 }
 
 // readFrame reads one unmasked frame and returns its opcode and payload.
@@ -144,21 +157,13 @@ func TestSlowConsumer_getsWholeFramesThenTheCloseFrame(t *testing.T) {
 
 // The writer must also drop chunks that it has taken from the queue but not begun to write.
 func TestSlowConsumer_writerDropsChunksItHasNotBegun(t *testing.T) {
-	near, far := net.Pipe() // the pipe accepts data only when it is read
-	owner := &Owner{OnSlow: func() {}}
-	c := new(Conn)
-	c.Begin(near, owner)
-	t.Cleanup(func() {
-		c.Abort()
-		_ = far.Close()
-		owner.Wait()
-	})
+	c, far := pipe(t)
 	c.Send(Text([]byte("0")), 1)
 	awaitTaken(t, c)
 	for _, s := range []string{"1", "2", "3"} {
 		c.Send(Text([]byte(s)), 1)
 	}
-	_ = far.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = far.SetReadDeadline(time.Now().Add(testkit.Timeout))
 	r := bufio.NewReaderSize(far, 16)
 	if _, got := readFrame(t, r); string(got) != "0" {
 		t.Fatalf("got %q", got)
@@ -187,8 +192,9 @@ func awaitTaken(t *testing.T, c *Conn) {
 }
 
 func TestSendEphemeral_isDroppedWhenHalfFull(t *testing.T) {
-	c, client := pair(t)
-	fill(t, c, bytes.Repeat([]byte("x"), 64<<10))
+	c, client := pipe(t)
+	c.Send(Text([]byte("the writer waits for the reader")), 1)
+	awaitTaken(t, c)
 	for range 10 {
 		c.Send(Text(bytes.Repeat([]byte("y"), 64<<10)), 1)
 	}
