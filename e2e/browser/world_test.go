@@ -140,9 +140,21 @@ func (w *world) channel(by account, name, kind string) string {
 	return in.ID
 }
 
+// join returns after the event that reports the join has been appended, so that messages that are
+// sent one after the other have consecutive seqs.
 func (w *world) join(who account, channel string) {
 	w.t.Helper()
 	w.call("POST", "/v1/channels/"+channel+"/join", who.Token, nil, nil)
+	testkit.Until(w.t, testkit.Timeout, func() error {
+		var waiting int
+		if err := w.pool.QueryRow(context.Background(), "select count(*) from outbox where channel_id = $1::uuid", channel).Scan(&waiting); err != nil {
+			return err
+		}
+		if waiting > 0 {
+			return fmt.Errorf("%d changes to the channel are not appended yet", waiting)
+		}
+		return nil
+	})
 }
 
 func (w *world) say(who account, channel, body string) {
