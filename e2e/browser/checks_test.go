@@ -1,12 +1,15 @@
 package browser_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 )
 
@@ -93,7 +96,11 @@ func (p *person) screenshot(name string) {
 
 // capture writes a screenshot of a window that has been painted.
 func (p *person) capture(name string) {
-	png, err := try(p, chromedp.CaptureScreenshot())
+	yes := true
+	png, err := try(p, func(ctx context.Context, tab *chromedp.Target) ([]byte, error) {
+		got, err := cdp.Call(ctx, tab, page.CaptureScreenshot, page.CaptureScreenshotParams{FromSurface: &yes, OptimizeForSpeed: &yes})
+		return got.Data, err
+	})
 	if err == nil {
 		err = os.MkdirAll("screenshots", 0o755)
 	}
