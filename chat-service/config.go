@@ -17,8 +17,8 @@ import (
 	"parley.chat/chat-service/internal/account"
 )
 
-// Config holds the settings of chat-service, which package config reads from the environment. The
-// zero value is not usable; the tags contain the defaults.
+// Config holds the settings of chat-service. Package config reads them from the environment. The
+// zero value is not usable; the struct tags contain the defaults.
 type Config struct {
 	Addr        string     `env:"CHAT_ADDR" envDefault:":8080" desc:"address to listen on"`
 	MetricsAddr string     `env:"CHAT_METRICS_ADDR" envDefault:":8090" desc:"listen address of /metrics, which only operators should reach"`
@@ -87,7 +87,8 @@ const (
 	opsForEverybody = "everybody"
 )
 
-// check returns an error that names each variable whose value can be parsed but is not allowed.
+// check returns an error that lists the environment variables whose values can be parsed but are
+// not allowed.
 func (c *Config) check() error {
 	var errs []error
 	positive := func(name string, ok bool) {

@@ -42,10 +42,12 @@ func (s *Service) serveFiles() error {
 	return nil
 }
 
-// specification is read once per process, like documentation. Nothing changes it.
+// specification returns the parsed API document. It is parsed only once per process, because it
+// never changes.
 var specification = sync.OnceValues(api.Load)
 
-// documentation is rendered once per process: it never changes, and tests start many services.
+// documentation returns the documentation pages. They are rendered only once per process, because
+// they never change and tests start many services.
 var documentation = sync.OnceValues(func() (*docsite.Site, error) {
 	doc, err := specification()
 	if err != nil {

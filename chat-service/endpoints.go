@@ -22,8 +22,8 @@ import (
 	"parley.chat/chat-service/internal/seen"
 )
 
-// endpoints implements every endpoint of the API document by embedding the features. If no feature
-// implements an endpoint, the program does not compile.
+// endpoints implements every endpoint of the API document by embedding the services of the
+// features. If no feature implements an endpoint, the program does not compile.
 type endpoints struct {
 	*accounts
 	*channels
@@ -37,7 +37,7 @@ type endpoints struct {
 	*receipts
 }
 
-// These aliases give the feature types distinct names, because embedded fields need distinct names.
+// These aliases give the Service types distinct names, because embedded fields need distinct names.
 type (
 	accounts    = account.Service
 	channels    = channel.Service
@@ -51,7 +51,7 @@ type (
 	receipts    = receipt.Service
 )
 
-// pictures returns the component that fetches users' pictures from the URLs that they specify.
+// pictures returns the component that fetches users' pictures from user-supplied URLs.
 func (s *Service) pictures() account.Pictures {
 	switch {
 	case s.cfg.Pictures != nil:
@@ -62,7 +62,7 @@ func (s *Service) pictures() account.Pictures {
 	return avatar.None{}
 }
 
-// features creates the features and connects them to each other.
+// features creates the services that implement the endpoints and connects them to each other.
 func (s *Service) features(log *eventlog.Log, heads *seen.Heads, marks *revoked.Marks) (e endpoints, err error) {
 	hasher, err := password.New(password.Config{
 		MemoryMiB: s.cfg.Argon2MemoryMiB, Time: s.cfg.Argon2Time, Threads: s.cfg.Argon2Threads,

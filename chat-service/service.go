@@ -39,11 +39,11 @@ import (
 )
 
 const (
-	// clockLeeway is added to the lifetime of a revocation mark, because a gateway whose clock is
-	// slow may accept a token for that much longer.
+	// clockLeeway is added to the time for which Redis keeps the record of an ended session,
+	// because a gateway whose clock is behind accepts expired tokens for a while.
 	clockLeeway = time.Minute
-	// keyReloadInterval is how often the key folder is read again and the public keys are confirmed
-	// in PostgreSQL.
+	// keyReloadInterval is the interval at which the service rereads the key folder and confirms
+	// its public keys in PostgreSQL.
 	keyReloadInterval = time.Minute
 	// keyRetention is how long PostgreSQL keeps a public key that no instance confirms.
 	keyRetention = 3 * keyReloadInterval
@@ -69,8 +69,8 @@ type Service struct {
 }
 
 // New validates cfg and creates the clients for PostgreSQL and Redis, but does not connect. It
-// reads the signing keys, or creates them. The service's metrics are registered with reg. The
-// caller must call Close when it no longer needs the Service.
+// reads the signing keys from the key folder, or creates them. The service's metrics are registered
+// with reg. The caller must call Close when it no longer needs the Service.
 func New(cfg Config, log *slog.Logger, reg prometheus.Registerer) (s *Service, err error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -139,7 +139,8 @@ func (s *Service) wire(reg prometheus.Registerer) error {
 	return nil
 }
 
-// Close releases the clients that New created. It must not be called while Parts run.
+// Close releases the clients that New created. It must not be called while any of the background
+// tasks from Parts is running.
 func (s *Service) Close() error {
 	var errs []error
 	if s.db != nil {
@@ -169,8 +170,8 @@ func (s *Service) Checks() []telemetry.Check {
 
 // Parts returns the background tasks in the order in which they start. They relay the outbox,
 // reload the keys and remove old sessions. Without them, the API still works, but no gateway or
-// client is notified of changes. Nothing is written to Redis before Redis has been checked and
-// found suitable.
+// client is notified of changes. The tasks write to Redis only after the check of Redis'
+// configuration has succeeded.
 func (s *Service) Parts() []lifecycle.Part {
 	redisPart, ready := program.Redis(s.rdb, s.watch, s.cfg.Partitions, redisclient.ChatService, s.log)
 	parts := []lifecycle.Part{
@@ -193,8 +194,8 @@ func (s *Service) Parts() []lifecycle.Part {
 	return parts
 }
 
-// refreshKeys reads keys that were added to the folder and stores the public keys in PostgreSQL.
-// Gateways that start while no chat-service responds read them there.
+// refreshKeys loads keys that were added to the folder and stores the public keys in PostgreSQL. A
+// gateway reads them from PostgreSQL if no chat-service responds when it starts.
 func (s *Service) refreshKeys(ctx context.Context) error {
 	tick := time.NewTicker(keyReloadInterval)
 	defer tick.Stop()
@@ -213,7 +214,7 @@ func (s *Service) refreshKeys(ctx context.Context) error {
 	}
 }
 
-// Run runs chat-service as a process until ctx is canceled.
+// Run runs chat-service as a standalone program until ctx is canceled.
 func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	return program.Process{
 		Name: "chat-service", Addr: cfg.Addr, MetricsAddr: cfg.MetricsAddr, RedisURL: cfg.RedisURL, DrainTimeout: cfg.DrainTimeout, Logger: log,

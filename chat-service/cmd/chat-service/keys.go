@@ -17,7 +17,8 @@ Commands:
   chat-service keys prune    delete the keys whose tokens have all expired
 `
 
-// keys runs a command on the key folder. Running instances notice the change without a restart.
+// keys runs a command that lists or changes the signing keys in dir. Running instances notice the
+// change without a restart.
 func keys(stdout io.Writer, args []string, dir string, ttl time.Duration) error {
 	if len(args) != 1 {
 		return fmt.Errorf("keys: expected list, rotate or prune, see --help")

@@ -24,7 +24,7 @@ func main() {
 }
 
 // collector is the garbage collection policy. The live heap is small, so under the default policy
-// the garbage collector ran so often that it used a sixth of the CPU.
+// the garbage collector ran so often that it used a sixth of the CPU time.
 var collector = gctune.Policy{Percent: 100, Room: 48 << 20}
 
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {

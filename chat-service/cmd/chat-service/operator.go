@@ -40,7 +40,7 @@ func operator(ctx context.Context, stdout io.Writer, args []string, cfg chatserv
 	})
 }
 
-// withDatabase connects to PostgreSQL, passes the connection to do, and closes it afterward.
+// withDatabase connects to PostgreSQL, calls do, and then closes the connection.
 func withDatabase(ctx context.Context, cfg chatservice.Config, name string, do func(ctx context.Context, db *bun.DB) error) (err error) {
 	db, err := database.Open(cfg.DatabaseURL, database.Options{
 		Role: cfg.DatabaseRole, MaxConns: 1, StatementTimeout: commandTimeout, ApplicationName: name,

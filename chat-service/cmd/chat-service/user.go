@@ -34,8 +34,8 @@ func user(ctx context.Context, stdout io.Writer, args []string, cfg chatservice.
 	})
 }
 
-// userCommand parses the arguments and returns the command to run. It is called before a connection
-// is opened, so that wrong arguments are reported even if PostgreSQL is down.
+// userCommand parses the arguments and returns the command to run. It is called before connecting
+// to PostgreSQL, so that wrong arguments are reported even if PostgreSQL is down.
 func userCommand(args []string) (func(ctx context.Context, db *bun.DB, stdout io.Writer) error, error) {
 	switch {
 	case len(args) == 1 && args[0] == "list":

@@ -2,7 +2,7 @@
 // profiles.
 //
 // A session is one login together with all refresh tokens issued for it. Each refresh token can be
-// used once. A token that is used a second time must have been copied, so its session ends,
+// used once. If a token is used a second time, it must have been copied. The session then ends,
 // regardless of who holds the newer token.
 package account
 
@@ -37,17 +37,16 @@ type Config struct {
 	Revoked *revoked.Marks   //
 	Poke    func()           // wakes the outbox relay
 
-	Leave           []Leave       // called when an account is deleted; in lock order: groups, channels
+	Leave           []Leave       // run when an account is deleted, in lock order: groups, channels
 	OpsOpen         bool          // whether every user is an operator
 	FirstOperates   bool          // whether the first account to sign up becomes an operator
-	RefreshTTL      time.Duration // default 30 days: how long a session lasts without a refresh
-	NameReservation time.Duration // how long a deleted account's username stays reserved; 0: not reserved
+	RefreshTTL      time.Duration // how long a session lasts unless it is refreshed; default 30 days
+	NameReservation time.Duration // how long a deleted account's username stays reserved; may be 0
 	Pictures        Pictures      // required
 	Logger          *slog.Logger  // default slog.Default()
 }
 
-// Pictures fetches users' pictures from the URLs that they specify. Its errors are
-// *apierr.RuleErrors.
+// Pictures fetches users' pictures from user-supplied URLs. Its errors are *apierr.RuleErrors.
 type Pictures interface {
 	Fetch(ctx context.Context, address string) (avatar.Picture, error)
 }
@@ -99,10 +98,9 @@ func errAccountDeleted() error {
 	return apierr.New(apierr.Unauthenticated, "This account has been deleted.")
 }
 
-// Clean removes data that is no longer needed, once an hour, until ctx is canceled. It removes
-// refresh tokens that were used more than RefreshTTL ago and sessions that expired more than
-// RefreshTTL ago. It also removes devices that are no longer known and expired username
-// reservations.
+// Clean removes obsolete data once an hour until ctx is canceled. It removes refresh tokens that
+// were used more than RefreshTTL ago and sessions that expired more than RefreshTTL ago. It also
+// removes expired devices and expired username reservations.
 func (s *Service) Clean(ctx context.Context) error {
 	tick := time.NewTicker(time.Hour)
 	defer tick.Stop()

@@ -10,13 +10,13 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// Leave removes a user from all memberships that a feature stores. It runs in the transaction that
+// Leave removes all of a user's memberships that a feature stores. It runs in the transaction that
 // deletes the user's account, after that transaction has locked the user's row.
 type Leave func(ctx context.Context, tx bun.Tx, user chat.UserID) error
 
-// delete deletes an account. The user's row remains, stripped of everything that identifies them,
-// because their messages refer to it. Everything else is removed in the same transaction, so an
-// account is never partly deleted.
+// delete deletes an account. The user's row remains, because messages refer to it, but it no longer
+// identifies the user. Everything else is removed in the same transaction, so an account is never
+// partly deleted.
 func (s *Service) delete(ctx context.Context, by token.Claims, pass string, d device) error {
 	u, err := s.verifyOwnPassword(ctx, by, pass, d)
 	if err != nil {

@@ -22,8 +22,8 @@ type device struct {
 	proof     []byte     // hash of the device token in the request, or nil
 }
 
-// source describes the origin of the request for the password hashing queue. known means that the
-// user has logged in from this device before.
+// source describes the origin of the request for the queue that limits password hashing. known
+// means that the user has logged in from this device before.
 func (d device) source(known bool) password.Source {
 	return password.Source{Networks: ratelimit.Networks(d.address), Known: known}
 }
@@ -38,9 +38,9 @@ const maxDevices = 50
 
 // newDeviceToken returns a new device token. The database stores only its hash.
 //
-// A device token does not log anybody in. It proves that the user has logged in from this device
-// before. A known device may still try passwords after other devices have used up the account's
-// limit.
+// A device token does not authenticate a user. It proves that the user has logged in from this
+// device before. A known device may still try passwords after other devices have used up the
+// account's limit.
 func newDeviceToken() (raw string, hash []byte) { return newRefresh() }
 
 func hashDevice(raw string) []byte {
@@ -73,8 +73,7 @@ func forgetOthers(ctx context.Context, tx bun.Tx, id chat.UserID, d device) erro
 }
 
 // registerDevice records a device as known for a user and returns its next token. Each login
-// replaces the token, so a token that somebody has planted or copied becomes worthless at the
-// owner's next login.
+// replaces the token, so a planted or copied token becomes invalid at the owner's next login.
 func registerDevice(ctx context.Context, tx bun.Tx, id chat.UserID, d device) (raw string, err error) {
 	raw, hash := newDeviceToken()
 	if _, err = tx.NewRaw("update devices set token_hash = ? where token_hash = ?", hash, d.proof).Exec(ctx); err != nil {

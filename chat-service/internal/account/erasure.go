@@ -11,15 +11,17 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// erasures lists the tables that contain data identifying a user, with the statements that erase
+// erasures lists the tables that contain data identifying a user, and the statements that erase
 // this data when the account is deleted. ?0 is the user's id. The rows in users and sessions stay,
 // because messages and tokens refer to them.
 //
-// Except for messages, the tables that are not listed contain only ids. A trigger adds the user to
-// the erasures table. Readers of the event log then omit the user's names, and sync-service removes
-// them from the stored rows. Text that other users wrote about the user is not changed.
+// Apart from messages, the tables that are not listed contain only ids. For the names in messages,
+// a trigger adds the user to the erasures table. Readers of the event log then omit the user's
+// names, and sync-service removes them from the stored rows. Text that other users wrote about the
+// user is not changed.
 var erasures = []struct{ table, query string }{
-	// No user can sign up with the new username, because usernames do not contain a tilde.
+	// The username becomes a tilde followed by the id. No user can sign up with it, because
+	// usernames do not contain a tilde.
 	{"users", `update users set username = '~' || replace(id::text, '-', ''), lookalike = null, email = id::text || '@deleted.invalid',
 		password_hash = '', display_name = '', bio = '', avatar_url = '', operator = false, suspension_reason = '',
 		updated_at = now(), deleted_at = now() where id = ?0`},
@@ -31,8 +33,8 @@ var erasures = []struct{ table, query string }{
 	{"outbox", "update outbox set payload = payload - 'username' where subject_id = ?0 and kind in ('member_joined', 'member_left')"},
 }
 
-// erase removes everything that identifies a user, in the transaction that deletes their account,
-// and reserves their username.
+// erase removes everything that identifies a user and reserves their username. tx is the
+// transaction that deletes the account.
 func (s *Service) erase(ctx context.Context, tx bun.Tx, id chat.UserID, username string) error {
 	for _, p := range erasures {
 		if _, err := tx.NewRaw(p.query, id).Exec(ctx); err != nil {

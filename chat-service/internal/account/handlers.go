@@ -62,7 +62,7 @@ func (s *Service) RefreshSession(ctx context.Context, in api.RefreshSessionReque
 // access token has expired. It always clears the cookies.
 func (s *Service) LogOut(ctx context.Context, in api.LogOutRequestObject) (api.LogOutResponseObject, error) {
 	c := httpapi.Exchange(ctx)
-	raw, _, _ := refreshToken(c, in.Body) // two cookies with the same name are treated as if there were none
+	raw, _, _ := refreshToken(c, in.Body) // if there are two refresh cookies, both are ignored
 	user, authErr := s.cfg.API.Authenticate(c)
 	owner, id := user.UserID, user.SessionID
 	if authErr != nil && raw != "" {
@@ -163,8 +163,8 @@ func (s *Service) DeleteMe(ctx context.Context, in api.DeleteMeRequestObject) (a
 // inBody reports whether the tokens are sent in the body instead of in cookies.
 func inBody(mode *api.SessionMode) bool { return mode != nil && *mode == api.SessionModeBearer }
 
-// refreshToken returns the refresh token from the body, where clients without cookies send it, or
-// else from the cookie.
+// refreshToken returns the refresh token from the body or, if the body contains none, from the
+// cookie. Clients without cookies send it in the body.
 func refreshToken(c echo.Context, body *api.RefreshToken) (raw string, inBody bool, err error) {
 	if body != nil && body.RefreshToken != nil && *body.RefreshToken != "" {
 		return *body.RefreshToken, true, nil
@@ -185,7 +185,7 @@ func (s *Service) loggedIn(c echo.Context, status int, u *user, t tokens, inBody
 	if u != nil {
 		out.User = new(s.me(u))
 	}
-	if inBody { // in a cookie session, scripts of a page must not be able to read the tokens
+	if inBody { // in a cookie session, a page's scripts must not be able to read the tokens
 		out.AccessToken, out.RefreshToken = &t.access, &t.refresh
 		if t.device != "" {
 			out.DeviceToken = &t.device

@@ -24,8 +24,8 @@ type Limits interface {
 	Forget(ctx context.Context, uses ...ratelimit.Use)
 }
 
-// A wider block of addresses can contain more households. The limit of a block is therefore the
-// limit of one network multiplied by one of these factors.
+// A wider block of addresses can contain more households. A block's limit is therefore one
+// network's limit multiplied by one of these factors.
 const (
 	siteFactor  = 4
 	blockFactor = 16
@@ -44,7 +44,7 @@ func Rates(failures, allFailures, attempts config.Rate) ratelimit.OwnRates {
 }
 
 // attempts returns the limits that a signup or login from an address counts against. The limit of
-// the narrowest block comes first.
+// the narrowest address block comes first.
 func attempts(addr netip.Addr) []ratelimit.Use {
 	var uses []ratelimit.Use
 	for _, network := range ratelimit.Networks(addr) {
@@ -66,8 +66,9 @@ func (s *Service) countAttempt(ctx context.Context, addr netip.Addr) error {
 	return s.takeInTurn(ctx, attempts(addr), "Too many signups and logins from this address. Please try again later.")
 }
 
-// takeInTurn counts the uses one after the other until one is refused, and then undoes the earlier
-// ones. A request that a narrow limit refuses therefore does not use up the wider limits.
+// takeInTurn counts a request against one limit after the other. If a limit is exceeded, takeInTurn
+// no longer counts the request against the limits before it. A request that is refused by a narrow
+// limit therefore does not use up the wider limits.
 func (s *Service) takeInTurn(ctx context.Context, uses []ratelimit.Use, message string) error {
 	for i, use := range uses {
 		_, err := s.cfg.Limits.Take(ctx, use)
@@ -83,8 +84,8 @@ func (s *Service) takeInTurn(ctx context.Context, uses []ratelimit.Use, message 
 	return nil
 }
 
-// guess holds the limits that a password counts against. Every password is counted as wrong before
-// it is checked, so that many concurrent attempts cannot exceed a limit.
+// guess holds the limits that an attempted password counts against. Every password is counted as
+// wrong before it is checked, so that many concurrent attempts cannot exceed a limit.
 type guess struct {
 	own ratelimit.Use   // limit for this device, session or network
 	all []ratelimit.Use // limit for all networks together, or none
@@ -107,8 +108,9 @@ func (s *Service) forgive(ctx context.Context, g guess) {
 //
 // A device that u has logged in from before has its own limit, which nobody else can use up. For
 // other devices the limits belong to the login name, not to the account. If the username and the
-// email address of an account shared a limit, an attacker could use up the limit through one of
-// them. The response for the other would then reveal that both belong to the same account.
+// email address of an account shared a limit, an attacker could use up the limit with one of them.
+// The response to a login with the other one would then reveal that both belong to the same
+// account.
 func guessAtLogin(u *user, known bool, name string, d device) guess {
 	if u != nil && known {
 		return guess{own: ratelimit.Use{Kind: ratelimit.Guess, Subject: "device:" + u.ID.String() + ":" + hex.EncodeToString(d.proof)}}

@@ -22,8 +22,8 @@ func (s *Service) login(ctx context.Context, name, pass string, d device) (*user
 	if err := s.countAttempt(ctx, d.address); err != nil {
 		return nil, tokens{}, err
 	}
-	// Two attempts, because another login of the same user may replace the hash between the check
-	// and the lock.
+	// Try twice, because another login by the same user may replace the hash between the check and
+	// the lock.
 	for range 2 {
 		u, err := s.authenticate(ctx, name, pass, d)
 		if err != nil {
@@ -76,8 +76,8 @@ func (s *Service) authenticate(ctx context.Context, name, pass string, d device)
 	return u, nil
 }
 
-// verify returns InvalidCredentials unless pass is the password of u, who may be nil. outdated
-// means that the password hash should be replaced.
+// verify returns InvalidCredentials unless pass is the password of u. u may be nil. outdated means
+// that the password hash should be replaced.
 func (s *Service) verify(ctx context.Context, u *user, pass string, from password.Source) (outdated bool, err error) {
 	ok := false
 	if u == nil {
@@ -97,7 +97,7 @@ func (s *Service) verify(ctx context.Context, u *user, pass string, from passwor
 // find returns the user with the given username or email address, or nil.
 func (s *Service) find(ctx context.Context, name string) (*user, error) {
 	if chat.CheckLine(name, maxEmailChars) != nil {
-		return nil, nil // not a valid name, and possibly not valid text for PostgreSQL
+		return nil, nil // the name is not valid, and PostgreSQL might refuse it as text
 	}
 	column := "username"
 	if isEmail(name) {
@@ -118,7 +118,7 @@ func (s *Service) find(ctx context.Context, name string) (*user, error) {
 // isEmail reports whether a login name is an email address. Usernames contain no @.
 func isEmail(name string) bool { return strings.Contains(name, "@") }
 
-// composed returns a login name in the form in which signup stores email addresses. Earlier
+// composed normalizes a login name in the same way as signup normalizes an email address. Earlier
 // releases stored addresses as typed.
 func composed(login string) string {
 	if address, err := names.Email(login); err == nil {
@@ -127,7 +127,8 @@ func composed(login string) string {
 	return login
 }
 
-// renewHash stores a hash with the current parameters. If that fails, the login still succeeds.
+// renewHash replaces the user's password hash with one that has the current parameters. If that
+// fails, the login still succeeds.
 func (s *Service) renewHash(ctx context.Context, u *user, pass string, from password.Source) {
 	hash, err := s.cfg.Hasher.Hash(ctx, from, pass)
 	if err == nil {

@@ -18,8 +18,9 @@ import (
 )
 
 // changePassword changes the password of a user, ends all their sessions and starts a new one for
-// the caller. This locks out everybody who knew the old password or has copied a token, including a
-// token of the session that makes the change. It also forgets the user's other devices.
+// the caller. A password change therefore locks out everybody who knew the old password or has
+// copied a token, including a token of the session that makes the change. It also forgets the
+// user's other devices.
 func (s *Service) changePassword(ctx context.Context, by token.Claims, old, fresh string, d device) (*user, tokens, error) {
 	u, err := s.verifyOwnPassword(ctx, by, old, d)
 	if err != nil {
@@ -90,9 +91,10 @@ func (s *Service) verifyOwnPassword(ctx context.Context, by token.Claims, pass s
 // has been deleted or suspended.
 var errUserChanged = errors.New("the user has changed in the meantime")
 
-// lockUnchanged locks a user whose password is still the one that was checked. Without this lock, a
-// concurrent login with the old password could survive a password change. The lock also serializes
-// logins of the same user, so that each login sees the sessions that the others started.
+// lockUnchanged locks a user's row. It returns errUserChanged if the password is no longer the one
+// that was checked. Without this lock, a concurrent login with the old password could survive a
+// password change. The lock also serializes logins of the same user, so that each login sees the
+// sessions that the others started.
 func lockUnchanged(ctx context.Context, tx bun.Tx, u *user) error {
 	return lock(ctx, tx, u, "no key update")
 }
@@ -117,8 +119,8 @@ func userChanged(err error) error {
 	return err
 }
 
-// revocationsPerInsert limits how many rows one statement inserts. A program that logs in for every
-// call can have many sessions.
+// revocationsPerInsert limits the number of rows that one statement inserts. A program that logs in
+// before every request can have many sessions.
 const revocationsPerInsert = 1000
 
 // endAll ends the active sessions of a user, except session keep, and adds a revocation for each
@@ -127,9 +129,9 @@ func endAll(ctx context.Context, tx bun.Tx, owner chat.UserID, keep chat.Session
 	return endWhere(ctx, tx, owner, "id <> ?", keep)
 }
 
-// endSurplus ends the least recently used sessions of a user beyond maxSessions. It always keeps
-// the newest session, even if the clocks of the servers differ. The caller has locked the user's
-// row.
+// endSurplus ends a user's least recently used sessions until at most maxSessions remain. It always
+// keeps the newest session, even if the clocks of the servers differ. The caller has locked the
+// user's row.
 func endSurplus(ctx context.Context, tx bun.Tx, owner chat.UserID, newest chat.SessionID) ([]chat.SessionID, error) {
 	return endWhere(ctx, tx, owner, `id in (select id from sessions where user_id = ? and id <> ? and revoked_at is null and expires_at > now()
 		order by last_used_at desc, created_at desc, id offset ?)`, owner, newest, maxSessions-1)
@@ -173,8 +175,8 @@ func (s *Service) endOthers(ctx context.Context, by token.Claims) error {
 	return nil
 }
 
-// publishEnded announces sessions that have ended. It is called after the commit. This instance
-// refuses their tokens immediately; the outbox notifies the gateways.
+// publishEnded revokes the access tokens of sessions that have ended. It is called after the
+// commit. This instance refuses the tokens immediately; the outbox notifies the gateways.
 func (s *Service) publishEnded(ctx context.Context, owner chat.UserID, ended []chat.SessionID) {
 	if len(ended) == 0 {
 		return

@@ -67,7 +67,7 @@ func (s *Service) update(ctx context.Context, id chat.UserID, p api.ProfileChang
 	if p.AvatarURL == nil {
 		return s.change(ctx, id, p, nil)
 	}
-	// Fetching can take seconds, so it is done before the transaction.
+	// Fetch the picture before the transaction, because the fetch can take seconds.
 	picture, err := s.picture(ctx, id, p.AvatarURL)
 	if err != nil {
 		return nil, err

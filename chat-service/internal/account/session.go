@@ -22,14 +22,14 @@ import (
 
 const refreshBytes = 32
 
-// tokens holds the tokens that a session issues.
+// tokens holds the tokens that a login or a refresh issued.
 type tokens struct {
 	session chat.SessionID
 	access  string
 	expires time.Time // when the access token expires
 	refresh string
 	device  string           // the next device token; set only after a login
-	ended   []chat.SessionID // sessions that a login ended because of maxSessions
+	ended   []chat.SessionID // sessions that the login ended because of maxSessions
 }
 
 // maxSessions limits the number of active sessions per user.
@@ -99,7 +99,7 @@ func (s *Service) issue(ctx context.Context, tx bun.Tx, id chat.SessionID, user 
 }
 
 // refresh exchanges a refresh token for new tokens. If a token is used more than once, only the
-// first request gets new tokens; the second request ends the session for everyone.
+// first request gets new tokens. The second request ends the session.
 func (s *Service) refresh(ctx context.Context, raw string) (tokens, error) {
 	hash := hashRefresh(raw)
 	var t tokens
@@ -142,8 +142,9 @@ func (s *Service) refresh(ctx context.Context, raw string) (tokens, error) {
 }
 
 // use marks a refresh token as used. It returns the token's session and reports whether the token
-// had been used before. The token stays locked until the transaction ends, so the second of two
-// concurrent requests sees the first. For an unknown token it returns a zero session id.
+// had been used before. The token stays locked until the transaction ends. If two requests use the
+// token concurrently, the second one therefore finds it already used. For an unknown token it
+// returns a zero session id.
 func use(ctx context.Context, tx bun.Tx, hash []byte) (id chat.SessionID, used bool, err error) {
 	var row struct {
 		SessionID chat.SessionID `bun:"session_id,type:uuid"`
@@ -180,7 +181,8 @@ func (s *Service) renew(ctx context.Context, tx bun.Tx, id chat.SessionID) (*use
 	return u, nil
 }
 
-// end ends a session of a user, if it has not ended yet, and adds the revocation to the outbox.
+// end ends a user's session and adds its revocation to the outbox. If the session has already
+// ended, end does nothing.
 func (s *Service) end(ctx context.Context, tx bun.Tx, owner chat.UserID, id chat.SessionID) error {
 	res, err := tx.NewRaw("update sessions set revoked_at = now() where id = ? and user_id = ? and revoked_at is null", id, owner).Exec(ctx)
 	if err != nil {
@@ -193,7 +195,7 @@ func (s *Service) end(ctx context.Context, tx bun.Tx, owner chat.UserID, id chat
 }
 
 // revoke ends a session. When it returns, this instance no longer accepts the session's tokens. It
-// reports whether the user has a session with this id, even if that session had already ended.
+// reports whether the user has a session with this id, which may have ended before.
 func (s *Service) revoke(ctx context.Context, owner chat.UserID, id chat.SessionID) (bool, error) {
 	var found bool
 	err := s.cfg.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
@@ -228,9 +230,9 @@ func (s *Service) ownerOf(ctx context.Context, raw string) (owner chat.UserID, i
 	return row.UserID, row.SessionID, nil
 }
 
-// notifyRenewed tells the gateways the new expiry time, so that the session's open connections stay
-// open. A connection whose gateway misses the notice is closed with 4001, and its client reconnects
-// with the new token.
+// notifyRenewed notifies the gateways of the session's new expiry time, so that they keep its
+// connections open. A connection whose gateway misses the notice is closed with 4001, and its
+// client reconnects with the new token.
 func (s *Service) notifyRenewed(ctx context.Context, owner chat.UserID, t tokens) {
 	until := chat.At(t.expires)
 	n := notice.Notice{Kind: notice.SessionRenewed, UserID: owner, SessionID: &t.session, ExpiresAt: &until}
@@ -241,8 +243,8 @@ func (s *Service) notifyRenewed(ctx context.Context, owner chat.UserID, t tokens
 	}
 }
 
-// sessions returns the active sessions of a user. The session with the id own comes first; the
-// others follow, most recently used first.
+// sessions returns the active sessions of a user. The session with id own comes first. The others
+// are sorted by last use, newest first.
 func (s *Service) sessions(ctx context.Context, owner chat.UserID, own chat.SessionID) ([]session, error) {
 	rows := []session{}
 	err := s.cfg.DB.NewSelect().Model(&rows).Where("user_id = ?", owner).

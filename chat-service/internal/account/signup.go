@@ -59,7 +59,7 @@ func (s *Service) signup(ctx context.Context, username, email, pass string, d de
 
 // makeFirstOperator makes a new user an operator if nobody has signed up before. Users who have
 // since been deleted still count. The lock prevents two users who sign up at the same time from
-// both becoming the first.
+// both becoming operators.
 func makeFirstOperator(ctx context.Context, tx bun.Tx, u *user) error {
 	if _, err := tx.NewRaw("select pg_advisory_xact_lock(hashtext('parley: first account'))").Exec(ctx); err != nil {
 		return fmt.Errorf("wait for concurrent signups: %w", err)

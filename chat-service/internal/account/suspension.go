@@ -88,7 +88,7 @@ func Suspensions(ctx context.Context, db bun.IDB) ([]Suspension, error) {
 	return list, nil
 }
 
-// errSuspended returns the error for a suspended user who gave the right password. Everybody
+// errSuspended returns the error for a suspended user who entered the right password. Everybody
 // else gets InvalidCredentials, so strangers cannot find out which accounts are suspended.
 func errSuspended() error {
 	return apierr.New(apierr.AccountSuspended, "This account is suspended. Contact an administrator.")

@@ -62,7 +62,7 @@ func (s *Service) GetProfiles(ctx context.Context, in api.GetProfilesRequestObje
 	return found, nil
 }
 
-// listUsers is the name of the list operation. Cursors contain it.
+// listUsers is the operation name that the cursors of the user list contain.
 const listUsers = "listUsers"
 
 // position is the last user of a page; the next page begins after it.
@@ -71,8 +71,8 @@ type position struct {
 	ID   chat.UserID `json:"i"`
 }
 
-// maxSortNameChars is greater than the maximum length of a name, because lowercasing can lengthen a
-// name.
+// maxSortNameChars limits the length of the lowercase name in a cursor of the user list. It exceeds
+// the maximum length of a username, because lowercasing can lengthen a name.
 const maxSortNameChars = 4 * chat.MaxUsernameChars
 
 // ListUsers handles GET /v1/users.

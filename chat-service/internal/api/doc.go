@@ -18,7 +18,7 @@ import (
 //go:embed openapi.yaml
 var Document []byte
 
-// Load parses and validates Document, except for its examples: package reference checks them.
+// Load parses and validates Document. It does not validate the examples; package reference does.
 func Load() (*openapi3.T, error) {
 	loader := openapi3.NewLoader()
 	doc, err := loader.LoadFromData(Document)

@@ -12,8 +12,8 @@ import (
 )
 
 // encode writes v as JSON without HTML escaping, as the gateways do. The generated code calls it.
-// The two most frequently read pages are written without reflection, which saves a tenth of the
-// response time. A test compares their output with that of encoding/json, byte for byte.
+// The two most frequently requested responses are written without reflection, which saves a tenth
+// of the response time. A test compares their output with that of encoding/json, byte for byte.
 func encode(buf *bytes.Buffer, v any) error {
 	switch page := v.(type) {
 	case ListMessages200JSONResponse:

@@ -12,7 +12,7 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// Path is the path under which pictures are served, followed by the picture's hash.
+// Path is the prefix of each picture's path. The picture's hash follows it.
 const Path = "/v1/avatars/"
 
 // Store replaces a user's picture with p, as part of a transaction, and returns its path on this

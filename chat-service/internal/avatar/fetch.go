@@ -2,10 +2,10 @@
 // a small copy of it. A client that displays a user therefore never contacts a server that this
 // user has chosen.
 //
-// A stranger decides where this server sends a request, so fetches are restricted. They connect
-// only to public addresses (checked after the name is resolved), over HTTPS on port 443, and follow
-// at most maxRedirects redirects. Time and size are limited, and the result is decoded and
-// re-encoded.
+// Fetches are restricted, because untrusted users choose where this server sends requests. They
+// connect only to public addresses (checked after the name is resolved), over HTTPS on port 443,
+// and follow at most maxRedirects redirects. The duration and the size of a download are limited.
+// The picture is decoded and re-encoded.
 package avatar
 
 import (
@@ -27,8 +27,8 @@ const (
 	timeout = 8 * time.Second
 	// maxRedirects is the maximum number of redirects that are followed.
 	maxRedirects = 3
-	// maxConcurrentFetches limits how many pictures are fetched and decoded at the same time.
-	// Decoding one takes up to 64 MiB.
+	// maxConcurrentFetches limits the number of pictures that are fetched and decoded at the same
+	// time. Decoding a picture takes up to 64 MiB of memory.
 	maxConcurrentFetches = 2
 )
 
@@ -145,8 +145,8 @@ func (f *Fetcher) download(ctx context.Context, u *url.URL) ([]byte, error) {
 	return source, nil
 }
 
-// reserved lists networks that are not on the public internet and that package netip does not
-// recognize (RFC 6890 and its registries). It includes the IPv6 ranges that embed an IPv4 address,
+// reserved lists the networks outside the public internet that the methods of package netip do not
+// cover (RFC 6890 and its registries). It includes the IPv6 ranges that embed an IPv4 address,
 // because the embedded address is not checked.
 var reserved = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"), netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"),

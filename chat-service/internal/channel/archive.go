@@ -39,7 +39,7 @@ func ListArchived(ctx context.Context, db bun.IDB) ([]Archived, error) {
 }
 
 // Restore makes a user the owner and only member of an archived channel. If name is not "", it
-// replaces the channel's name, which another channel may have taken in the meantime.
+// replaces the channel's name, because another channel may be using the old name.
 func Restore(ctx context.Context, db *bun.DB, channel chat.ChannelID, owner, name string) error {
 	return db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		var user struct {

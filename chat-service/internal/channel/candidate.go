@@ -14,7 +14,8 @@ import (
 	"parley.chat/chat-service/internal/invitation"
 )
 
-// admitInviter is like Admit, but the caller must be a member who may add others.
+// admitInviter returns the caller's access to a channel, or an error unless the caller is a member
+// who may add others.
 func (s *Service) admitInviter(ctx context.Context, channel chat.ChannelID) (Access, error) {
 	access, err := Admit(ctx, s.cfg.DB, channel, httpapi.UserOf(ctx).UserID)
 	if err == nil {
@@ -44,7 +45,8 @@ type candidate struct {
 	InGroup bool        `bun:"in_group"` // whether the user is a member of the channel's group
 }
 
-// GetCandidates handles GET /v1/channels/{id}/candidates. It applies the same rules as add.
+// GetCandidates handles GET /v1/channels/{id}/candidates. It applies the same rules as adding a
+// member.
 func (s *Service) GetCandidates(ctx context.Context, in api.GetCandidatesRequestObject) (api.GetCandidatesResponseObject, error) {
 	access, err := s.admitInviter(ctx, in.ID)
 	if err != nil {
@@ -75,8 +77,8 @@ func (s *Service) GetCandidates(ctx context.Context, in api.GetCandidatesRequest
 	return answer, nil
 }
 
-// state returns what adding the user would do. grouped is whether the channel belongs to a group,
-// and asked is whether the user would be asked first.
+// state returns the result that an attempt to add the user would have. grouped means that the
+// channel belongs to a group. asked means that the user would be invited instead of added.
 func (c *candidate) state(grouped, asked bool) api.CandidateState {
 	switch {
 	case c.Member:
@@ -85,7 +87,7 @@ func (c *candidate) state(grouped, asked bool) api.CandidateState {
 		return api.CandidateStateBanned
 	case grouped && !c.InGroup:
 		return api.CandidateStateOutsideGroup
-	case grouped || !asked: // even if the user was invited before: adding ends the invitation
+	case grouped || !asked: // adding an invited user ends the invitation
 		return api.CandidateStateAddable
 	case c.Invited:
 		return api.CandidateStateInvited

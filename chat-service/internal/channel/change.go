@@ -82,9 +82,9 @@ func (s *Service) close(ctx context.Context, channel chat.ChannelID, by token.Cl
 	})
 }
 
-// closeLocked deletes a locked channel. One event in the channel and one notice per member on the
-// member's own topic announce the deletion. If the channel carried one event per member, the number
-// of deliveries would grow with the square of the number of members.
+// closeLocked deletes a locked channel. It announces the deletion with one event in the channel and
+// one notice per member on the member's own topic. With one event per member, the number of
+// deliveries would grow with the square of the number of members.
 func closeLocked(ctx context.Context, tx bun.Tx, channel chat.ChannelID, by chat.UserID) error {
 	if err := outbox.Add(ctx, tx, outbox.Update(channel, by, map[string]any{"deleted_at": chat.Now()})); err != nil {
 		return err

@@ -1,4 +1,4 @@
-// Package channel implements channels: creating, finding, joining and leaving them.
+// Package channel implements channels. Users can create, find, join and leave them.
 //
 // Every change to a membership is one transaction. It changes the member's row and adds an outbox
 // row, from which the channel's event and the user's notice are published. Constraints and locks
@@ -32,8 +32,8 @@ type Config struct {
 	Limits   Limits
 	Poke     func() // wakes the outbox relay
 
-	MaxMemberships int  // maximum number of channels per user; 0: no limit
-	AskStrangers   bool // whether users the inviter does not know are invited instead of added
+	MaxMemberships int  // maximum number of channels per user; 0 means no limit
+	AskStrangers   bool // whether a user unknown to the inviter is invited instead of added
 
 	Logger *slog.Logger // default slog.Default()
 }
@@ -43,7 +43,7 @@ type Limits interface {
 	Take(ctx context.Context, uses ...ratelimit.Use) ([]ratelimit.State, error)
 }
 
-// redisTimeout limits how long a request waits for Redis when it can also be answered without
+// redisTimeout limits the time that a request waits for Redis if its response does not require
 // Redis.
 const redisTimeout = time.Second
 
@@ -129,13 +129,13 @@ func (a Access) Allow(act chat.Action) error {
 	return apierr.New(apierr.Forbidden, "Your role in this channel (%s) does not allow this.", a.Role)
 }
 
-// errNoChannel returns the error for a channel that does not exist or is hidden from the user. The
-// two cases must look the same.
+// errNoChannel returns the error for a channel that does not exist or is hidden from the user. A
+// client must not be able to distinguish the two cases.
 func errNoChannel() error { return apierr.New(apierr.NotFound, "This channel does not exist.") }
 
-// Admit returns a member's access to a channel, and an error for everybody else. The error does not
-// reveal the existence of a channel that is hidden from the user. Every handler checks the channel
-// id in its path with Admit.
+// Admit returns a member's access to a channel. For any other user, it returns an error that does
+// not reveal the existence of a hidden channel. Every handler checks the channel id in its path
+// with Admit.
 func Admit(ctx context.Context, db bun.IDB, channel chat.ChannelID, user chat.UserID) (Access, error) {
 	access, err := accessOf(ctx, db, channel, user)
 	if err != nil {

@@ -81,7 +81,8 @@ func (s *Service) create(ctx context.Context, by token.Claims, in api.ChannelCre
 }
 
 // mayAddToGroup returns an error unless the user may create channels in a group. It locks the group
-// and the user's membership, so that neither can end while the channel is being created.
+// and the user's membership, so that neither the group nor the membership can end while the channel
+// is being created.
 func mayAddToGroup(ctx context.Context, tx bun.Tx, group chat.GroupID, user chat.UserID) error {
 	var one int
 	var role chat.Role

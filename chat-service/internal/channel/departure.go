@@ -91,7 +91,8 @@ func (s *Service) setRole(ctx context.Context, channel chat.ChannelID, by token.
 	return roster.OfChannel(channel).Get(ctx, s.cfg.DB, other)
 }
 
-// change runs a transaction that holds the lock on the channel.
+// change runs do in a transaction that has locked the channel, and wakes the outbox relay after the
+// commit.
 func (s *Service) change(ctx context.Context, channel chat.ChannelID, do func(context.Context, bun.Tx) error) error {
 	err := s.cfg.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
 		if err := lock(ctx, tx, channel); err != nil {
@@ -173,7 +174,7 @@ type idOnly struct {
 }
 
 // LeaveGroup removes a user from the channels of a group. The user's membership in the group has
-// ended in the same transaction.
+// already ended in the same transaction.
 func LeaveGroup(ctx context.Context, tx bun.Tx, group chat.GroupID, actor, subject chat.UserID, username string) error {
 	var channels []struct {
 		ID chat.ChannelID `bun:"id,type:uuid"`

@@ -17,7 +17,7 @@ import (
 	"parley.chat/chat-service/internal/api"
 )
 
-// listed is a channel with the additional data that a list shows.
+// listed is a channel together with the additional data that channel lists show.
 type listed struct {
 	row
 	SortName    string // in lower case
@@ -46,7 +46,7 @@ func (l *listed) summary() api.Channel {
 	sum.MemberCount, sum.LastReadSeq = l.MemberCount, l.LastReadSeq
 	sum.LastSeq, sum.Unread, sum.UnreadMentions = l.lastSeq, l.unread, l.mentions
 	if l.Role != "" {
-		sum.Role, sum.JoinedSeq = &l.Role, &l.JoinedSeq // absent if the user is not a member
+		sum.Role, sum.JoinedSeq = &l.Role, &l.JoinedSeq // both fields are omitted for users who are not members
 	}
 	if l.PeerID != nil {
 		sum.Peer = &api.Peer{UserID: *l.PeerID, Username: l.PeerName, DisplayName: l.PeerDisplay}
@@ -168,9 +168,9 @@ func (s *Service) list(ctx context.Context, l listing) ([]api.Channel, *position
 	return sums, next, err
 }
 
-// get returns a channel to one of its members. Everybody else gets the error from Admit.
+// get returns a channel to one of its members. For any other user, it returns the error from Admit.
 func (s *Service) get(ctx context.Context, channel chat.ChannelID, user chat.UserID) (api.Channel, error) {
-	for range 3 { // the user may join or leave between the two queries
+	for range 3 { // retries if the user joins after the channel query and before Admit
 		q := selectListed(user, "join")
 		q.where("c.id = ?", [16]byte(channel.UUID))
 		rows, err := s.listed(ctx, q)
@@ -197,7 +197,7 @@ func (s *Service) Get(ctx context.Context, channel chat.ChannelID, user chat.Use
 	return s.get(ctx, channel, user)
 }
 
-// summarize adds to each channel its head, the user's read position and the unread counts.
+// summarize adds the newest seq, the user's read position and the unread counts to each channel.
 func (s *Service) summarize(ctx context.Context, user chat.UserID, rows []listed) ([]api.Channel, error) {
 	sums := make([]api.Channel, len(rows))
 	if len(rows) == 0 {
@@ -226,9 +226,9 @@ func (s *Service) summarize(ctx context.Context, user chat.UserID, rows []listed
 	return sums, nil
 }
 
-// positions returns the heads of channels and the user's receipts in them, as stored in Redis. For
-// a channel without a counter, the head is the seq of the newest row. If Redis does not respond,
-// all heads come from rows and only the receipts in PostgreSQL are used.
+// positions returns each channel's newest seq and the user's receipts, as stored in Redis. For a
+// channel without a counter, the newest seq comes from the newest row. If Redis does not respond,
+// every newest seq comes from a row, and only the receipts in PostgreSQL are used.
 func (s *Service) positions(ctx context.Context, user chat.UserID, ids []chat.ChannelID) ([]receiptlog.Position, error) {
 	inTime, cancel := context.WithTimeout(ctx, redisTimeout)
 	defer cancel()

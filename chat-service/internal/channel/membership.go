@@ -21,8 +21,8 @@ import (
 	"parley.chat/chat-service/internal/roster"
 )
 
-// Every change to a membership takes its locks in the same order, so that no two changes deadlock.
-// The order is the user, the group, the user's membership in the group, the channel. Conditions are
+// Every change to a membership acquires its locks in the same order, so that two changes cannot
+// deadlock. The order is: user, group, the user's membership in the group, channel. Conditions are
 // checked again after the locks are taken.
 
 // join makes a user a member. If the user is already a member, nothing changes and nobody is
@@ -33,7 +33,7 @@ func (s *Service) join(ctx context.Context, channel chat.ChannelID, by token.Cla
 		return err
 	}
 	return s.enter(ctx, channel, access.GroupID, entry{actor: by.UserID, subject: by.UserID}, func(ctx context.Context, tx bun.Tx) error {
-		_, err := accessOf(ctx, tx, channel, by.UserID) // the channel may have been hidden in the meantime
+		_, err := accessOf(ctx, tx, channel, by.UserID) // the channel may have become hidden since the first check
 		return err
 	})
 }
@@ -50,8 +50,9 @@ func mayAdd(access Access, role chat.Role) error {
 	return nil
 }
 
-// add makes another user a member with the given role, on behalf of a member who may do so. If the
-// two users do not know each other, the user is invited instead, and add returns the invitation.
+// add makes another user a member with the given role, on behalf of a member who has the right to
+// add members. If the two users do not know each other, the user is invited instead, and add
+// returns the invitation.
 func (s *Service) add(ctx context.Context, channel chat.ChannelID, by token.Claims, other chat.UserID, role chat.Role) (api.Member, *api.Invitation, error) {
 	access, err := Admit(ctx, s.cfg.DB, channel, by.UserID)
 	if err == nil {
@@ -144,8 +145,8 @@ func (s *Service) Accept(ctx context.Context, inv invitation.Invitation) error {
 	})
 }
 
-// MayBeAdded returns an error if the user other has blocked the user by. Nobody can be added to a
-// channel or group by a user whom they have blocked.
+// MayBeAdded returns an error if other has blocked the user who wants to add them to a channel or
+// group.
 func MayBeAdded(ctx context.Context, db bun.IDB, by, other chat.UserID) error {
 	blocked, err := contact.Blocks(ctx, db, other, by)
 	if err == nil && blocked {
@@ -154,8 +155,8 @@ func MayBeAdded(ctx context.Context, db bun.IDB, by, other chat.UserID) error {
 	return err
 }
 
-// entry describes how a user becomes a member: actor is the user who makes the change, subject the
-// user who becomes a member, and role their new role ("" if the user joins on their own).
+// entry describes how a user becomes a member. actor makes the change, and subject becomes the
+// member. role is the subject's new role, or "" if they join on their own.
 type entry struct {
 	actor, subject chat.UserID
 	role           chat.Role
@@ -169,8 +170,8 @@ func (s *Service) enter(ctx context.Context, channel chat.ChannelID, group *chat
 	if _, err := s.cfg.Limits.Take(ctx, ratelimit.Into(channel, e.subject)); err != nil {
 		return err
 	}
-	// Events before the join do not count as unread. An event that is appended between this read
-	// and the commit does count, so none is missed.
+	// Events before the join do not count as unread. An event that is appended after the newest seq
+	// is read here and before the commit does count, so none is missed.
 	positions, err := s.positions(ctx, e.subject, []chat.ChannelID{channel})
 	if err != nil {
 		return err
@@ -241,7 +242,7 @@ func (s *Service) checkLimit(ctx context.Context, tx bun.Tx, e entry) error {
 	return apierr.New(apierr.Conflict, "This user has reached the maximum number of channels.")
 }
 
-// insertMember inserts a member's row. It reports whether the user was not a member before.
+// insertMember inserts a member's row. It returns false if the user was already a member.
 func insertMember(ctx context.Context, tx bun.Tx, channel chat.ChannelID, e entry, head int64) (bool, error) {
 	res, err := tx.NewRaw(`insert into channel_members (channel_id, user_id, joined_seq, role) values (?, ?, ?, ?)
 		on conflict do nothing`, channel, e.subject, head, cmp.Or(e.role, chat.Member)).Exec(ctx)
@@ -265,8 +266,8 @@ func LockUser(ctx context.Context, tx bun.Tx, user chat.UserID) (username string
 	return username, nil
 }
 
-// LockSelf is like LockUser, except that user is the user who sent the request. Their token may
-// outlive their account.
+// LockSelf is like LockUser, but for the user who sent the request. If their account has been
+// deleted, it returns Unauthenticated, because a token may outlive its account.
 func LockSelf(ctx context.Context, tx bun.Tx, user chat.UserID) (username string, err error) {
 	username, err = LockUser(ctx, tx, user)
 	if apierr.CodeOf(err) == apierr.NotFound {
@@ -275,9 +276,9 @@ func LockSelf(ctx context.Context, tx bun.Tx, user chat.UserID) (username string
 	return username, err
 }
 
-// lockInGroup locks a user's membership in a group. While a user is being removed from a group,
-// they cannot enter more of its channels. The removal also ends their memberships in channels that
-// they entered earlier.
+// lockInGroup locks a user's membership in a group. Because of this lock, a user who is being
+// removed from a group cannot enter more of its channels. The removal also ends their memberships
+// in channels that they entered earlier.
 func lockInGroup(ctx context.Context, tx bun.Tx, group chat.GroupID, user chat.UserID) error {
 	var one int
 	err := tx.NewRaw("select 1 from group_members where group_id = ? and user_id = ? for share", group, user).Scan(ctx, &one)

@@ -8,7 +8,7 @@ import (
 	"parley.chat/chat-service/internal/httpapi"
 )
 
-// GetChannelPreview handles GET /v1/channels/{id}/preview. Unlike GetChannel, it also answers users
+// GetChannelPreview handles GET /v1/channels/{id}/preview. Unlike GetChannel, it also serves users
 // who are not members but may join.
 func (s *Service) GetChannelPreview(ctx context.Context, in api.GetChannelPreviewRequestObject) (api.GetChannelPreviewResponseObject, error) {
 	user := httpapi.UserOf(ctx).UserID

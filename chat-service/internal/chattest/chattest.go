@@ -31,13 +31,14 @@ import (
 // Partitions is the number of partitions of a World's streams.
 const Partitions = 16
 
-// World is a deployment without services. Its methods fail the test T on errors.
+// World is a test deployment: a PostgreSQL database, optionally a Redis server, and no running
+// services. Its methods fail the test T on errors.
 type World struct {
 	T        testing.TB
 	PG       *pgtest.DB
 	DB       *bun.DB           // connected as chat-service
 	Pool     *pgxpool.Pool     // connected as superuser
-	Redis    *redistest.Server // nil if the world has no Redis, as are the fields below
+	Redis    *redistest.Server // this field and the next three are nil if the world has no Redis
 	RDB      *redis.Client
 	Log      *eventlog.Log
 	Receipts *receiptlog.Log
@@ -57,7 +58,8 @@ func OpenWithRedis(t testing.TB, users ...string) *World {
 	return On(t, schematest.Open(t), redistest.NewServer(t), users...)
 }
 
-// On returns a world that uses the given stores and has the given users. r may be nil.
+// On returns a world that uses the given PostgreSQL and Redis and has the given users. r may be
+// nil.
 func On(t testing.TB, pg *pgtest.DB, r *redistest.Server, users ...string) *World {
 	t.Helper()
 	db, err := database.Open(pg.URL, database.Options{Role: "parley_chat", MaxConns: 20, StatementTimeout: testkit.Timeout, Inline: true})
@@ -108,13 +110,14 @@ func (w *World) Session(user string) chat.SessionID {
 	return id
 }
 
-// Contact inserts a user's row in contacts for another user.
+// Contact inserts a contact row that belongs to one user and concerns another user.
 func (w *World) Contact(user, contact, state string) {
 	w.T.Helper()
 	w.Exec("insert into contacts (user_id, contact_id, state) values ($1, $2, $3)", w.ID(user).String(), w.ID(contact).String(), state)
 }
 
-// Group inserts a group. members are "name" or "name role", in the order in which they joined.
+// Group inserts a group with the given members, in the order in which they joined. Each member has
+// the form "name" or "name role".
 func (w *World) Group(members ...string) chat.GroupID {
 	w.T.Helper()
 	id := chat.NewGroupID()
@@ -123,7 +126,8 @@ func (w *World) Group(members ...string) chat.GroupID {
 	return id
 }
 
-// Channel inserts a channel. members are "name" or "name role", in the order in which they joined.
+// Channel inserts a channel with the given members, in the order in which they joined. Each member
+// has the form "name" or "name role".
 func (w *World) Channel(kind chat.ChannelKind, name string, members ...string) chat.ChannelID {
 	w.T.Helper()
 	return w.ChannelIn(nil, kind, name, members...)

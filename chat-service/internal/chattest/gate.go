@@ -2,14 +2,14 @@ package chattest
 
 import "github.com/jackc/pgx/v5/pgxpool"
 
-// Gate stops transactions that insert into a table, so that a test decides when they continue. The
-// stopped transactions keep their locks.
+// Gate blocks transactions that insert into a table until a test lets them continue. The blocked
+// transactions keep their locks.
 type Gate struct {
 	w    *World
 	conn *pgxpool.Conn
 }
 
-// Gate returns an open gate before a table.
+// Gate returns an open gate for inserts into a table.
 func (w *World) Gate(table string) *Gate {
 	w.T.Helper()
 	w.Exec(`create function pass_gate() returns trigger language plpgsql as
@@ -23,10 +23,11 @@ func (w *World) Gate(table string) *Gate {
 	return &Gate{w, conn}
 }
 
-// Close stops the transactions that insert from now on.
+// Close closes the gate. Transactions that then insert into the table block until the gate is
+// opened.
 func (g *Gate) Close() { g.exec("select pg_advisory_lock(1)") }
 
-// Open lets all transactions pass.
+// Open opens the gate for all transactions.
 func (g *Gate) Open() { g.exec("select pg_advisory_unlock(1)") }
 
 func (g *Gate) exec(sql string) {

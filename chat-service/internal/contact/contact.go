@@ -4,8 +4,8 @@
 // block. Only the user to whom a row belongs writes it. The exceptions are a removal and a block,
 // which delete the requests of both users. The relation between two users is determined by their
 // two rows. Two users who send each other requests at the same time therefore become contacts,
-// regardless of the order in which the transactions commit. Nothing here reveals to a user that
-// they are blocked.
+// regardless of the order in which the transactions commit. No response reveals to a user that they
+// are blocked.
 package contact
 
 import (
@@ -24,8 +24,8 @@ import (
 	"parley.chat/chat-service/internal/outbox"
 )
 
-// The states of a row. Rows written by earlier releases may be in the accepted state, which has the
-// same meaning as requested.
+// The states of a contact row. Rows written by earlier releases may be in the accepted state, which
+// has the same meaning as requested.
 const (
 	requested = "requested"
 	blocked   = "blocked"
@@ -40,9 +40,9 @@ type Service struct {
 // New returns a Service that uses db. poke wakes the outbox relay.
 func New(db *bun.DB, poke func()) *Service { return &Service{db, poke} }
 
-// relation returns the relation between two users as the first of them is allowed to see it. mine
-// and theirs are the states of the two rows, or "" for a missing row. It returns false if there is
-// no relation.
+// relation returns the relation between two users as the first user may see it. mine is the state
+// of the first user's contact row, and theirs is the state of the second user's. The state of a
+// missing row is "". relation returns false if the first user may see no relation.
 func relation(mine, theirs string) (api.ContactState, bool) {
 	switch {
 	case mine == blocked:
@@ -57,7 +57,7 @@ func relation(mine, theirs string) (api.ContactState, bool) {
 	return api.ContactStateAccepted, true
 }
 
-// row holds another user and the states of the two rows in contacts.
+// row holds another user and the states of the two contact rows, one per direction.
 type row struct {
 	UserID      chat.UserID `bun:"user_id,type:uuid"`
 	Username    string      `bun:"username"`
@@ -75,8 +75,8 @@ func (r *row) contact() (api.Contact, bool) {
 	}, any
 }
 
-// both selects every other user for whom at least one of the two rows exists, and the states of
-// both rows.
+// both selects the other users with whom the user shares at least one contact row. It also selects
+// the states of the rows in both directions.
 const both = `select u.id as user_id, u.username, u.display_name, lower(u.username) as sort_name,
 		coalesce(k.mine, '') as mine, coalesce(k.theirs, '') as theirs, k.since
 	from (select other, max(mine) as mine, max(theirs) as theirs, max(updated_at) as since from (
@@ -132,7 +132,7 @@ func (s *Service) request(ctx context.Context, user, other chat.UserID) (row, er
 	return r, err
 }
 
-// remove deletes the rows of both users, except blocks.
+// remove deletes the two users' contact rows for each other, except blocks.
 func (s *Service) remove(ctx context.Context, user, other chat.UserID) error {
 	if err := s.checkOther(ctx, user, other); err != nil {
 		return err
@@ -145,8 +145,8 @@ func (s *Service) remove(ctx context.Context, user, other chat.UserID) error {
 	return nil
 }
 
-// block records that user blocks other, and deletes the row of the other user unless it is a block.
-// The gateways are notified, because they cache blocks.
+// block records that user blocks other, and deletes other's contact row unless it is a block. The
+// gateways are notified, because they cache blocks.
 func (s *Service) block(ctx context.Context, user, other chat.UserID) error {
 	if err := s.checkOther(ctx, user, other); err != nil {
 		return err

@@ -9,7 +9,7 @@ import (
 	"parley.chat/chat-service/internal/httpapi"
 )
 
-// listContacts is the name of the list operation. Cursors contain it.
+// listContacts is the operation name that the cursors of the contact list contain.
 const listContacts = "listContacts"
 
 // ListContacts handles GET /v1/contacts.

@@ -1,10 +1,11 @@
-// Package docsite serves the documentation at /docs: the reference of the REST API, which is
-// rendered from the API document, and documents that are written in Markdown.
+// Package docsite serves the documentation at /docs: the REST API reference, which is rendered from
+// the API document, and documents that are written in Markdown.
 //
-// All pages are rendered once, at startup. They are complete without scripts; the script adds
-// search, marks the current section in the contents, and copies examples. Pages load only their
-// style sheet and their script, from this server, and the Content-Security-Policy allows nothing
-// inline. So a page works offline, and nothing that gets into its text can become code.
+// All pages are rendered once, at startup. They are complete without scripts. A script adds search,
+// highlights the current section in the table of contents, and copies examples to the clipboard.
+// Pages load only their style sheet and their script, from this server, and the
+// Content-Security-Policy allows no inline scripts or styles. A page therefore works without
+// internet access, and its text cannot run as code.
 //
 // To add a document, embed it in the module docs and add it to the list articles.
 package docsite
@@ -27,17 +28,18 @@ import (
 	"parley.chat/chat-service/internal/static"
 )
 
-// Root is the path of the first page, the reference of the REST API. All other paths are below it.
+// Root is the path of the first page, the REST API reference. All other paths are below it.
 const Root = "/docs"
 
-// assets is the folder of files with content hashes in their names.
+// assets is the path of the folder for files whose names contain a content hash.
 const assets = Root + "/assets/"
 
-// policy is the Content-Security-Policy of the pages. connect-src is for the search index.
+// policy is the Content-Security-Policy of the pages. connect-src allows the script to load the
+// search index.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// articles lists the documents that are shown as pages, in the order of the contents.
+// articles lists the documents that are shown as pages, in the order of the table of contents.
 var articles = []struct{ file, path, title string }{
 	{"websocket.md", Root + "/websocket", "WebSocket protocol"},
 }
@@ -63,7 +65,7 @@ type page struct {
 	Entries     []entry // the page's part of the search index
 }
 
-// section is an entry in the contents of a page.
+// section is an entry in a page's table of contents.
 type section struct {
 	ID, Title string
 	Method    string // of an operation
@@ -102,7 +104,7 @@ func New(doc *openapi3.T, files fs.FS) (*Site, error) {
 	return s, nil
 }
 
-// render renders the pages, without the frame that all of them have.
+// render renders the content of the pages, without the frame that all pages share.
 func render(doc *openapi3.T, files fs.FS) ([]page, error) {
 	ref, err := reference.New(doc)
 	if err != nil {
@@ -156,7 +158,7 @@ func (s *Site) addAssets(pages []page) (frame, error) {
 	return f, err
 }
 
-// addAsset adds a file whose name gets a hash of its content, and returns its path.
+// addAsset adds a file under a name that contains a hash of its content, and returns its path.
 func (s *Site) addAsset(name, contentType string, content []byte) (string, error) {
 	sum := sha256.Sum256(content)
 	ext := path.Ext(name)
@@ -173,7 +175,7 @@ func (s *Site) add(at string, content []byte, o static.Options) error {
 	return nil
 }
 
-// Register registers all paths by calling add, for GET and HEAD.
+// Register calls add with the methods GET and HEAD for every path.
 func (s *Site) Register(add func(method, path string, h echo.HandlerFunc)) {
 	both := func(path string, h echo.HandlerFunc) {
 		add(http.MethodGet, path, h)
@@ -184,8 +186,8 @@ func (s *Site) Register(add func(method, path string, h echo.HandlerFunc)) {
 			both(at, f.Serve)
 		}
 	}
-	// These files share one route, because their names change with each release and routes are
-	// metric labels.
+	// These files share one route. A route is a metric label, and the names of these files change
+	// with each release.
 	both(assets+"*", func(c echo.Context) error {
 		f := s.files[assets+c.Param("*")]
 		if f == nil {

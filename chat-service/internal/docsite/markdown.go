@@ -86,8 +86,8 @@ func (d *document) addHeading(n *ast.Heading, source []byte) {
 	d.entries = append(d.entries, entry{"section", s.Title, "", "#" + s.ID})
 }
 
-// addRow adds the names in a row's first cell to the search index, such as types of frames and
-// codes of errors.
+// addRow adds the names in the first cell of a table row to the search index. These are, for
+// example, frame types and error codes.
 func (d *document) addRow(row *extast.TableRow, heading *ast.Heading, source []byte) {
 	if heading == nil || row.FirstChild() == nil {
 		return
@@ -103,13 +103,13 @@ func (d *document) addRow(row *extast.TableRow, heading *ast.Heading, source []b
 	}
 }
 
-// textOf converts a description of the API document.
+// textOf converts a description in the API document to HTML.
 func textOf(source string) (html, error) {
 	d, err := article([]byte(source))
 	return d.html, err
 }
 
-// plainOf returns the text of a description, without marks.
+// plainOf returns the text of a description without its Markdown formatting.
 func plainOf(source string) string {
 	return plain(markdown.Parser().Parse(text.NewReader([]byte(source))), []byte(source))
 }
@@ -140,7 +140,7 @@ func resolve(link string) (string, error) {
 	return "", fmt.Errorf("a link to %s, which is not part of the site", link)
 }
 
-// plain returns the text of a node without marks.
+// plain returns the text of a node without its formatting.
 func plain(n ast.Node, source []byte) string {
 	var out strings.Builder
 	_ = ast.Walk(n, func(n ast.Node, entering bool) (ast.WalkStatus, error) { // the function returns no errors
@@ -161,11 +161,12 @@ func idOf(n *ast.Heading) string {
 	return string(b)
 }
 
-// labelAttribute holds the accessible name of a table between parsing and rendering.
+// labelAttribute is the node attribute in which the parser stores a table's accessible name for the
+// renderer.
 const labelAttribute = "data-label"
 
-// elements renders the elements that differ from plain HTML: headings are links to themselves,
-// tables scroll in their own boxes, and lines of frames have marks.
+// elements renders the elements that need more than plain HTML. A heading links to itself, a table
+// scrolls in its own box, and lines that contain frames are highlighted.
 type elements struct{}
 
 // RegisterFuncs implements renderer.NodeRenderer.
@@ -191,7 +192,8 @@ func heading(w util.BufWriter, _ []byte, node ast.Node, entering bool) (ast.Walk
 	return ast.WalkContinue, nil
 }
 
-// table can be scrolled with the keyboard, so it needs a name and the focus.
+// table renders a table that can be scrolled with the keyboard. The table therefore has an
+// accessible name and can receive the focus.
 func table(w util.BufWriter, _ []byte, node ast.Node, entering bool) (ast.WalkStatus, error) {
 	if entering {
 		label, _ := node.AttributeString(labelAttribute)
@@ -203,11 +205,11 @@ func table(w util.BufWriter, _ []byte, node ast.Node, entering bool) (ast.WalkSt
 	return ast.WalkContinue, nil
 }
 
-// frameType matches the type of a frame in escaped JSON.
+// frameType matches the type of a frame in HTML-escaped JSON.
 var frameType = regexp.MustCompile(`(\{&#34;type&#34;:&#34;)(\w+)(&#34;)`)
 
-// codeBlock renders each line that begins with an arrow as a frame: a long one is wrapped with an
-// indentation.
+// codeBlock renders a code block. A line that begins with an arrow contains a frame; if it is too
+// long, it is wrapped and its continuation is indented.
 func codeBlock(w util.BufWriter, source []byte, node ast.Node, entering bool) (ast.WalkStatus, error) {
 	if !entering {
 		return ast.WalkContinue, nil

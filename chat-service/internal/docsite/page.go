@@ -12,13 +12,13 @@ import (
 // html is HTML that templates do not escape again.
 type html = template.HTML
 
-// frame is what all pages have in common.
+// frame holds the data that all pages share.
 type frame struct {
 	Pages                []page
 	Style, Script, Index string // paths
 }
 
-// around returns the whole document of a page.
+// around returns the complete HTML document of a page.
 func (f frame) around(p page) ([]byte, error) {
 	return execute("frame.html", map[string]any{"Frame": f, "Page": p})
 }
@@ -36,7 +36,7 @@ func execute(name string, data any) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// title returns a name with a capital first letter.
+// title returns a name with its first letter capitalized.
 func title(name string) string {
 	if name == "" {
 		return ""
@@ -44,13 +44,13 @@ func title(name string) string {
 	return strings.ToUpper(name[:1]) + name[1:]
 }
 
-// The ids of the elements of the reference. They are in links from elsewhere, so they stay the
-// same.
+// These functions return the element ids on the reference page. The ids must not change, because
+// external links contain them.
 func tagID(tag string) string       { return "tag-" + tag }
 func errorID(code string) string    { return "error-" + code }
 func schemaID(schema string) string { return "schema-" + schema }
 
-// referencePage renders the reference of the REST API.
+// referencePage renders the REST API reference.
 func referencePage(ref *reference.Reference) (page, error) {
 	body, err := execute("reference.html", ref)
 	if err != nil {

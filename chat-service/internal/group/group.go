@@ -35,12 +35,12 @@ type Service struct {
 }
 
 // New returns a Service that uses db. poke wakes the outbox relay. If askStrangers is set, users
-// the inviter does not know are invited instead of added.
+// unknown to the inviter are invited instead of added.
 func New(db *bun.DB, poke func(), askStrangers bool) *Service {
 	return &Service{db, poke, askStrangers}
 }
 
-// The changes that a notice about a group can announce.
+// The kinds of change that a notice about a group can announce.
 const (
 	added   = "added"
 	removed = "removed"
@@ -70,8 +70,8 @@ const selectGroups = `select g.id, g.name, g.description, g.created_by, g.create
 		(select count(*) from group_members n where n.group_id = g.id) as member_count
 	from groups g join group_members m on m.group_id = g.id and m.user_id = ? where g.deleted_at is null`
 
-// errNoGroup returns the error for a group that does not exist or is hidden from the user. The two
-// cases must look the same.
+// errNoGroup returns the error for a group that does not exist or is hidden from the user. A client
+// must not be able to distinguish the two cases.
 func errNoGroup() error { return apierr.New(apierr.NotFound, "This group does not exist.") }
 
 // get returns a group to one of its members.
@@ -153,7 +153,8 @@ func (s *Service) create(ctx context.Context, by token.Claims, in api.GroupCreat
 	return r.group(), err
 }
 
-// run runs a transaction and wakes the relay.
+// run runs do in a transaction and wakes the outbox relay after the commit. doing describes the
+// operation in error messages.
 func (s *Service) run(ctx context.Context, doing string, do func(context.Context, bun.Tx) error) error {
 	if err := s.db.RunInTx(ctx, nil, do); err != nil {
 		return fmt.Errorf("%s: %w", doing, err)
@@ -162,7 +163,7 @@ func (s *Service) run(ctx context.Context, doing string, do func(context.Context
 	return nil
 }
 
-// change runs a transaction that holds the lock on the group. It fails unless the user is a member
+// change runs do in a transaction that has locked the group. It fails unless the user is a member
 // who may perform act.
 func (s *Service) change(ctx context.Context, group chat.GroupID, by token.Claims, act chat.Action, do func(context.Context, bun.Tx, chat.Role) error) error {
 	return s.run(ctx, "change group "+group.String(), func(ctx context.Context, tx bun.Tx) error {

@@ -10,7 +10,8 @@ import (
 	"parley.chat/chat-service/internal/roster"
 )
 
-// listGroups is the name of the list operation, the only one for which its cursors are valid.
+// listGroups is the name of the list operation. A cursor is valid only for the operation that
+// issued it.
 const listGroups = "listGroups"
 
 // ListGroups handles GET /v1/groups.

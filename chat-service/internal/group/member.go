@@ -21,7 +21,7 @@ import (
 // users do not know each other, the user is invited instead, and add returns the invitation.
 func (s *Service) add(ctx context.Context, group chat.GroupID, by token.Claims, other chat.UserID, role chat.Role) (api.Member, *api.Invitation, error) {
 	if _, err := s.get(ctx, group, by.UserID); err != nil {
-		return api.Member{}, nil, err // checked first, so that a caller outside the group cannot find out which users exist
+		return api.Member{}, nil, err // check the caller first, so that outsiders cannot find out which users exist
 	}
 	var invited *api.Invitation
 	err := s.run(ctx, "add to group", func(ctx context.Context, tx bun.Tx) error {

@@ -20,7 +20,7 @@ import (
 
 // log returns up to limit events after a seq, and reports whether there are more. The events are in
 // the form that subscribers receive, with two exceptions. The bodies of deleted messages are empty,
-// and so are those of versions that were replaced before the user joined.
+// and so are the bodies of message versions that were replaced before the user joined.
 func (s *Service) log(ctx context.Context, at markedChannel, user chat.UserID, after int64, limit int) ([]frame.Event, bool, error) {
 	sp := span{after: after, before: math.MaxInt64, oldest: true}
 	events, items, more, err := s.read(ctx, at, sp, limit)
@@ -61,9 +61,9 @@ func (s *Service) log(ctx context.Context, at markedChannel, user chat.UserID, a
 	return events, more, nil
 }
 
-// addStoredDeletions adds to deleted every message whose deletion is stored and whose text is in
-// the tail, in the message itself or in an edit. Rows do not need this check, because a deletion
-// removes the text from them.
+// addStoredDeletions adds to deleted every message whose deletion is stored but whose text is still
+// in the tail. The text may be in the message itself or in an edit. Rows do not need this check,
+// because a deletion removes the text from them.
 func (s *Service) addStoredDeletions(ctx context.Context, channel chat.ChannelID, events []frame.Event, items []event.Item, deleted replay.Deleted) error {
 	if len(items) == 0 {
 		return nil
@@ -119,8 +119,8 @@ func (s *Service) removeDeletedNames(ctx context.Context, events []frame.Event) 
 	return nil
 }
 
-// fillLosses inserts the tombstones of lost events. Gap events in the tail announce these losses;
-// sync-service has not stored tombstones for them yet. The result has no holes.
+// fillLosses inserts the tombstones of lost events. Gap events in the tail list these losses, and
+// sync-service has not stored tombstones for them yet. The result has no gaps.
 func fillLosses(events []frame.Event, after int64, losses []replay.Loss) []frame.Event {
 	if len(losses) == 0 || len(events) == 0 {
 		return events

@@ -19,8 +19,8 @@ import (
 )
 
 // folding computes the current state of messages from the changes that PostgreSQL and the tail
-// contain. The result does not depend on the order in which changes are added, or on how often a
-// change is added.
+// contain. The result does not depend on the order in which changes are added. Adding a change
+// again has no effect.
 type folding struct {
 	events         []frame.Event
 	states         map[chat.EventID]*messageState
@@ -55,7 +55,7 @@ func newFolding(events []frame.Event) *folding {
 	return f
 }
 
-// setEvents replaces the messages. It does not discard states that are already known.
+// setEvents sets the messages whose current state is wanted. It keeps all changes added so far.
 func (f *folding) setEvents(events []frame.Event) {
 	f.events = events
 	fresh := make([]messageState, len(events))
@@ -78,8 +78,8 @@ func (t *messageState) remove(seq int64, at chat.Time) {
 	}
 }
 
-// react adds a reaction. Earlier releases stored the same emoji in several forms, and accepted
-// texts that are not emojis.
+// react adds a reaction. It normalizes the emoji, because earlier releases stored several forms of
+// it. A text that is not an emoji, which earlier releases accepted, stays unchanged.
 func (t *messageState) react(r reaction, s vote) {
 	if emoji, ok := text.Emoji(r.emoji); ok {
 		r.emoji = emoji
@@ -92,7 +92,7 @@ func (t *messageState) react(r reaction, s vote) {
 	}
 }
 
-// addItems adds the changes to the messages that are in the tail.
+// addItems adds the changes that are in the tail.
 func (f *folding) addItems(items []event.Item) error {
 	for _, it := range items {
 		if it.Kind != event.Edit && it.Kind != event.Delete && it.Kind != event.Reaction {
@@ -134,7 +134,7 @@ type change struct {
 }
 
 // addChanges adds the data that PostgreSQL contains about the messages: their states, their
-// reactions, and which senders have deleted their accounts. It needs one query.
+// reactions, and the senders who have deleted their accounts. It uses a single query.
 func (s *Service) addChanges(ctx context.Context, channel chat.ChannelID, f *folding) error {
 	ids := make([]chat.EventID, len(f.events))
 	var senders []chat.UserID
@@ -181,7 +181,7 @@ func (f *folding) addChange(c *change) error {
 	return nil
 }
 
-// addStored adds the state of a message that the page query has returned.
+// addStored adds a message's stored state, which the page query has returned.
 func (f *folding) addStored(e *frame.Event, b *storedState) error {
 	if b.senderDeleted {
 		f.deletedSenders[e.SenderID] = true
@@ -251,12 +251,12 @@ func messageOf(e *frame.Event, t *messageState, reader chat.UserID) api.Message 
 // These constants limit the reactions that a page lists for each message.
 const (
 	maxEmojis      = 50
-	maxEmojisUsers = 20 // maximum number of user ids listed per emoji; its count includes all users
+	maxEmojisUsers = 20 // maximum number of user ids listed per emoji; the emoji's count includes all users
 )
 
 // reactionSummary returns the active reactions, grouped by emoji. Emojis are in the order of their
 // first reaction, and users in the order of their reactions. A reader who has reacted with an emoji
-// is always listed among its users. Apart from sorting, the time is linear in the number of
+// is always listed among its users. Apart from sorting, the running time is linear in the number of
 // reactions.
 func (t *messageState) reactionSummary(reader chat.UserID) []api.Reaction {
 	type orderedReaction struct {

@@ -36,7 +36,7 @@ func (s *Service) ListMessages(ctx context.Context, in api.ListMessagesRequestOb
 	asked, err := requestOf(&in.Params)
 	if err != nil {
 		if _, refused := channel.Admit(ctx, s.cfg.DB, r.channel, r.user); refused != nil {
-			err = refused // takes precedence, because a user who is not allowed to read the channel must learn nothing else
+			err = refused // a user who may not read the channel must not get any other error
 		}
 		return nil, err
 	}
@@ -126,7 +126,7 @@ func (s *Service) answer(ctx context.Context, r reader, in request) ([]api.Messa
 		}
 		return events, &position{After: events[len(events)-1].Seq}, nil
 	case in.around != nil:
-		// The requested seq itself belongs to the older half.
+		// The message with the requested seq belongs to the older half of the page.
 		pivot := min(*in.around, math.MaxInt64-1)
 		older, more, err := s.page(ctx, r, span{before: pivot + 1}, in.limit)
 		if err != nil {
@@ -138,8 +138,8 @@ func (s *Service) answer(ctx context.Context, r reader, in request) ([]api.Messa
 				return nil, nil, err
 			}
 		}
-		// Near either end of the channel, one half is short, and the other half fills the rest of
-		// the page.
+		// Near either end of the channel, one half of the page is short. The other half fills the
+		// rest.
 		if over := len(older) + len(newer) - in.limit; over > 0 {
 			older, more = older[over:], true
 		}

@@ -3,9 +3,9 @@
 // messages.
 //
 // A page is the union of the tail in Redis and the rows in PostgreSQL. Package unstored determines
-// which part of the tail is needed. The rows are one range of the primary key, regardless of the
-// channel's size. Edits, deletions and reactions are read together with the rows or after them, so
-// a concurrent deletion is never missed.
+// which part of the tail is needed. The query for the rows scans one range of the primary key,
+// regardless of the channel's size. Edits, deletions and reactions are read together with the rows
+// or after them, so a concurrent deletion is never missed.
 package history
 
 import (
@@ -48,8 +48,8 @@ func New(cfg Config) (*Service, error) {
 	return &Service{cfg: cfg}, nil
 }
 
-// markedChannel is a channel with the watermark of its partition. The watermark was read before
-// anything else.
+// markedChannel is a channel with the watermark of its partition. The watermark was read before all
+// other data.
 type markedChannel struct {
 	channel chat.ChannelID
 	mark    unstored.Mark

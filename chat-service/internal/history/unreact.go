@@ -21,8 +21,8 @@ import (
 	"parley.chat/chat-service/internal/outbox"
 )
 
-// maxRemoved limits how many reactions one request removes, because each removal is an event for
-// every member.
+// maxRemoved limits the number of reactions that one request removes, because each removal is an
+// event for every member.
 const maxRemoved = 100
 
 // RemoveReactions handles DELETE /v1/channels/{id}/messages/{message_id}/reactions.
@@ -113,8 +113,8 @@ func (s *Service) hasMessage(ctx context.Context, channel chat.ChannelID, id cha
 	return exists, nil
 }
 
-// activeReactions returns the reactions that were not removed, oldest first. A deleted message has
-// none.
+// activeReactions returns the reactions that have not been removed, oldest first. A deleted message
+// has none.
 func (t *messageState) activeReactions() []reaction {
 	var list []reaction
 	for r, s := range t.reactions {

@@ -12,9 +12,9 @@ import (
 
 // Client describes where a request came from.
 type Client struct {
-	Addr netip.Addr // invalid if unknown, as on a Unix socket
-	// Plain is true if the request came over plain HTTP to a loopback address of this machine. This
-	// is the only case in which a cookie without Secure is harmless.
+	Addr netip.Addr // the client's address; invalid if unknown, for example on a Unix socket
+	// Plain is true if the request arrived over plain HTTP at a loopback address of this machine.
+	// Only then is a cookie without the Secure attribute harmless.
 	Plain bool
 }
 
@@ -75,7 +75,7 @@ func (a *API) secure(c echo.Context) bool {
 	return !a.Client(c).Plain
 }
 
-// SetCookies sends the tokens of a session as cookies, each with the lifetime of its token.
+// SetCookies sends a session's tokens as cookies. Each cookie expires together with its token.
 func (a *API) SetCookies(c echo.Context, access string, accessSeconds int, refresh string, refreshSeconds int) {
 	secure := a.secure(c)
 	setCookie(c, browser.AccessCookie, secure, access, accessSeconds)

@@ -40,10 +40,10 @@ type Config struct {
 	Origins      browser.Origins // additional origins whose pages may use the API
 	Hosts        browser.Hosts   // host names that are served; empty: any
 	Proxies      config.CIDRs    // proxies whose headers about the client's address and scheme are trusted
-	CookieSecure *bool           // whether cookies set over plain HTTP are Secure; nil: depends on the request
+	CookieSecure *bool           // whether cookies set over plain HTTP are Secure; nil: Secure unless the address is loopback
 
 	Timeout  time.Duration // time limit for a request; default 10s
-	MaxBytes int64         // limit for a request body; default 128 KiB
+	MaxBytes int64         // maximum size of a request body; default 128 KiB
 	Logger   *slog.Logger  // default slog.Default()
 	Tracer   trace.Tracer  // default: no tracing
 	Registry prometheus.Registerer
@@ -54,7 +54,7 @@ type API struct {
 	cfg     Config
 	echo    *echo.Echo
 	guard   *browser.Guard
-	clock   *outage.Log // reports tokens that are not valid yet, which means that a clock is wrong
+	clock   *outage.Log // logs tokens that are not valid yet, a sign that a clock is wrong
 	metrics metrics
 	// serveUnknown responds to requests for unknown paths; if it is nil, the response is always a
 	// problem document.
@@ -122,8 +122,8 @@ func (a *API) Routes() []string {
 func (a *API) limit(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		whole := c.Request()
-		// The outer middleware must see whether the client disconnected, not whether cancel was
-		// called.
+		// Restore the original request. The outer middleware needs its context, which ends only if
+		// the client disconnects; the context created here also ends when cancel is called.
 		defer c.SetRequest(whole)
 		ctx, cancel := context.WithTimeout(whole.Context(), a.cfg.Timeout)
 		defer cancel()
@@ -141,7 +141,8 @@ func secureHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		h.Set("Cache-Control", "no-store")
-		// Pages from other origins cannot get a reference to our windows or embed our resources.
+		// These two headers prevent pages from other origins from getting a reference to our
+		// windows and from embedding our resources.
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Permissions-Policy", "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()")
@@ -156,7 +157,7 @@ func secureHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 // because gateways use a host name from the internal network.
 const KeySetPath = "/.well-known/jwks.json"
 
-// ownHost refuses requests for hosts that are not ours.
+// ownHost refuses requests for host names that are not served here.
 func (a *API) ownHost(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if c.Path() != KeySetPath && !a.cfg.Hosts.Serves(c.Request().Host) {

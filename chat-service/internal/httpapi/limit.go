@@ -42,8 +42,8 @@ func (a *API) count(c echo.Context, kind ratelimit.Kind) error {
 	return err
 }
 
-// ShowLimits writes the remaining limits to the headers of the response. ctx must be a handler's
-// context. States without a rate are skipped.
+// ShowLimits writes the rate limits, and what remains of them, to the headers of the response. ctx
+// must be a handler's context. A state whose rate is zero stands for no limit and is skipped.
 func ShowLimits(ctx context.Context, states ...ratelimit.State) { showLimits(Exchange(ctx), states) }
 
 func showLimits(c echo.Context, states []ratelimit.State) {

@@ -48,14 +48,15 @@ func newMetrics(reg prometheus.Registerer) metrics {
 	}
 }
 
-// observe assigns the request an id, writes the response to its error, and logs and counts the
-// outcome. It is the outermost middleware; everything below it only returns errors.
+// observe assigns an id to the request, converts an error to a response, and logs and counts the
+// outcome. It is the outermost middleware. The other middleware and the handlers only return
+// errors.
 func (a *API) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		start := time.Now()
 		a.metrics.inFlight.Inc()
 		defer a.metrics.inFlight.Dec()
-		id := uuid.NewString() // not the client's id, which could be that of another request
+		id := uuid.NewString() // never an id that the client sent, which may be the id of another request
 		c.Response().Header().Set(headerRequestID, id)
 		route := c.Path()
 		if route == "" {

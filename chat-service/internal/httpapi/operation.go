@@ -24,13 +24,14 @@ import (
 	"parley.chat/chat-service/internal/api"
 )
 
-// operation holds the data needed to validate requests to one endpoint in the API document.
+// operation holds the data from the API document that is needed to validate requests to one
+// endpoint.
 type operation struct {
 	private bool // whether a valid access token is required
 	params  []*openapi3.Parameter
 	body    *openapi3.Schema // nil if the endpoint has no request body
 	needs   bool             // whether the body is required
-	limit   ratelimit.Kind   // "" for an operation that does not write
+	limit   ratelimit.Kind   // the rate limit; "" for an operation that does not write
 }
 
 // Serve registers the endpoints of doc, the document that api.Load returns. A request that violates
@@ -49,8 +50,8 @@ func (a *API) Serve(doc *openapi3.T, h api.StrictServerInterface) {
 	api.RegisterHandlersWithOptions(withHead{a.echo}, api.NewStrictHandler(h, nil), api.RegisterHandlersOptions{OperationMiddlewares: checks})
 }
 
-// withHead registers HEAD along with every GET (RFC 9110, section 9.3.2), with the same handler.
-// net/http discards the response body.
+// withHead registers the handler of every GET for HEAD as well (RFC 9110, section 9.3.2). net/http
+// discards the response body.
 type withHead struct{ *echo.Echo }
 
 // GET registers h for GET and HEAD.
@@ -84,9 +85,9 @@ func newOperation(doc *openapi3.T, item *openapi3.PathItem, op *openapi3.Operati
 	return o
 }
 
-// check returns the middleware that validates requests to o. It checks the login first and then the
-// path and the rest of the request. It counts the request last. A request that is refused before
-// the last step does not count against a rate limit.
+// check returns the middleware that validates requests to o. It checks first the login, then the
+// path and then the rest of the request. Finally, it counts the request against the rate limits. A
+// request that fails an earlier check is therefore not counted.
 func (a *API) check(o operation) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -188,8 +189,8 @@ const (
 )
 
 // readBody returns the JSON object in the body of a request. It returns nil if there is no body and
-// none is required. It adds an error to wrong for each unpaired surrogate, which Go's JSON decoder
-// would replace silently.
+// none is required. For each unpaired surrogate, it adds an error to wrong, because Go's JSON
+// decoder would silently replace the surrogate.
 func readBody(c echo.Context, needed bool, wrong *fields) (any, error) {
 	r := c.Request()
 	if !needed && r.ContentLength == 0 {
@@ -242,7 +243,7 @@ func parse(body []byte) (any, error) {
 }
 
 // normalizeIntegers rewrites numbers with an integral value, such as 1.0 and 1e2, in integer form.
-// JSON treats them as integers, but Go refuses to decode them into an integer type.
+// JSON Schema treats them as integers, but Go refuses to decode them into an integer type.
 func normalizeIntegers(value any) any {
 	switch v := value.(type) {
 	case json.Number:

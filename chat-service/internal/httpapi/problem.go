@@ -20,7 +20,8 @@ import (
 	"parley.chat/shared-contracts/apierr"
 )
 
-// statusGone is the status that proxies log if the client disconnected before it got a response.
+// statusGone is the status that proxies log for a client that disconnected before it received a
+// response.
 const statusGone = 499
 
 // writeError responds with err. This is the only place where an error becomes a response.
@@ -78,7 +79,7 @@ func problemOf(err error) *apierr.Error {
 }
 
 // storeIsDown reports whether err was caused by PostgreSQL, by Redis or by the network, rather than
-// by the request or by a bug. The same request may succeed a moment later.
+// by the request or by a bug. A retry of the request may then succeed.
 func storeIsDown(err error) bool {
 	for _, known := range []error{
 		context.DeadlineExceeded, sql.ErrConnDone, driver.ErrBadConn, io.EOF, io.ErrUnexpectedEOF, net.ErrClosed,

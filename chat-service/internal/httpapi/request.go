@@ -12,7 +12,7 @@ import (
 // document states the same number.
 const defaultLimit = 50
 
-// maxCursorBytes limits the size of a decoded cursor. No position in a list is longer.
+// maxCursorBytes limits the size of a decoded cursor. Every valid cursor is smaller.
 const maxCursorBytes = 1 << 10
 
 // Limit returns the maximum number of items on a page.
@@ -35,10 +35,10 @@ func Cursor(list string, v any) *string {
 }
 
 // DecodeCursor decodes the cursor parameter of the operation named by list and stores the position
-// in *into. It reports whether there was a cursor. It accepts only the exact string that Cursor
-// returns for the decoded position, so no field can be missing, unknown or repeated. If a damaged
-// cursor were decoded as the zero position, a client would read the list from the start again, in
-// an endless loop.
+// in *into. It reports whether the request has a cursor. It accepts only the exact string that
+// Cursor returns for the decoded position, so no field can be missing, unknown or repeated. If a
+// damaged cursor were decoded as the zero position, a client would read the list from the start
+// again, in an endless loop.
 func DecodeCursor(list string, given *string, into any) (bool, error) {
 	if given == nil || *given == "" {
 		return false, nil

@@ -11,8 +11,8 @@ import (
 	"parley.chat/shared-contracts/apierr"
 )
 
-// fields collects the invalid fields of a request, sorted by name, with the first error for each
-// field. The messages do not repeat the values that the client sent.
+// fields collects the first error for each invalid field of a request, sorted by field name. The
+// messages do not repeat the values that the client sent.
 type fields []apierr.FieldError
 
 func (f *fields) add(name string, rule error) {
@@ -84,8 +84,9 @@ func describe(e *openapi3.SchemaError) *apierr.RuleError {
 
 func errRequired() *apierr.RuleError { return apierr.Violates(apierr.FieldRequired, "is required") }
 
-// patternRule returns the rule for a pattern or format. The extensions x-rule and x-rule-code of a
-// schema say what its pattern means; otherwise, it excludes characters.
+// patternRule returns the error for a value that violates its schema's pattern or format. If a
+// schema has the extensions x-rule and x-rule-code, they describe its pattern. A pattern without
+// them only excludes characters.
 func patternRule(s *openapi3.Schema) *apierr.RuleError {
 	rule, hasRule := s.Extensions["x-rule"].(string)
 	code, _ := s.Extensions["x-rule-code"].(string)

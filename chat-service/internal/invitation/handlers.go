@@ -96,15 +96,15 @@ func OfChannel(ctx context.Context, db bun.IDB, channel chat.ChannelID, cursor *
 	return list{listChannelInvitations, "i.channel_id = ?", channel}.page(ctx, db, cursor, limit)
 }
 
-// list identifies the open invitations that an operation lists: those that meet a condition with
-// one argument.
+// list describes an operation that lists open invitations. condition is an SQL condition that
+// selects the invitations, and arg is its argument.
 type list struct {
 	operation string
 	condition string
 	arg       any
 }
 
-// page returns a page of the list, the newest invitation first.
+// page returns a page of the list, newest invitations first.
 func (l list) page(ctx context.Context, db bun.IDB, cursor *string, limit int) (page api.InvitationPage, err error) {
 	query, args := selectOpen+" and "+l.condition, []any{l.arg}
 	var before position

@@ -27,7 +27,7 @@ const (
 	declinedFor   = 30 * 24 * time.Hour
 )
 
-// The changes that a notice about an invitation can announce.
+// The kinds of change that a notice about an invitation can announce.
 const (
 	added   = "added"
 	removed = "removed"
@@ -51,7 +51,7 @@ func Acquainted(ctx context.Context, db bun.IDB, by, other chat.UserID) (bool, e
 	return known[other], err
 }
 
-// Known returns which of the users with the given ids know user by. Two users know each other if
+// Known returns the users in ids who know the user with the id by. Two users know each other if
 // they are contacts or share a private channel or a group. Public and unlisted channels do not
 // count, since anybody can join them. Direct channels do not count either, since anybody can open
 // one.

@@ -1,6 +1,6 @@
-// Package lookalike computes the missing lookalike keys of names that earlier releases have stored,
-// so that new names cannot look like them. Several instances may do this at the same time, because
-// a key depends only on the name.
+// Package lookalike computes lookalike keys for names that earlier releases stored without one.
+// Names that look alike have the same key, so new names cannot look like these. Several instances
+// may do this at the same time, because a key depends only on the name.
 package lookalike
 
 import (
@@ -81,8 +81,8 @@ func (k *Backfill) fill(ctx context.Context, table, column, where string) (int, 
 		key := names.Key(r.Name)
 		err := k.set(ctx, table, column, r.ID, r.Name, key)
 		if e, ok := errors.AsType[*pgconn.PgError](err); ok && e.Code == "23505" {
-			// Both names date from before lookalikes were refused. Both are kept, so the newer one
-			// gets a unique key.
+			// Another row has the same key: two names that look alike were stored before lookalikes
+			// were refused. Both rows keep their names, so the newer one gets a unique key.
 			k.logger.WarnContext(ctx, "name looks like an older name", "table", table, "id", r.ID.String())
 			err = k.set(ctx, table, column, r.ID, r.Name, key+" "+r.ID.String())
 		}

@@ -1,5 +1,5 @@
-// Package message sends messages over REST. It uses the same checks, limits and appends as the
-// gateways, through package sender.
+// Package message sends messages over REST. Through package sender, it checks, limits and appends
+// messages in the same way as the gateways.
 package message
 
 import (
@@ -79,7 +79,8 @@ func (s *Service) SendMessage(ctx context.Context, in api.SendMessageRequestObje
 	return api.SendMessage201JSONResponse(answer), nil
 }
 
-// clientID returns the idempotency key from the header or the body, or a new one if neither has it.
+// clientID returns the idempotency key from the header or the body, or a new one if neither
+// contains a key.
 func clientID(header, body *chat.ClientID) (chat.ClientID, error) {
 	field := "client_id"
 	switch {
@@ -168,12 +169,12 @@ func (s *Service) unblocked(ctx context.Context, user chat.UserID, of []chat.Use
 	return of, nil
 }
 
-// arrivalTimeout limits how long a send waits for the sender's member_joined event.
+// arrivalTimeout limits the time that a send waits for the sender's member_joined event.
 const arrivalTimeout = 5 * time.Second
 
 // admitAnnounced waits until the channel's log contains the user's member_joined event, and then
-// returns the user's access. Right after a join this takes milliseconds; at other times it does not
-// wait.
+// returns the user's access. Immediately after a join, this wait takes milliseconds. Otherwise,
+// there is no wait.
 func (s *Service) admitAnnounced(ctx context.Context, user chat.UserID, id chat.ChannelID) (channel.Access, error) {
 	ctx, cancel := context.WithTimeout(ctx, arrivalTimeout)
 	defer cancel()

@@ -11,9 +11,9 @@ import (
 	"parley.chat/chat-service/internal/api"
 )
 
-// figuresOf extracts the figures from an instance's metrics. A metric with labels does not exist
-// until it has counted something. A missing metric therefore means 0, provided that the instance
-// belongs to the service that exports it.
+// figuresOf extracts the displayed values from an instance's metrics. A metric with labels is not
+// exported until it has been incremented. A missing metric therefore means 0 if the instance
+// belongs to the service that exports the metric.
 func figuresOf(m families) api.OpsFigures {
 	f := api.OpsFigures{
 		Connections: m.sum("parley_ws_connections"),
@@ -33,7 +33,7 @@ func figuresOf(m families) api.OpsFigures {
 	return f
 }
 
-// add adds the figures of an instance to the totals.
+// add adds the values of one instance to the totals.
 func add(totals *api.OpsFigures, f api.OpsFigures) {
 	for _, pair := range []struct{ total, of **int64 }{
 		{&totals.Connections, &f.Connections},
@@ -90,14 +90,14 @@ func labelOf(series *dto.Metric, name string) string {
 	return ""
 }
 
-// summary combines the figures that the instances of sync-service report about the streams. All
-// instances measure the same streams at nearly the same time, so for gauges the largest value is
-// used. The instances' counters are added up.
+// summary combines the metrics that the instances of sync-service export about the streams. All
+// instances measure the same streams at nearly the same time, so summary uses the largest value of
+// each gauge. It adds up the counters.
 type summary struct {
 	known, overBudget bool
 	memory            float64 // share of maxmemory in use; 0 if unknown
 	vanished          int64
-	unsafe            map[string]bool // unsafe Redis settings that any service has reported
+	unsafe            map[string]bool // the unsafe Redis settings that services have reported
 	partitions        map[int]*partition
 }
 
@@ -156,8 +156,8 @@ func (s *summary) add(m families) {
 	}
 }
 
-// streams returns the figures for all partitions together: the maximum of each age, and the sum of
-// each other figure.
+// streams returns the values for all partitions together. An age is the maximum over all
+// partitions; every other value is the sum.
 func (s *summary) streams() api.OpsStreams {
 	out := api.OpsStreams{
 		Known: s.known, MemoryOverBudget: s.overBudget, Vanished: s.vanished, UnsafeSettings: slices.Sorted(maps.Keys(s.unsafe)),

@@ -13,13 +13,13 @@ import (
 // instance is one process whose metrics are read.
 type instance struct {
 	url  string // address of its metrics
-	host string // if url contains an IP address: the host name that resolved to it
+	host string // host name that resolved to the IP address in url, if any
 	err  error  // why the host name could not be resolved
 }
 
 // instances returns the instances behind the targets. It resolves the host names on every call. A
-// host name, such as that of a scaled service in Compose, can resolve to several IP addresses. Each
-// address is one instance.
+// host name can resolve to several IP addresses, for example the name of a scaled service in
+// Compose. Each address is one instance.
 func (s *Service) instances(ctx context.Context) []instance {
 	found := make([][]instance, len(s.cfg.Targets))
 	var wg sync.WaitGroup

@@ -1,10 +1,10 @@
 // Package ops implements the pipeline view for operators. It collects the current metrics of all
 // instances and adds them up. It also manages the operator role.
 //
-// The figures come from the same endpoints that Prometheus reads, so they always agree with
-// Prometheus. The package keeps no history; Prometheus can provide one. Instances are queried
-// concurrently, at most once a second regardless of the number of viewers. An instance that does
-// not respond does not affect the others' figures.
+// The values come from the endpoints that Prometheus scrapes, so they always agree with Prometheus.
+// The package stores no history; use Prometheus for that. Instances are queried concurrently, at
+// most once a second regardless of the number of viewers. An instance that does not respond does
+// not affect the values of the other instances.
 package ops
 
 import (
@@ -47,7 +47,7 @@ type Service struct {
 	last reading
 }
 
-// reading holds metrics and the time at which they were collected.
+// reading holds the metrics from one round of queries and the time at which they were collected.
 type reading struct {
 	at      time.Time
 	metrics api.OpsMetrics
@@ -88,8 +88,8 @@ func (s *Service) GetOpsMetrics(ctx context.Context, _ api.GetOpsMetricsRequestO
 	return api.GetOpsMetrics200JSONResponse(metrics), nil
 }
 
-// metrics returns a reading that is at most cfg.Fresh old. Concurrent callers share one round of
-// queries, which is not canceled when one of the callers disconnects.
+// metrics returns metrics that are at most cfg.Fresh old. Concurrent callers share one round of
+// queries. The round continues even if one of the callers disconnects.
 func (s *Service) metrics(ctx context.Context) (api.OpsMetrics, error) {
 	done := s.flight.DoChan("", func() (any, error) {
 		s.mu.Lock()

@@ -108,14 +108,14 @@ type roleChange struct {
 	} `json:"member,omitempty"`
 }
 
-// RoleChange returns a row for a member of a channel whose role has changed. The relay also sends a
+// RoleChange returns a row for a change to the role of a channel member. The relay also sends a
 // notice to the member's gateways, because they cache roles.
 func RoleChange(channel chat.ChannelID, actor, member chat.UserID, to chat.Role) Row {
 	return Update(channel, actor, map[string]any{"member": map[string]any{"user_id": member, "role": to}})
 }
 
-// Update returns a row for a channel that has changed. Its payload is what, the object that members
-// see.
+// Update returns a row for a change to a channel. what is the row's payload, which describes the
+// change for the channel's members.
 func Update(channel chat.ChannelID, actor chat.UserID, what any) Row {
 	return Row{Kind: ChannelUpdated, ChannelID: &channel, ActorID: &actor, Payload: payload(what)}
 }
@@ -164,8 +164,8 @@ func Invite(id chat.InvitationID, actor, subject chat.UserID, change string) Row
 	return Row{Kind: Invited, ActorID: &actor, SubjectID: &subject, Payload: payload(Invitation{id, change})}
 }
 
-// Block returns a row for a user who has blocked another or lifted the block. Both users' gateways
-// then reread the block.
+// Block returns a row for a block that a user has created or lifted. Both users' gateways then read
+// the block again.
 func Block(actor, subject chat.UserID) Row {
 	return Row{Kind: Blocked, ActorID: &actor, SubjectID: &subject, Payload: payload(struct{}{})}
 }

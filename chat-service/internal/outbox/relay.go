@@ -30,15 +30,15 @@ import (
 )
 
 const (
-	pollInterval  = time.Second // how often to look for rows from crashed processes, and from ws-server while LISTEN is interrupted
+	pollInterval  = time.Second // how often to check for rows from crashed processes, and from ws-server while LISTEN is interrupted
 	maxRetryDelay = 5 * time.Second
 	roundTimeout  = 10 * time.Second // time limit for a round, because a round holds a transaction open
 
 	channelsPerRound = 32  // maximum number of channels that are relayed concurrently
 	rowsPerChannel   = 100 // maximum number of rows per channel and round; they are relayed in order
 
-	// retention is how long the idempotency record of a relayed event is kept. It must be longer
-	// than any row can wait in the outbox.
+	// retention is how long the idempotency record of a relayed event is kept. It must exceed the
+	// time that a row can wait in the outbox.
 	retention = 7 * 24 * time.Hour
 )
 
@@ -78,8 +78,7 @@ func NewRelay(cfg Config) *Relay {
 	}
 }
 
-// Poke tells the relay that there are new rows. It does not block and may be called from any
-// goroutine.
+// Poke notifies the relay of new rows. It does not block and may be called from any goroutine.
 func (r *Relay) Poke() {
 	select {
 	case r.poked <- struct{}{}:
@@ -151,7 +150,7 @@ func (r *Relay) listen(ctx context.Context) {
 // outcome is the result of a round.
 type outcome struct {
 	relayed int
-	last    int64 // id of the last channel's first row; the next round continues after it, so that failing channels do not delay others
+	last    int64 // the next round continues after the row with this id, so that failing channels do not delay others
 	more    bool  // whether more rows may be waiting
 }
 
@@ -200,8 +199,8 @@ func (r *Relay) round(ctx context.Context, after int64) (outcome, error) {
 	return out, failed
 }
 
-// readQueues returns one queue for each of the given first rows: all rows of that row's channel, in
-// order.
+// readQueues returns one queue for each of the given first rows. A queue contains the first
+// rowsPerChannel rows of that row's channel, in order.
 func readQueues(ctx context.Context, tx bun.Tx, firsts []Row) ([][]Row, error) {
 	keys := make([]string, len(firsts))
 	at := map[string]int{}
@@ -315,8 +314,8 @@ func (r *Relay) membership(ctx context.Context, row Row, kind notice.Kind) error
 	return r.cfg.Log.Notify(ctx, notice.Notice{Kind: kind, UserID: *row.SubjectID, ChannelID: row.ChannelID, By: row.ActorID})
 }
 
-// unreacted appends the event that would be appended if the user had removed the reaction, and adds
-// the moderator's id.
+// unreacted appends the same event as if the user had removed the reaction, but adds the
+// moderator's id to it.
 func (r *Relay) unreacted(ctx context.Context, row Row) error {
 	var p Reaction
 	if row.ChannelID == nil || row.ActorID == nil || row.SubjectID == nil || json.Unmarshal(row.Payload, &p) != nil {
@@ -392,7 +391,8 @@ func (r *Relay) invited(ctx context.Context, row Row) error {
 	})
 }
 
-// blocked notifies the gateways of both users, which cache blocks.
+// blocked notifies both users' gateways that a block was added or removed, because gateways cache
+// blocks.
 func (r *Relay) blocked(ctx context.Context, row Row) error {
 	if row.SubjectID == nil || row.ActorID == nil {
 		return errMalformed

@@ -97,7 +97,7 @@ func (h *Hasher) Hash(ctx context.Context, from Source, password string) (string
 }
 
 // Verify reports whether password matches hash. outdated means that hash was computed with other
-// parameters or from a password that was not normalized, so that the caller may renew it.
+// parameters or from a password that was not normalized. The caller may then renew it.
 func (h *Hasher) Verify(ctx context.Context, from Source, password, hash string) (ok, outdated bool, err error) {
 	p, salt, key, err := decode(hash)
 	if err != nil {

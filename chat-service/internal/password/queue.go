@@ -14,39 +14,41 @@ import (
 
 // Source describes where a password comes from.
 type Source struct {
-	// Networks holds the address blocks of the client, narrowest first. It is empty if they are
-	// unknown.
+	// Networks holds the address blocks of the client, narrowest first. It is empty if the client's
+	// address is unknown.
 	Networks []netip.Prefix
 	// Known is true if the password comes from a session, or from a device that the user has logged
 	// in from before.
 	Known bool
 }
 
-// queue limits how many callers work at the same time and how many wait.
+// queue limits the number of callers that compute a hash at the same time, and the number of
+// waiting callers.
 //
 // Waiting is fair between networks. The turns rotate between the /48 and /24 networks of the
 // waiting callers. Within a /48 network they rotate between /56 networks, and within a /56 network
-// between /64 networks. Within a /24 network they rotate between addresses. Known sources go first,
-// except on every fourth turn. If the queue is full, a caller from a network with few waiting
-// callers replaces a caller from the network that has the most waiting callers.
+// between /64 networks. Within a /24 network they rotate between addresses. Known sources take
+// precedence, except on every fourth turn. If the queue is full, a caller from a network with few
+// waiting callers replaces a caller from the network that has the most waiting callers.
 type queue struct {
 	mu    sync.Mutex
-	free  int // number of callers that may start immediately; 0 while anybody is waiting
+	free  int // number of callers that may start immediately; 0 while callers are waiting
 	room  int // maximum number of waiting callers
 	turns int
 	root  block
 }
 
-// unknownEvery is how often an unknown source goes first: on every fourth turn, so that known
-// sources cannot starve it.
+// unknownEvery makes unknown sources take precedence on every fourth turn, so that known sources
+// cannot starve them.
 const unknownEvery = 4
 
-// block holds the waiting callers of one block of addresses. It uses either within or waiting.
+// block holds the callers that are waiting in one block of addresses. Only one of within and
+// waiting is set.
 type block struct {
 	size    [2]int                  // number of waiting callers, by class
 	within  map[netip.Prefix]*block // the narrower blocks with waiting callers
-	order   []netip.Prefix          // order in which they get their turns
-	waiting []*waiter               // callers in order of arrival; set only in the narrowest blocks
+	order   []netip.Prefix          // the keys of within; the block whose turn is next comes first
+	waiting []*waiter               // waiting callers in order of arrival; nil if within is set
 }
 
 func (b *block) total() int { return b.size[0] + b.size[1] }
@@ -80,8 +82,8 @@ type waiter struct {
 	turn  chan error // receives nil when it is the waiter's turn, or an error when the waiter is replaced
 }
 
-// enter waits for a turn. It returns an Overloaded error if the queue is full, and ctx's error if
-// ctx is canceled.
+// enter waits until the caller may compute a hash. It returns an Overloaded error if the queue is
+// full, and ctx's error if ctx is canceled.
 func (q *queue) enter(ctx context.Context, from Source) error {
 	q.mu.Lock()
 	if q.free > 0 {
@@ -105,13 +107,13 @@ func (q *queue) enter(ctx context.Context, from Source) error {
 	q.mu.Lock()
 	left := q.root.remove(w, w.path)
 	q.mu.Unlock()
-	if !left && <-w.turn == nil { // the turn was assigned before the waiter could be removed
+	if !left && <-w.turn == nil { // the caller's turn came before the caller could be removed from the queue
 		q.leave()
 	}
 	return fmt.Errorf("wait to hash a password: %w", ctx.Err())
 }
 
-// leave passes a caller's turn on to the next caller.
+// leave is called when a caller has computed its hash. It lets the next waiting caller start.
 func (q *queue) leave() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -134,7 +136,8 @@ func errFull() error {
 	}
 }
 
-// makeRoomLocked removes a waiter with a lower priority than w, if there is one.
+// makeRoomLocked removes a waiter that has a lower priority than w. It returns false if there is
+// none.
 func (q *queue) makeRoomLocked(w *waiter) bool {
 	victim := q.root.heaviest(w.path)
 	if victim == nil && w.class == known && q.root.size[unknown] > 0 {
@@ -166,7 +169,8 @@ func (b *block) push(w *waiter, path []netip.Prefix) {
 	inner.push(w, path[1:])
 }
 
-// next removes and returns the next waiter of a class. There must be a waiter of that class.
+// next removes and returns the next waiter of a class (known or unknown sources). There must be a
+// waiter of that class.
 func (b *block) next(class int) *waiter {
 	if b.within == nil {
 		i := slices.IndexFunc(b.waiting, func(w *waiter) bool { return w.class == class })
@@ -211,9 +215,9 @@ func (b *block) forgetEmpty(name netip.Prefix) {
 	}
 }
 
-// heaviest returns the waiter to replace in the block that has the most waiters. It returns nil
-// unless the newcomer's own block would still have fewer waiters after the newcomer joined it. path
-// contains the newcomer's blocks.
+// heaviest returns the waiter that a new caller replaces. The waiter is in the block that has the
+// most waiters. heaviest returns nil unless the new caller's own block, including the new caller,
+// would have fewer waiters than that block. path contains the new caller's blocks.
 func (b *block) heaviest(path []netip.Prefix) *waiter {
 	if len(path) == 0 || b.within == nil {
 		return nil
@@ -242,8 +246,9 @@ func (b *block) worst() *waiter {
 	return b.last(known)
 }
 
-// last descends, at each level, into the block with the most waiters of a class. It returns the
-// newest waiter of that class in the innermost block. There must be a waiter of that class.
+// last descends, at each level, into the block with the most waiters of a class (known or unknown
+// sources). It returns the newest waiter of that class in the innermost block. There must be a
+// waiter of that class.
 func (b *block) last(class int) *waiter {
 	for b.within != nil {
 		name := slices.MaxFunc(b.order, func(x, y netip.Prefix) int { return b.within[x].size[class] - b.within[y].size[class] })

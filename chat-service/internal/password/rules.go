@@ -23,8 +23,8 @@ var common = func() map[string]bool {
 	return words
 }()
 
-// Check returns an error unless password has 8 to 200 characters, is not among the most common ones
-// and is not one of its owner's names. The error is an *apierr.RuleError.
+// Check returns an error unless password has 8 to 200 characters, is not a common password and is
+// not one of its owner's names. The error is an *apierr.RuleError.
 func Check(password string, owner ...string) error {
 	password = names.Password(password)
 	if n := utf8.RuneCountInString(password); n < chat.MinPasswordChars || n > chat.MaxPasswordChars {

@@ -32,7 +32,7 @@ func (s *Service) MoveCursor(ctx context.Context, in api.MoveCursorRequestObject
 	return api.MoveCursor200JSONResponse{DeliveredSeq: at.Delivered, ReadSeq: at.Read}, nil
 }
 
-// listReceipts is the name of the list operation. Cursors contain it.
+// listReceipts is the operation name that the cursors of the receipt list contain.
 const listReceipts = "listReceipts"
 
 // position is the last member of a page; the next page begins after it.

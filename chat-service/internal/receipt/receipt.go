@@ -1,8 +1,8 @@
-// Package receipt implements receipts: moving the user's own delivered and read positions, and
-// listing which members have received or read a message.
+// Package receipt implements receipts. It moves the user's own delivered and read positions
+// forward, and lists the members who have received or read a message.
 //
-// Positions are updated in Redis and stored in PostgreSQL later. Readers use the greater of the two
-// values.
+// Positions are updated in Redis and stored in PostgreSQL later. If the position in Redis and the
+// position in PostgreSQL differ, the higher one counts.
 package receipt
 
 import (
@@ -46,11 +46,11 @@ func (s *Service) move(ctx context.Context, channel chat.ChannelID, user chat.Us
 		Read      int64 `bun:"last_read_seq"`
 	}
 	err := s.db.NewRaw("select last_delivered_seq, last_read_seq from channel_members where channel_id = ? and user_id = ?", channel, user).Scan(ctx, &stored)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) { // if there is no row, the member has just left, and the move has no visible effect
+	if err != nil && !errors.Is(err, sql.ErrNoRows) { // no row: the member has just left; nobody sees the new position
 		return receiptlog.Receipt{}, fmt.Errorf("read cursor: %w", err)
 	}
 	// Redis may no longer have this member's positions. In that case it stores exactly the
-	// positions that it receives, so the move includes the positions from PostgreSQL.
+	// positions that it receives, so never send positions that are lower than those in PostgreSQL.
 	was := receiptlog.Receipt{Delivered: stored.Delivered, Read: stored.Read}
 	moves := []receiptlog.Move{{Channel: channel, User: user, Receipt: to.Max(was)}}
 	for range 2 {
@@ -68,7 +68,7 @@ func (s *Service) move(ctx context.Context, channel chat.ChannelID, user chat.Us
 	return receiptlog.Receipt{}, apierr.New(apierr.Unavailable, "The state of this channel cannot be read at the moment. Please try again.")
 }
 
-// target is the message that a request is about.
+// target is the message that a request refers to.
 type target struct {
 	Kind     event.Kind  `bun:"kind"`
 	Seq      int64       `bun:"seq"`
@@ -143,9 +143,9 @@ func (s *Service) receivedInRedis(ctx context.Context, channel chat.ChannelID, s
 	return m, nil
 }
 
-// addressees selects the members who were in the channel when the message was sent, except the
-// sender and members who have blocked asker or are blocked by asker. For each selected member, it
-// reports whether they have received and read the message.
+// addressees returns a query for the members who were in the channel when the message was sent. The
+// query excludes the sender, members who have blocked asker, and members blocked by asker. It also
+// returns whether each member has received the message, and whether they have read it.
 func (m redisReceipts) addressees(channel chat.ChannelID, t target, asker chat.UserID) schema.QueryWithArgs {
 	return bun.SafeQuery(`select m.user_id, greatest(m.last_delivered_seq, k.delivered) >= ? as delivered, greatest(m.last_read_seq, k.read) >= ? as read
 		from channel_members m
@@ -155,8 +155,8 @@ func (m redisReceipts) addressees(channel chat.ChannelID, t target, asker chat.U
 		t.Seq, t.Seq, bun.List(m.users), bun.List(m.delivered), bun.List(m.read), channel, t.SenderID, t.Seq, asker)
 }
 
-// counts holds the number of members to whom a message was sent, and the numbers of members who
-// have received and read it.
+// counts holds the number of members to whom a message was sent, the number who have received it,
+// and the number who have read it.
 type counts struct {
 	Members   int `bun:"members"`
 	Delivered int `bun:"delivered"`

@@ -9,14 +9,14 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 )
 
-// Variables of the shell that the commands use.
+// Names of the shell variables that the commands use.
 const (
 	ServerVariable = "PARLEY" // the address of the server, such as http://localhost:8080
 	TokenVariable  = "TOKEN"  // an access token
 )
 
-// curl returns a shell command that sends an operation's example. It contains the required
-// parameters and those that have an example of their own.
+// curl returns a shell command that sends an operation's example request. It contains the required
+// parameters and the optional parameters that have their own examples.
 func curl(o Operation, op *openapi3.Operation, parameters openapi3.Parameters, body any) (string, error) {
 	path, query := o.Path, url.Values{}
 	var headers []string
@@ -65,7 +65,8 @@ func curl(o Operation, op *openapi3.Operation, parameters openapi3.Parameters, b
 	return strings.Join(lines, " \\\n  "), nil
 }
 
-// parameterExample returns a parameter's value for the command, or "" if it is left out.
+// parameterExample returns a parameter's value for the command, or "" if the command omits the
+// parameter.
 func parameterExample(p *openapi3.Parameter) (string, error) {
 	value := p.Example
 	if value == nil {
@@ -80,7 +81,7 @@ func parameterExample(p *openapi3.Parameter) (string, error) {
 	return fmt.Sprint(value), nil
 }
 
-// isPicture reports whether the response is binary, which a terminal cannot show.
+// isPicture reports whether the response is a picture, which a terminal cannot display.
 func isPicture(op *openapi3.Operation) bool {
 	r := op.Responses.Status(http.StatusOK)
 	if r == nil {
@@ -94,5 +95,5 @@ func isPicture(op *openapi3.Operation) bool {
 	return false
 }
 
-// quoted quotes a word for a POSIX shell.
+// quoted returns a string quoted as one word for a POSIX shell.
 func quoted(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

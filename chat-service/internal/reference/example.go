@@ -11,8 +11,8 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 )
 
-// exampleOf returns a value that the schema of a body allows: the example of the body or of its
-// schema, or one that is composed from the examples of the properties.
+// exampleOf returns a valid example of a body. The document may contain an example for the body or
+// for its schema. Otherwise, exampleOf composes one from the examples of the schema's properties.
 func exampleOf(media *openapi3.MediaType) (any, error) {
 	value := complete(media.Example, media.Schema.Value)
 	if media.Example == nil {
@@ -21,7 +21,8 @@ func exampleOf(media *openapi3.MediaType) (any, error) {
 	return value, media.Schema.Value.VisitJSON(value)
 }
 
-// replaced returns an object with some of its properties replaced.
+// replaced returns a copy of the object value in which the properties in by replace the original
+// ones. It returns an error if the copy violates the schema.
 func replaced(value any, by map[string]any, s *openapi3.Schema) (any, error) {
 	object, ok := value.(map[string]any)
 	if !ok {
@@ -59,8 +60,8 @@ func compose(s *openapi3.Schema) any {
 	return placeholder(s)
 }
 
-// complete returns an example with the required properties that it lacks. So a property can be
-// added to a schema without changing every example.
+// complete adds the missing required properties to a copy of an example. A property can therefore
+// be added to a schema without changing every example.
 func complete(value any, s *openapi3.Schema) any {
 	switch v := value.(type) {
 	case map[string]any:
@@ -86,7 +87,7 @@ func complete(value any, s *openapi3.Schema) any {
 	return value
 }
 
-// placeholder returns a value of a simple type.
+// placeholder returns a placeholder value for a schema of a simple type.
 func placeholder(s *openapi3.Schema) any {
 	switch {
 	case s.Type.Is(openapi3.TypeBoolean):
@@ -104,14 +105,15 @@ func placeholder(s *openapi3.Schema) any {
 	return "text"
 }
 
-// indented returns an example as JSON for people. The properties are in the order of fieldsOf.
+// indented returns an example as indented JSON. The properties are in the same order as the result
+// of fieldsOf.
 func indented(value any, s *openapi3.Schema) string {
 	var out bytes.Buffer
 	write(&out, value, s, "\n")
 	return out.String()
 }
 
-// compact returns an example as JSON in one line.
+// compact returns an example as JSON on one line.
 func compact(value any, s *openapi3.Schema) string {
 	var out bytes.Buffer
 	write(&out, value, s, "")
@@ -119,7 +121,7 @@ func compact(value any, s *openapi3.Schema) string {
 }
 
 // write encodes a value. newline is a line break with the current indentation, or "" to write
-// everything in one line.
+// everything on one line.
 func write(out *bytes.Buffer, value any, s *openapi3.Schema, newline string) {
 	inner, space := newline, ""
 	if newline != "" {

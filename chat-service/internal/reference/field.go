@@ -18,8 +18,8 @@ type Field struct {
 	Required    bool
 }
 
-// Type describes a type. Words is its description; Schema is the name of a schema to link to, or
-// "".
+// Type is the type of a field, a body or a schema. Words describes it; Schema is the name of a
+// schema to link to, or "".
 type Type struct{ Words, Schema string }
 
 // fieldsOf returns the properties of an object.

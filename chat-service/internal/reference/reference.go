@@ -1,8 +1,8 @@
 // Package reference describes the API document as data for a page: its operations, schemas and
-// error codes, with examples. All descriptions are Markdown. The package knows nothing about HTML.
+// error codes, with examples. All descriptions are Markdown. The package does not produce HTML.
 //
-// Examples come from the document, so its `example` fields are the place to change them. An example
-// for curl is derived from the rest of the operation.
+// Examples come from the document, so edit its `example` fields to change them. The curl commands
+// are derived from the operations and these examples.
 package reference
 
 import (
@@ -44,7 +44,7 @@ type Operation struct {
 	Curl       string    // a shell command; see Variables
 }
 
-// Login says whether an operation needs an access token.
+// Login specifies whether an operation needs an access token.
 type Login string
 
 // The values of Login.
@@ -92,7 +92,7 @@ type Schema struct {
 // methods lists the HTTP methods in the order in which a path's operations are shown.
 var methods = []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
 
-// New describes a document. It fails if an example contradicts its schema.
+// New returns the reference for a document. It returns an error if an example violates its schema.
 func New(doc *openapi3.T) (*Reference, error) {
 	r := &Reference{Title: doc.Info.Title, Version: doc.Info.Version, Description: doc.Info.Description}
 	problems, err := problemsOf(doc)
@@ -171,8 +171,8 @@ func (r *Reference) describe(doc *openapi3.T, path, method string, item *openapi
 	return o, err
 }
 
-// loginOf returns whether the operation needs an access token. An empty requirement among others
-// makes them optional.
+// loginOf returns the Login of an operation. If one of the security requirements is empty, the
+// access token is optional.
 func loginOf(doc *openapi3.T, op *openapi3.Operation) Login {
 	security := doc.Security
 	if op.Security != nil {

@@ -21,7 +21,8 @@ import (
 )
 
 const (
-	// redisTimeout limits the lookup of a mark, because every authenticated response waits for it.
+	// redisTimeout limits the duration of a lookup in Redis, because every authenticated response
+	// waits for it.
 	redisTimeout = 250 * time.Millisecond
 	// redisBackoff is how long the package queries only PostgreSQL after Redis has failed to
 	// respond. It is longer than the outbox relay's maximum retry delay. Sessions that end during
@@ -29,7 +30,8 @@ const (
 	redisBackoff = 10 * time.Second
 )
 
-// Marks stores marks and looks them up. It is safe for concurrent use.
+// Marks records in Redis which sessions have ended, and checks whether a session has ended. It is
+// safe for concurrent use.
 type Marks struct {
 	rdb        redis.UniversalClient
 	db         *bun.DB
@@ -39,8 +41,8 @@ type Marks struct {
 	failedAt   atomic.Int64 // when Redis last failed to respond, in Unix nanoseconds
 }
 
-// New returns the marks in rdb for the sessions in db. ttl is the maximum lifetime of an access
-// token, including clock leeway.
+// New returns a Marks that uses rdb and, while Redis does not respond, the sessions in db. ttl is
+// the maximum lifetime of an access token, including clock leeway.
 func New(rdb redis.UniversalClient, db *bun.DB, partitions int, ttl time.Duration, log *slog.Logger) *Marks {
 	return &Marks{
 		rdb: rdb, db: db, partitions: partitions, ttl: ttl,
@@ -66,7 +68,8 @@ func (m *Marks) Set(ctx context.Context, user chat.UserID, sessions ...chat.Sess
 	return nil
 }
 
-// Ended reports whether a session has ended. An error means that neither store responded.
+// Ended reports whether a session has ended. It returns an error if neither Redis nor PostgreSQL
+// responded or ctx was canceled.
 func (m *Marks) Ended(ctx context.Context, user chat.UserID, session chat.SessionID) (bool, error) {
 	if time.Since(time.Unix(0, m.failedAt.Load())) >= redisBackoff {
 		marked, err := m.marked(ctx, user, session)

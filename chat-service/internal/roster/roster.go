@@ -56,7 +56,7 @@ func (r *row) member() api.Member {
 	return api.Member{UserID: r.UserID, Username: r.Username, DisplayName: r.DisplayName, Role: r.Role, JoinedAt: chat.At(r.JoinedAt)}
 }
 
-// Get returns a member. The error is ErrNone if the user is not one.
+// Get returns a member. It returns ErrNone if the user is not a member.
 func (s Set) Get(ctx context.Context, db bun.IDB, user chat.UserID) (api.Member, error) {
 	var r row
 	err := db.NewRaw(s.query+" and m.user_id = ?", s.id, user).Scan(ctx, &r)

@@ -1,7 +1,7 @@
 // Package seen remembers the last seq and epoch of each channel that this process has appended to.
 // An append uses them to detect that Redis has lost its newest writes, so that no seq is assigned
-// twice. In a gateway, the hub remembers them. The package is safe for concurrent use and starts no
-// goroutines.
+// twice. Only chat-service uses this package; in a gateway, the hub remembers the last seq and
+// epoch. The package is safe for concurrent use and starts no goroutines.
 package seen
 
 import (
@@ -15,7 +15,7 @@ import (
 )
 
 // maxHeads limits the number of remembered channels. When the limit is exceeded, an arbitrary
-// channel is forgotten. A loss in that channel may then go unnoticed.
+// channel is forgotten. If Redis loses writes in that channel, the loss may go unnoticed.
 const maxHeads = 10_000
 
 // Heads remembers the heads of channels.
@@ -33,7 +33,7 @@ func New(log *eventlog.Log, floor eventlog.Floor, logger *slog.Logger) *Heads {
 	return &Heads{log: log, floor: floor, logger: logger, heads: make(map[chat.ChannelID]eventlog.Head)}
 }
 
-// Known returns the remembered head of a channel, or a zero Head.
+// Known returns the remembered head (last seq and epoch) of a channel, or a zero Head.
 func (h *Heads) Known(channel chat.ChannelID) eventlog.Head {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -1,10 +1,10 @@
-// Package site serves the web client: the pages that Vite has built, each at its own paths, and the
-// files that they load.
+// Package site serves the web client, that is, the pages that Vite has built and the files that
+// they load.
 //
 // All files are read once, at startup. They were compressed at build time. Browsers revalidate a
-// page on every request, usually with a 304 response. Files with a hash in their names are cached
-// forever. A page cannot hide an API path, because every page's paths are listed here. If the web
-// client has not been built, a single page explains how to build it.
+// page on every request and usually get a 304 response. Files with a hash in their names are cached
+// forever. Every page is served only at the paths listed here, so a page cannot hide an API path.
+// If the web client has not been built, a single page explains how to build it.
 package site
 
 import (
@@ -29,15 +29,16 @@ var pages = map[string][]string{
 	"ops.html":   {"/ops"},
 }
 
-// hashed is the folder of the files whose names contain content hashes.
+// hashed is the build's folder for files whose names contain a content hash.
 const hashed = "assets/"
 
-// serviceWorker is the page's service worker. Its path determines which pages it can control, and
-// browsers check it for changes whenever they open one of them, so it must not be cached.
+// serviceWorker is the path of the web client's service worker. The path determines which pages the
+// worker controls. Browsers check it for changes whenever they open one of these pages, so it must
+// not be cached.
 const serviceWorker = "sw.js"
 
-// policy is the Content-Security-Policy of pages and of the service worker. They may run scripts
-// and connect only to their own origin, and a page cannot be framed.
+// policy is the Content-Security-Policy of pages and of the service worker. They may load scripts
+// only from their own origin and connect only to it. A page cannot be framed.
 const policy = "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; img-src 'self'; " +
 	"connect-src 'self'; font-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
@@ -49,7 +50,7 @@ type Site struct {
 	files map[string]*static.File // by path in the build
 }
 
-// New reads the web client's build from files. files may be empty.
+// New reads the web client's build from files, which may be empty.
 func New(files fs.FS) (*Site, error) {
 	s := &Site{files: map[string]*static.File{}}
 	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
@@ -69,7 +70,7 @@ func New(files fs.FS) (*Site, error) {
 	return s, nil
 }
 
-// Register registers all paths by calling add, for GET and HEAD.
+// Register calls add to register a GET and a HEAD handler for each path.
 func (s *Site) Register(add func(method, path string, h echo.HandlerFunc)) {
 	both := func(path string, h echo.HandlerFunc) {
 		add(http.MethodGet, path, h)
@@ -97,16 +98,16 @@ func (s *Site) Register(add func(method, path string, h echo.HandlerFunc)) {
 	})
 }
 
-// ServeUnknown responds with status 404 and the web client, which reports the missing page, if a
-// browser opens a path that does not exist. It returns false without a response if the request is
-// for the API or does not ask for a page.
+// ServeUnknown responds with status 404 to a browser that opens a path that does not exist. The
+// body is the web client, which reports the missing page. If the request is for the API or does not
+// ask for a page, ServeUnknown returns false and sends no response.
 func (s *Site) ServeUnknown(c echo.Context) bool {
 	r := c.Request()
 	isPage := r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html") && !strings.HasPrefix(r.URL.Path, "/v1/")
 	return isPage && s.files["index.html"].ServeWith(c, http.StatusNotFound) == nil
 }
 
-// suffixes maps the encodings of files to the suffixes of their names in the build.
+// suffixes maps each content encoding to the suffix of compressed files in the build.
 var suffixes = map[string]string{"br": ".br", "gzip": ".gz"}
 
 func isVariant(name string) bool {
@@ -148,7 +149,8 @@ func newFile(name string, variants map[string][]byte) *static.File {
 	return static.New(variants, o)
 }
 
-// types contains the media types that the operating system's table may lack or define differently.
+// types maps file extensions to media types. The operating system's table may lack these extensions
+// or define them differently.
 var types = map[string]string{
 	".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8",
 	".svg": "image/svg+xml", ".json": "application/json", ".webmanifest": "application/manifest+json", ".map": "application/json",

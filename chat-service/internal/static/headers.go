@@ -22,7 +22,8 @@ func accepts(header, encoding string) bool {
 	return any
 }
 
-// weight returns the value of a parameter like "q=0.5"; the default is 1.
+// weight returns the q value in an encoding's parameters, such as 0.5 for "q=0.5". The default is
+// 1.
 func weight(params string) float64 {
 	for param := range strings.SplitSeq(params, ";") {
 		key, value, ok := strings.Cut(param, "=")

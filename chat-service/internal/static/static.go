@@ -1,7 +1,7 @@
-// Package static serves files that do not change while the program runs.
+// Package static serves files whose content does not change while the program runs.
 //
-// A file is hashed once, when it is created, and has an ETag per encoding, so a browser that has
-// the file gets a 304 response. The client gets the best encoding that it accepts.
+// New hashes the file's content once and derives an ETag for each encoding, so a browser that has
+// the file gets a 304 response. The response has the best encoding that the client accepts.
 package static
 
 import (
@@ -27,10 +27,10 @@ const (
 type Options struct {
 	ContentType  string
 	CacheControl string // Revalidate or Immutable
-	Policy       string // the Content-Security-Policy; if empty, the API's own policy stays
+	Policy       string // the Content-Security-Policy; if empty, the response keeps the API's policy
 }
 
-// File is a file in all its encodings. It is immutable and safe for concurrent use.
+// File is a file with all its encoded variants. It is immutable and safe for concurrent use.
 type File struct {
 	options  Options
 	variants map[string]variant // by Content-Encoding; "" is the uncompressed file
@@ -44,8 +44,8 @@ type variant struct {
 // encodings lists the supported compressions, best first.
 var encodings = []string{"br", "gzip"}
 
-// New returns a file. variants contains its content by Content-Encoding ("br" and "gzip"); the
-// uncompressed content, "", is required.
+// New returns a file. variants maps each Content-Encoding ("br", "gzip") to the encoded content.
+// The uncompressed content, under the key "", is required.
 func New(variants map[string][]byte, o Options) *File {
 	f := &File{options: o, variants: map[string]variant{}}
 	sum := sha256.Sum256(variants[""])
@@ -55,7 +55,7 @@ func New(variants map[string][]byte, o Options) *File {
 	return f
 }
 
-// Compress returns the variants of content: uncompressed and, if that is shorter, gzip.
+// Compress returns the uncompressed variant of content and, if it is shorter, the gzip variant.
 func Compress(content []byte) (map[string][]byte, error) {
 	var out bytes.Buffer
 	w := gzip.NewWriter(&out)
@@ -75,7 +75,7 @@ func Compress(content []byte) (map[string][]byte, error) {
 // Serve sends the file in the best encoding that the request accepts.
 func (f *File) Serve(c echo.Context) error { return f.ServeWith(c, http.StatusOK) }
 
-// ServeWith is like Serve, with the given status.
+// ServeWith is like Serve but responds with the given status.
 func (f *File) ServeWith(c echo.Context, status int) error {
 	r, h := c.Request(), c.Response().Header()
 	encoding := ""
