@@ -9,10 +9,10 @@ import (
 const (
 	firstWait        = time.Second      // maximum wait before the first reconnect
 	maxReconnectWait = 30 * time.Second // maximum wait before any reconnect
-	stableAfter      = 10 * time.Second // a connection that lasts longer than this counts as successful
+	stableAfter      = 10 * time.Second // a connection that lasts longer than this resets the backoff
 )
 
-// maxWait returns the maximum wait after the given number of consecutive failures.
+// maxWait returns the upper limit of the wait after the given number of consecutive failures.
 func maxWait(failures int) time.Duration {
 	if failures >= 5 {
 		return maxReconnectWait
@@ -20,8 +20,8 @@ func maxWait(failures int) time.Duration {
 	return min(firstWait<<failures, maxReconnectWait)
 }
 
-// upTo returns a random duration below limit (full jitter), so that clients that lost their
-// connections together do not all reconnect at the same time.
+// upTo returns a random duration below limit (full jitter). It prevents clients that lost their
+// connections together from reconnecting at the same time.
 func upTo(limit time.Duration) time.Duration { return rand.N(limit) }
 
 // sleep waits for d and returns true. It returns false as soon as ctx is done.

@@ -1,12 +1,12 @@
 // Package client is Parley's Go SDK: a chat client that stays connected.
 //
 // A Client maintains one WebSocket. When the connection is lost for a reason that is not final, the
-// client waits, connects to the next gateway, resumes every channel from its position, and resends
+// client waits, connects to the next gateway, resumes every channel from its position, and repeats
 // every unacknowledged send. It guarantees:
 //
 //   - Every event in a channel is delivered once, in order and without gaps, across any number of
-//     connections. Where that is impossible (the server has lost writes, or too many events were
-//     missed), the caller gets a Reset, which describes the gap.
+//     connections. If that is impossible (the server has lost writes, or too many events were
+//     missed), the caller gets a Reset event that describes the gap.
 //   - Every send has exactly one result: it is acknowledged with its seq, or refused with a reason.
 //     A message is never posted twice, even if frames or connections are lost.
 //   - A slow caller slows down reading from the WebSocket. Nothing is dropped, and memory use stays
@@ -43,26 +43,26 @@ const (
 // Config configures a Client. A zero optional field selects its default.
 type Config struct {
 	URL    string      // required: http(s)://host of the REST API
-	Tokens TokenSource // required: a Session, or the caller's own implementation
+	Tokens TokenSource // the source of access tokens (required): a Session or the caller's own implementation
 
 	// Sockets holds the gateways' addresses, ws(s)://host/ws. Connection attempts cycle through
 	// them. Default: /ws at URL.
 	Sockets []string
-	// Positions holds the caller's positions, taken from the events of an earlier Client. A channel
-	// without a position is followed from its newest event on.
+	// Positions holds the positions from which to resume, taken from the events of an earlier
+	// Client. A channel without a position is followed from its newest event.
 	Positions map[chat.ChannelID]Position
 
 	MaxPending int // maximum number of sends waiting to be acknowledged; default 1,000
-	// MaxCatchUp is the maximum number of missed events to fetch per channel, at 200 per request.
-	// If more were missed, the caller gets a Reset. Default 10,000.
+	// MaxCatchUp is the maximum number of missed events to fetch per channel. Each request fetches
+	// up to 200. If more were missed, the caller gets a Reset. Default 10,000.
 	MaxCatchUp int64
-	Buffer     int               // number of events to read ahead of the caller; default 256
+	Buffer     int               // number of events to buffer for a slow caller; default 256
 	HTTP       *http.Client      // default: a client with a timeout
 	Dialer     *websocket.Dialer // default: a dialer that has a timeout and uses the environment's proxy
 	Logger     *slog.Logger      // default: none
 
-	// jitter returns the random wait before a reconnect. Tests may replace the default, which uses
-	// math/rand.
+	// jitter returns the random wait before a reconnect. The default uses math/rand; tests may
+	// replace it.
 	jitter func(time.Duration) time.Duration
 	now    func() time.Time
 }
@@ -78,20 +78,20 @@ type Client struct {
 	cfg        Config
 	api        *API
 	log        *slog.Logger
-	out        chan Event    // events for the caller; only pump sends them
-	in         chan Event    // events for pump, from the readers of the WebSocket and the history
+	out        chan Event    // the channel that Events returns; only pump sends to it
+	in         chan Event    // events that deliver passes to pump
 	notesReady chan struct{} // capacity 1: notes is not empty
 
-	// mu guards the fields below. Nothing blocks while it is held; events are delivered after it is
-	// released.
+	// mu guards the fields below. No code blocks while it holds mu; events are delivered after mu
+	// is released.
 	mu       sync.Mutex
 	started  bool
 	me       chat.UserID
 	limits   frame.Limits
-	conn     *conn // the current connection, once it has received hello
+	conn     *conn // the current connection; nil until it has received hello
 	channels map[chat.ChannelID]*channel
 	outbox   outbox
-	notes    []Event // events from callers that must not block; its capacity is about the maximum number of pending sends
+	notes    []Event // events from callers that must not block; Config.MaxPending bounds their number
 	sent     tracker
 }
 
@@ -155,7 +155,7 @@ func (c *Client) Me() chat.UserID {
 }
 
 // Limits returns the limits that the server announced. Before the first connection, it returns the
-// zero value. The client respects the limits automatically.
+// zero value. The client enforces the limits itself.
 func (c *Client) Limits() frame.Limits {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -176,13 +176,13 @@ func (c *Client) Channels() []frame.ChannelSummary {
 }
 
 // Events returns the channel that delivers all events; it is closed when Run returns. If the caller
-// does not receive, the client stops reading from the WebSocket, including acknowledgements. So the
-// goroutine that receives must call Post, not Send.
+// does not receive, the client stops reading from the WebSocket and therefore receives no
+// acknowledgements. So the receiving goroutine must call Post, not Send.
 func (c *Client) Events() <-chan Event { return c.out }
 
 // Run connects and keeps the client connected. It returns nil once ctx is done. It returns an error
 // if the server ends the session permanently: a *CloseError, or an *Error from the token source. It
-// must be called only once. Sends that are still pending when it returns fail with ErrClosed.
+// must be called only once. When it returns, all pending sends fail with ErrClosed.
 func (c *Client) Run(ctx context.Context) error {
 	c.mu.Lock()
 	if c.started {
@@ -208,11 +208,12 @@ func (c *Client) Run(ctx context.Context) error {
 	return err
 }
 
-// stay connects, and reconnects after each failure, until ctx is done or an error is final.
+// stay connects and, after each failure, reconnects. It returns when ctx is done or an error is
+// final.
 func (c *Client) stay(ctx context.Context) error {
 	failures := 0
-	var rejected string // a token that the server did not accept
-	renewed := false    // whether the source has been asked for another token
+	var rejected string // the last access token that the server rejected
+	renewed := false    // whether the token source has been asked for another token
 	for n := 0; ; n++ {
 		c.deliver(ctx, Connection{State: Connecting, Attempt: failures})
 		begun := c.cfg.now()
@@ -262,8 +263,8 @@ func (c *Client) replaced(ctx context.Context, err error, used string) bool {
 	return err == nil && next.Access != used
 }
 
-// deliver passes events to the caller. It waits for a slow caller, which slows down reading from
-// the WebSocket, and gives up only when Run ends.
+// deliver queues events for the caller. If the queue is full because the caller is slow, deliver
+// blocks, which slows down reading from the WebSocket. It gives up only when ctx is done.
 func (c *Client) deliver(ctx context.Context, events ...Event) {
 	for _, e := range events {
 		select {
@@ -274,13 +275,14 @@ func (c *Client) deliver(ctx context.Context, events ...Event) {
 	}
 }
 
-// noteLocked delivers an event without waiting. c.mu must be held.
+// noteLocked queues an event for the caller without blocking. c.mu must be held.
 func (c *Client) noteLocked(e Event) {
 	c.notes = append(c.notes, e)
 	signal(c.notesReady)
 }
 
-// pump delivers events to the caller. It delivers notes before events that arrived after them.
+// pump passes events from c.in and c.notes to the caller. An event in c.notes is delivered before
+// any event that is added to c.in later.
 func (c *Client) pump(ctx context.Context) {
 	for {
 		var next Event
@@ -307,7 +309,7 @@ func (c *Client) pump(ctx context.Context) {
 	}
 }
 
-// signal wakes the receiver of a channel with capacity 1.
+// signal wakes the goroutine that receives from a Go channel with capacity 1.
 func signal(ch chan<- struct{}) {
 	select {
 	case ch <- struct{}{}:

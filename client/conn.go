@@ -23,33 +23,33 @@ const (
 	maxRead         = 32 << 20               // maximum size of a frame from the server, in bytes
 	receiptInterval = 200 * time.Millisecond // minimum interval between two receipt frames
 	maxControl      = 4096
-	// closeReasonTimeout is how long a failed write waits for the server's close reason, which the
-	// reader receives.
+	// closeReasonTimeout is the time that the writer waits, after a failed write, for the reader to
+	// receive the server's close reason.
 	closeReasonTimeout = 2 * time.Second
 )
 
-// conn is one connection. Client.mu guards all fields except ws, wake, work and run.
+// conn is a connection to a gateway. Client.mu guards all fields except ws, wake, work and run.
 type conn struct {
 	ws    *websocket.Conn
-	run   context.Context // Run's context, because delivery to the caller may outlive the connection
+	run   context.Context // context of Run; events may still be delivered to the caller after the connection has ended
 	token Token
-	wake  chan struct{} // capacity 1: the writer has something to do
-	work  chan struct{} // capacity 1: the fetcher has something to do
+	wake  chan struct{} // wakes the writer; capacity 1
+	work  chan struct{} // wakes the fetcher; capacity 1
 
 	greeted       bool                    // written only by the reader
 	again         bool                    // not the client's first connection
-	beat          time.Duration           // the server's ping interval; used by the reader
+	beat          time.Duration           // the server's ping interval; only the reader uses it
 	control       [][]byte                // frames to send before anything else
-	jobs          []func(context.Context) // jobs for the fetcher; they make REST requests
+	jobs          []func(context.Context) // functions that fetch calls; they may make REST requests
 	presence      map[string]chan frame.PresenceNotice
 	lastRef       int
 	moved         map[chat.ChannelID]bool // channels with receipts to send
 	receiptsAfter time.Time               // earliest time of the next receipt frame
 }
 
-// connect runs one connection, from getting a token until the connection ends. It returns the token
-// that it used, whether the server sent hello, and the error that ended the connection. All of its
-// goroutines have ended when it returns.
+// connect gets a token, opens a connection and serves it until it ends. It returns the token that
+// it used, whether the server sent hello, and the error that ended the connection. When it returns,
+// all of the connection's goroutines have ended.
 func (c *Client) connect(ctx context.Context, address, rejected string) (used string, greeted bool, err error) {
 	token, err := c.cfg.Tokens.Token(ctx, rejected)
 	if err != nil {
@@ -104,7 +104,7 @@ func (c *Client) dial(ctx context.Context, address, token string) (*websocket.Co
 	if resp == nil {
 		return nil, fmt.Errorf("connect to %s: %w", address, err)
 	}
-	b, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10)) // if reading fails, the error just has less detail
+	b, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10)) // if reading the body fails, the error contains less detail
 	e := &DialError{URL: address, Status: resp.StatusCode, Detail: strings.TrimSpace(string(b))}
 	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil {
 		e.after = time.Duration(s) * time.Second
@@ -116,11 +116,11 @@ func (c *Client) dial(ctx context.Context, address, token string) (*websocket.Co
 // events.
 func (c *Client) read(l *conn) error {
 	readTimeout := responseTimeout
-	// If the connection is broken, the read reports it.
+	// An error means that the connection is broken; the next read returns it as well.
 	extend := func() { _ = l.ws.SetReadDeadline(time.Now().Add(readTimeout)) }
 	l.ws.SetPingHandler(func(data string) error {
 		extend()
-		// A broken connection is reported by the read.
+		// If the connection is broken, the next read returns the error.
 		_ = l.ws.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(responseTimeout))
 		return nil
 	})
@@ -152,7 +152,7 @@ func (c *Client) write(ctx context.Context, l *conn) error {
 		data, news, wait := c.next(l)
 		c.deliver(l.run, news...)
 		if data != nil {
-			// If the connection is broken, the write reports it.
+			// An error means that the connection is broken; the write below returns it as well.
 			_ = l.ws.SetWriteDeadline(time.Now().Add(responseTimeout))
 			if err := l.ws.WriteMessage(websocket.TextMessage, data); err != nil {
 				sleep(ctx, closeReasonTimeout)
@@ -173,8 +173,8 @@ func (c *Client) write(ctx context.Context, l *conn) error {
 	}
 }
 
-// next returns the next frame to send, or the time to wait for one (0: until the writer is woken).
-// It also returns events for the caller.
+// next returns the next frame to send. If there is none, it returns the duration after which to try
+// again, or 0 to wait for a wake-up. It also returns events for the caller.
 func (c *Client) next(l *conn) (data []byte, news []Event, wait time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -207,7 +207,7 @@ func (c *Client) next(l *conn) (data []byte, news []Event, wait time.Duration) {
 	return it.encode(), news, 0
 }
 
-// queueLocked queues a frame ahead of the outbox. c.mu must be held.
+// queueLocked queues a frame to be sent before the sends in the outbox. c.mu must be held.
 func (l *conn) queueLocked(v any) {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -217,7 +217,7 @@ func (l *conn) queueLocked(v any) {
 	signal(l.wake)
 }
 
-// jobLocked gives the fetcher a job. c.mu must be held.
+// jobLocked queues a function that fetch will call in its own goroutine. c.mu must be held.
 func (l *conn) jobLocked(job func(context.Context)) {
 	l.jobs = append(l.jobs, job)
 	signal(l.work)
@@ -228,7 +228,7 @@ func (l *conn) refLocked(kind string) string {
 	return kind + strconv.Itoa(l.lastRef)
 }
 
-// fetch runs jobs one after another, concurrently with the reader. Jobs may make REST requests.
+// fetch runs queued jobs one after another, so that their REST requests do not block the reader.
 func (c *Client) fetch(ctx context.Context, l *conn) {
 	for {
 		c.mu.Lock()

@@ -10,12 +10,12 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// Delivered reports that everything up to seq has reached this client. The report is sent soon,
-// merged with other reports about the channel. If there is no connection, it is stored and sent
+// Delivered reports that all events up to seq have reached this client. Reports about the same
+// channel are merged and sent after a short delay. Without a connection, they are stored and sent
 // later.
 func (c *Client) Delivered(channel chat.ChannelID, seq int64) { c.moved(channel, seq, 0) }
 
-// Read reports that the user has seen everything up to seq.
+// Read reports that the user has seen all events up to seq.
 func (c *Client) Read(channel chat.ChannelID, seq int64) { c.moved(channel, seq, seq) }
 
 func (c *Client) moved(id chat.ChannelID, delivered, read int64) {
@@ -32,8 +32,8 @@ func (c *Client) moved(id chat.ChannelID, delivered, read int64) {
 	}
 }
 
-// receiptsLocked returns a frame with the receipts that have changed, up to a size limit, or nil if
-// the server already knows them. c.mu must be held.
+// receiptsLocked returns a frame with changed receipts, up to a size limit. It returns nil if the
+// server already has all receipts. c.mu must be held.
 func (c *Client) receiptsLocked(l *conn) []byte {
 	type receipt struct {
 		Type      frame.Type     `json:"type"`
@@ -117,14 +117,15 @@ func (c *Client) askPresence(ctx context.Context, channel chat.ChannelID, after 
 	}
 }
 
-// expired reports whether the server may have forgotten an item that was sent.
+// expired reports whether a send was first attempted so long ago that the server may no longer
+// recognize a retry.
 func (it *item) expired(now time.Time) bool {
 	return !it.first.IsZero() && now.Sub(it.first) >= idempotent
 }
 
 // expireLocked handles sends that the server may no longer recognize as retries. If all of the
-// channel's events since the first attempt have arrived and the item is not among them, it is sent
-// as a new one. c.mu must be held.
+// channel's events since the first attempt have arrived and do not include the message or change
+// that was sent, it is sent again as if it were new. c.mu must be held.
 func (c *Client) expireLocked(l *conn, now time.Time) []Event {
 	var news []Event
 	for _, it := range c.outbox.all() {
@@ -141,7 +142,7 @@ func (c *Client) expireLocked(l *conn, now time.Time) []Event {
 			news = append(news, c.failedLocked(it, ErrUnknown)...)
 		case ch.caughtUp():
 			it.first = time.Time{}
-		case ch.unfollowed: // the channel's events will show whether it was sent
+		case ch.unfollowed: // the channel's events will show whether the first attempt succeeded
 			c.followLocked(ch)
 		}
 	}
@@ -158,7 +159,7 @@ func (c *Client) resolveLocked(l *conn, it *item) {
 		direct, err := c.api.OpenDirect(ctx, *it.ToUserID)
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if err != nil { // retried on the next connection; resending would be refused as well
+		if err != nil { // retried on the next connection; this connection would refuse it again
 			c.log.InfoContext(ctx, "direct channel not found", "err", err)
 			return
 		}

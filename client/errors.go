@@ -12,20 +12,21 @@ import (
 	"parley.chat/shared-contracts/apierr"
 )
 
-// Error is a refusal by the server, over REST or the WebSocket. Code is for programs, and Message
-// is for people. RetryAfter is set if it is known. Fields lists the invalid fields of a request.
+// Error reports that the server refused a request, over REST or the WebSocket. Programs should
+// check Code; Message is for people. RetryAfter is 0 if unknown. Fields lists the invalid fields of
+// the request.
 type Error = apierr.Error
 
-// Errors that a caller may want to distinguish, in addition to the server's codes.
+// Errors that the client itself returns, in addition to the server's error codes.
 var (
 	// ErrClosed is the result of sends that were still pending when Run returned. They may or may
 	// not have succeeded.
 	ErrClosed = errors.New("client: closed before the server answered")
 	// ErrFull is returned for a send while MaxPending sends are already waiting.
 	ErrFull = errors.New("client: too many sends are waiting")
-	// ErrUnknown is the result of a send that cannot be repeated safely. It was sent so long ago
-	// that the server no longer recognizes a retry, and not all of the channel's events since then
-	// have been seen.
+	// ErrUnknown is the result of a send that cannot be repeated safely. The first attempt was so
+	// long ago that the server no longer recognizes a retry, and the client has not seen all of the
+	// channel's events since then.
 	ErrUnknown = errors.New("client: it is unknown whether the send succeeded")
 	// ErrOffline is returned by operations that need a connection immediately.
 	ErrOffline = errors.New("client: not connected")
@@ -44,7 +45,7 @@ func (e *CloseError) Error() string {
 	return fmt.Sprintf("the server has closed the connection with %d %s", e.Code, e.Reason)
 }
 
-// Close codes that have a more specific meaning than their range.
+// Close codes whose meaning is more specific than that of their range.
 const (
 	closeExpired         = 4001
 	closeFinal           = 4500 // and above
@@ -64,15 +65,15 @@ func (e *DialError) Error() string {
 	return fmt.Sprintf("connect to %s: %d %s %s", e.URL, e.Status, http.StatusText(e.Status), e.Detail)
 }
 
-// verdict describes what the end of a connection means for the client.
+// verdict describes how the client must react to the end of a connection.
 type verdict struct {
 	final bool
 	token bool          // another token may help
 	after time.Duration // wait requested by the server; 0 if it did not request one
 }
 
-// judge determines what the end of a connection means. Errors that are not known to be final are
-// retried.
+// judge returns the verdict for the error that ended a connection. Errors that are not known to be
+// final are retried.
 func judge(err error) verdict {
 	if e, ok := errors.AsType[*CloseError](err); ok {
 		v := verdict{after: reconnectAfter(e.Reason)}
@@ -115,7 +116,7 @@ func reconnectAfter(reason string) time.Duration {
 	return min(max(0, time.Duration(r.MS)*time.Millisecond), time.Minute)
 }
 
-// retryable reports whether the same request may succeed later.
+// retryable reports whether a request that failed with code may succeed if it is repeated later.
 func retryable(code apierr.Code) bool {
 	return code == apierr.RateLimited || code == apierr.Overloaded || code == apierr.Unavailable || code == apierr.Internal
 }

@@ -8,10 +8,12 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// Event is anything that is delivered to the caller. It is one of the types in this file.
+// Event is a value that the client delivers to the caller. Its type is one of the types in this
+// file.
 type Event interface{ clientEvent() }
 
-// The types of Event. Server events without a seq are ephemeral and may be missed.
+// The types that an Event can have. Server events without a seq are ephemeral, and clients may miss
+// them.
 type (
 	// ChannelEvent is an event in a channel's log, such as a message, an edit, a reaction or a
 	// member joining. Each seq in a channel is delivered once, in order. Seq and Epoch form a
@@ -19,27 +21,27 @@ type (
 	ChannelEvent struct {
 		frame.Event
 		Epoch string
-		Mine  bool // caused by this user, in this client or another one
+		Mine  bool // whether this user caused the event, in this client or another one
 	}
-	// Joined reports that a channel is followed from now on. The first event is the one after From;
-	// earlier ones are in the history.
+	// Joined reports that the client has started to follow a channel. The first event delivered is
+	// the one after From; earlier events are in the history.
 	Joined struct {
 		Channel frame.ChannelSummary
 		From    Position
 	}
-	// Left reports that a channel is no longer followed.
+	// Left reports that the client has stopped following a channel.
 	Left struct {
 		ChannelID chat.ChannelID
-		By        chat.UserID // the user who removed this user, if any
+		By        chat.UserID // the user who removed this user from the channel, if any
 		Err       error       // set if the server has refused the subscription
 	}
-	// Reset reports a gap that cannot be filled event by event. The caller should discard any
-	// events in the channel after To.Seq and read the newest page of its history. The next event is
-	// the one after To.
+	// Reset reports a gap in a channel's events that the client does not fill. The caller should
+	// discard any events in the channel after To.Seq and read the newest page of the channel's
+	// history. The next event delivered is the one after To.
 	Reset struct {
 		ChannelID chat.ChannelID
 		From, To  Position
-		Lost      bool // true: the server has lost writes; false: more than MaxCatchUp events were missed
+		Lost      bool // true if the server has lost writes; false if more than MaxCatchUp events were missed
 	}
 	// Status reports the progress of an event sent with Send, Post, Edit and similar methods.
 	Status struct {
@@ -63,10 +65,10 @@ type (
 	Typing struct{ frame.TypingNotice }
 	// Presence reports members who came online or went offline.
 	Presence struct{ frame.PresenceNotice }
-	// Receipt reports a member's receipt in a small channel.
+	// Receipt reports the delivered and read positions of a member of a small channel.
 	Receipt struct{ frame.Receipt }
-	// ReceiptCounts reports how many members of a large channel have received and read this user's
-	// newest message.
+	// ReceiptCounts reports the numbers of members of a large channel who have received and read
+	// this user's newest message.
 	ReceiptCounts struct{ frame.ReceiptCounts }
 )
 
@@ -81,14 +83,14 @@ func (Presence) clientEvent()      {}
 func (Receipt) clientEvent()       {}
 func (ReceiptCounts) clientEvent() {}
 
-// Position returns the position to store once the caller has handled the event.
+// Position returns the event's position. The caller can store it after handling the event.
 func (e ChannelEvent) Position() Position { return Position{Seq: e.Seq, Epoch: e.Epoch} }
 
 // State is the progress of a message.
 type State int
 
-// The states, in the order in which a message passes through them. A message may skip some states.
-// The final state is Read or Failed, unless receipts stop arriving before that.
+// The states of a send, in the order in which it passes through them. It may skip some states. The
+// final state is Read or Failed, unless receipts stop arriving earlier.
 const (
 	Pending   State = iota + 1 // waiting to be acknowledged
 	Sent                       // durable, with a known seq
@@ -107,7 +109,7 @@ type ConnectionState int
 // The states of the connection.
 const (
 	Connecting ConnectionState = iota + 1
-	Online                     // the server has accepted the connection; missed events are being fetched
+	Online                     // the server has accepted the connection, and the client is fetching missed events
 	Offline                    // lost or not established; retried after Wait
 )
 

@@ -5,10 +5,10 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// Follow follows a channel whose summary has NotFollowed set because its user has more channels
-// than a connection can follow. If there is no room, the channel that has been inactive for the
-// longest time is no longer followed. Missed events are delivered, as after any other interruption.
-// For any other channel, Follow does nothing.
+// Follow follows a channel whose summary has NotFollowed set, because the user has more channels
+// than a connection can follow. If the limit is reached, the client stops following the channel
+// that has been inactive for the longest time. Missed events are delivered, as after any other
+// interruption. For any other channel, Follow does nothing.
 func (c *Client) Follow(id chat.ChannelID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -25,7 +25,8 @@ func (c *Client) followLocked(ch *channel) {
 	}
 }
 
-// markUnfollowedLocked marks a channel as not followed for lack of room. c.mu must be held.
+// markUnfollowedLocked marks a channel as not followed because the limit of followed channels is
+// reached. c.mu must be held.
 func (ch *channel) markUnfollowedLocked() {
 	ch.phase, ch.ref, ch.unfollowed, ch.wanted = idle, "", true, false
 	ch.summary.NotFollowed = true

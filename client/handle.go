@@ -57,7 +57,7 @@ func (c *Client) handle(l *conn, data []byte) ([]Event, error) {
 	return c.handleNews(l, head.Type, data)
 }
 
-// handleNews processes ephemeral frames and all events other than messages.
+// handleNews processes ephemeral frames and all events that are not messages.
 func (c *Client) handleNews(l *conn, kind string, data []byte) ([]Event, error) {
 	switch kind {
 	case "typing":
@@ -86,7 +86,7 @@ func (c *Client) handleNews(l *conn, kind string, data []byte) ([]Event, error) 
 	return nil, nil // from a newer version of the protocol
 }
 
-// read decodes a frame and passes it to apply, with c.mu held.
+// read decodes a frame and calls the given function with it while holding c.mu.
 func read[F any](c *Client, data []byte, apply func(F) []Event) ([]Event, error) {
 	var f F
 	if err := json.Unmarshal(data, &f); err != nil {
@@ -109,13 +109,13 @@ func (c *Client) handleEvent(l *conn, data []byte) ([]Event, error) {
 	if ch == nil || ch.phase != following || e.Seq <= ch.pos {
 		return nil, nil // belongs to a subscription that has ended
 	}
-	if e.Seq > ch.pos+1 { // a protocol violation: the caller must never see a gap
+	if e.Seq > ch.pos+1 { // the server violated the protocol; the caller must never see a gap
 		c.askLocked(l, ch)
 		return nil, nil
 	}
 	news := c.advanceLocked(ch, &e)
 	if ch.pos == ch.target {
-		signal(l.wake) // sends that wait for the channel to catch up may now be possible
+		signal(l.wake) // sends that wait until the channel has caught up may now be possible
 	}
 	return news, nil
 }
@@ -130,7 +130,7 @@ func (c *Client) ackLocked(l *conn, f frame.Ack) []Event {
 	return c.ackedLocked(it, Ack{ClientID: f.ClientID, ChannelID: f.ChannelID, ID: f.ID, Seq: f.Seq, SentAt: f.SentAt})
 }
 
-// errorLocked handles a refusal. c.mu must be held.
+// errorLocked handles an error frame. c.mu must be held.
 func (c *Client) errorLocked(l *conn, f frame.Error) []Event {
 	e := &Error{Code: f.Code, Message: f.Message, RetryAfter: time.Duration(f.RetryAfterMS) * time.Millisecond, Fields: f.Errors}
 	if told, asked := c.askRefusedLocked(l, f, e); asked {
@@ -178,11 +178,11 @@ func (c *Client) notStoredLocked(f frame.FailedEvent) []Event {
 func (c *Client) presenceLocked(l *conn, f frame.PresenceNotice) []Event {
 	if answer := l.presence[f.Ref]; f.Ref != "" && answer != nil {
 		delete(l.presence, f.Ref)
-		answer <- f // does not block: there is one answer, and the channel has room for it
+		answer <- f // does not block, because there is only one reply and the Go channel has capacity for it
 		return nil
 	}
 	return []Event{Presence{f}}
 }
 
-// errNoPresence is returned for a presence request that was not answered.
+// errNoPresence is returned for a presence request that the server did not answer.
 var errNoPresence = errors.New("client: the server did not report who is online")

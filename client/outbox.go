@@ -11,14 +11,15 @@ import (
 )
 
 const (
-	// idempotent is the time within which the server is certain to recognize a send as a retry: the
-	// server's ten minutes, minus a margin for clock differences and latency.
+	// idempotent is the time after the first attempt within which the server is certain to
+	// recognize a retry. It is the server's limit of ten minutes minus a margin for clock
+	// differences and latency.
 	idempotent = 9 * time.Minute
 	// maxInFlight is the maximum number of sends in flight. The server accepts 64 per connection.
 	maxInFlight = 32
 )
 
-// Ack reports that an event is durable and contains its seq.
+// Ack is the acknowledgement of a send. It reports that the event is durable and contains its seq.
 type Ack struct {
 	ClientID  chat.ClientID
 	ChannelID chat.ChannelID
@@ -27,7 +28,7 @@ type Ack struct {
 	SentAt    chat.Time
 }
 
-// outbound is the frame of a command that appends an event. Its ref is its client id.
+// outbound is the frame of a command that appends an event. Its Ref equals its ClientID.
 type outbound struct {
 	Type      frame.Type      `json:"type"`
 	Ref       string          `json:"ref"`
@@ -53,8 +54,7 @@ func (o *outbound) kind() event.Kind {
 	return event.Message
 }
 
-// target identifies the channel, or the recipient of a direct message, that a temporary refusal
-// applies to.
+// target is the channel, or the recipient of direct messages, to which a temporary refusal applies.
 type target struct {
 	channel chat.ChannelID
 	user    chat.UserID
@@ -71,19 +71,20 @@ func (o *outbound) target() target {
 type item struct {
 	outbound
 	first     time.Time // time of the first attempt; zero if not sent yet
-	resolving *conn     // connection on which the channel of a direct message is being determined
+	resolving *conn     // connection on which the client is requesting the direct message's channel
 	on        *conn     // connection of the last attempt; nil after a temporary refusal
 	settled   chan struct{}
 	ack       Ack
 	err       error
 }
 
-// outbox holds the sends that are not settled yet, in order. Client.mu guards it.
+// outbox holds, in order, the sends that are neither acknowledged nor permanently failed. Client.mu
+// guards it.
 type outbox struct {
 	items    []*item
 	byID     map[chat.ClientID]*item
 	inFlight int                  // number of items sent on the current connection and not yet answered
-	paused   map[target]time.Time // when a temporary refusal ends; the zero target applies to all targets
+	paused   map[target]time.Time // end of the temporary refusal by channel or recipient; the zero target means all
 	recent   []time.Time          // times of the most recent sends, for the rate limit
 	closed   bool
 }
@@ -98,7 +99,7 @@ func (b *outbox) add(it *item) {
 	b.byID[it.ClientID] = it
 }
 
-// settle removes an item and wakes the callers waiting for it.
+// settle removes a send from the outbox and wakes the callers waiting for its result.
 func (b *outbox) settle(it *item, ack Ack, err error) {
 	delete(b.byID, it.ClientID)
 	for i := range b.items {
@@ -112,7 +113,7 @@ func (b *outbox) settle(it *item, ack Ack, err error) {
 	close(it.settled)
 }
 
-// landed marks an item as no longer in flight.
+// landed records that an item is no longer in flight.
 func (b *outbox) landed(it *item) {
 	if it.on != nil {
 		it.on = nil
@@ -120,7 +121,7 @@ func (b *outbox) landed(it *item) {
 	}
 }
 
-// disconnected marks all items as no longer in flight.
+// disconnected records that no item is in flight anymore.
 func (b *outbox) disconnected() {
 	for _, it := range b.items {
 		it.on = nil
@@ -128,8 +129,8 @@ func (b *outbox) disconnected() {
 	b.inFlight = 0
 }
 
-// pause holds back items for a target until the given time. The zero target stands for all targets:
-// the rate limit applies to a user's sends as a whole.
+// pause delays the sends to a channel or recipient until the given time. The zero target means all
+// sends, because the rate limit applies to a user's sends as a whole.
 func (b *outbox) pause(t target, until time.Time) {
 	if until.After(b.paused[t]) {
 		b.paused[t] = until
@@ -148,9 +149,10 @@ func (b *outbox) pausedUntil(t target, now time.Time) time.Time {
 	return until
 }
 
-// next returns the item to send now, or the time to wait for one (0: until something changes).
-// ready reports whether an item may be sent; it rejects items that are past their idempotency
-// window. Items for the same target stay in order.
+// next returns the outbox item to send now. If there is none, it returns the duration after which
+// to try again, or 0 to wait for a change. ready reports whether an item may be sent; it rejects
+// items for which the server may no longer recognize a retry. Items for the same target stay in
+// order.
 func (b *outbox) next(now time.Time, limits frame.Limits, ready func(*item) bool) (*item, time.Duration) {
 	if b.inFlight >= maxInFlight {
 		return nil, 0
@@ -184,8 +186,8 @@ func (b *outbox) next(now time.Time, limits frame.Limits, ready func(*item) bool
 	return nil, wait
 }
 
-// rateDelay returns the time to wait to stay within the rate limit. Exceeding the limit would block
-// the user for much longer.
+// rateDelay returns how long to wait before the next send to stay within the rate limit. Exceeding
+// the limit would block the user for much longer.
 func (b *outbox) rateDelay(now time.Time, limits frame.Limits) time.Duration {
 	n, within := limits.RateMessages, time.Duration(limits.RateSeconds)*time.Second
 	if n <= 0 || len(b.recent) < n {
@@ -210,7 +212,8 @@ func (b *outbox) sent(it *item, on *conn, now time.Time, limits frame.Limits) {
 	}
 }
 
-// refused records that an item must be sent again later.
+// refused records that the server has refused an item temporarily. The item, and others for the
+// same target, are not sent until the given time. If all is set, this applies to every target.
 func (b *outbox) refused(it *item, all bool, until time.Time) {
 	b.landed(it)
 	t := it.target()

@@ -20,7 +20,7 @@ import (
 
 const (
 	requestTimeout = 30 * time.Second
-	maxResponse    = 32 << 20 // in bytes; enough for a page of 200 messages of maximum length, with every character escaped
+	maxResponse    = 32 << 20 // in bytes; enough for 200 messages of maximum length in which every character is escaped
 	// PageSize is the number of items requested per page. It is the maximum that the server allows.
 	PageSize = 200
 )
@@ -45,8 +45,8 @@ func NewAPI(server string, tokens TokenSource, httpClient *http.Client) (*API, e
 	return &API{base: strings.TrimSuffix(server, "/"), tokens: tokens, http: httpClient}, nil
 }
 
-// call makes a request; body and answer may be nil. If the token is refused, call renews it once
-// and repeats the request.
+// call sends a request and decodes the response into answer. body and answer may be nil. If the
+// server rejects the token, call renews it once and repeats the request.
 func (a *API) call(ctx context.Context, method, path string, body, answer any) error {
 	var payload []byte
 	if body != nil {
@@ -106,8 +106,8 @@ func (a *API) once(ctx context.Context, method, path, token string, payload []by
 	return nil
 }
 
-// problem parses a problem document. If the body is not one, for example because a proxy responded,
-// it derives an error from the status.
+// problem returns the error described by a problem document. If the body is not a problem document,
+// for example because a proxy responded, it derives the error from the status.
 func problem(resp *http.Response, body []byte) *Error {
 	var p struct {
 		Code   apierr.Code         `json:"code"`
@@ -136,7 +136,7 @@ func problem(resp *http.Response, body []byte) *Error {
 	return e
 }
 
-// Channel describes a channel from a member's point of view.
+// Channel describes a channel as one of its members sees it.
 type Channel struct {
 	ID       chat.ChannelID   `json:"id"`
 	Name     string           `json:"name"`
@@ -202,7 +202,7 @@ func (a *API) CreateChannel(ctx context.Context, name string, kind chat.ChannelK
 	return ch, err
 }
 
-// JoinChannel joins a channel that anyone who knows its id may join.
+// JoinChannel joins a channel that is open to anyone who knows its id.
 func (a *API) JoinChannel(ctx context.Context, id chat.ChannelID) (Channel, error) {
 	var ch Channel
 	err := a.call(ctx, http.MethodPost, "/v1/channels/"+id.String()+"/join", nil, &ch)
@@ -214,7 +214,7 @@ func (a *API) LeaveChannel(ctx context.Context, id chat.ChannelID) error {
 	return a.call(ctx, http.MethodPost, "/v1/channels/"+id.String()+"/leave", nil, nil)
 }
 
-// Invitation is an open invitation for the user, to a channel or a group.
+// Invitation is the user's open invitation to a channel or a group.
 type Invitation struct {
 	ID        chat.InvitationID `json:"id"`
 	ChannelID *chat.ChannelID   `json:"channel_id"`
@@ -244,14 +244,14 @@ func (a *API) MyChannels(ctx context.Context) ([]Channel, error) {
 	return all[Channel](ctx, a, "/v1/channels?mine=true&limit="+strconv.Itoa(PageSize))
 }
 
-// OpenDirect returns the direct channel with a user, and creates it if necessary.
+// OpenDirect returns the direct channel with a user. It creates the channel if necessary.
 func (a *API) OpenDirect(ctx context.Context, with chat.UserID) (Channel, error) {
 	var ch Channel
 	err := a.call(ctx, http.MethodPost, "/v1/dms", map[string]any{"user_id": with}, &ch)
 	return ch, err
 }
 
-// FindUsers returns the first users whose name begins with prefix.
+// FindUsers returns the first page of users whose names begin with prefix.
 func (a *API) FindUsers(ctx context.Context, prefix string) ([]User, error) {
 	var p page[User]
 	err := a.call(ctx, http.MethodGet, "/v1/users?query="+url.QueryEscape(prefix), nil, &p)
@@ -263,12 +263,12 @@ func (a *API) Newest(ctx context.Context, id chat.ChannelID, limit int) ([]Messa
 	return a.messages(ctx, id, "limit="+strconv.Itoa(limit))
 }
 
-// Before returns the messages before a seq, oldest first. limit is at most PageSize.
+// Before returns the newest messages before a seq, oldest first. limit is at most PageSize.
 func (a *API) Before(ctx context.Context, id chat.ChannelID, seq int64, limit int) ([]Message, error) {
 	return a.messages(ctx, id, fmt.Sprintf("before_seq=%d&limit=%d", seq, limit))
 }
 
-// After returns the messages after a seq, oldest first. limit is at most PageSize.
+// After returns the first messages after a seq, oldest first. limit is at most PageSize.
 func (a *API) After(ctx context.Context, id chat.ChannelID, seq int64, limit int) ([]Message, error) {
 	return a.messages(ctx, id, fmt.Sprintf("after_seq=%d&limit=%d", seq, limit))
 }
@@ -279,9 +279,9 @@ func (a *API) messages(ctx context.Context, id chat.ChannelID, query string) ([]
 	return p.Items, err
 }
 
-// RemoveReactions removes other users' reactions to a message; only owners and admins of the
-// channel may do so. emoji and user restrict the removal ("" and zero match any). A request removes
-// up to 100 reactions; more is true if some are left.
+// RemoveReactions removes other users' reactions to a message. Only the channel's owners and admins
+// may do so. emoji and user select the reactions to remove; "" matches any emoji, and zero matches
+// any user. One call removes up to 100 reactions; more is true if reactions remain.
 func (a *API) RemoveReactions(ctx context.Context, id chat.ChannelID, message chat.EventID, emoji string, user chat.UserID) (removed int, more bool, err error) {
 	query := url.Values{}
 	if emoji != "" {
@@ -298,15 +298,16 @@ func (a *API) RemoveReactions(ctx context.Context, id chat.ChannelID, message ch
 	return out.Removed, out.More, err
 }
 
-// Events returns up to PageSize events from a channel's log after a seq, in order.
+// Events returns the first events after a seq in a channel's log, in order. It returns up to
+// PageSize events.
 func (a *API) Events(ctx context.Context, id chat.ChannelID, after int64) ([]frame.Event, error) {
 	var p page[frame.Event]
 	err := a.call(ctx, http.MethodGet, fmt.Sprintf("/v1/channels/%s/events?after_seq=%d&limit=%d", id, after, PageSize), nil, &p)
 	return p.Items, err
 }
 
-// Receipts returns the number of other members who have received a message, the number who have
-// read it, and the number of all other members.
+// Receipts returns receipt counts for a message: the number of other members who have received it,
+// the number who have read it, and the total number of other members.
 func (a *API) Receipts(ctx context.Context, id chat.ChannelID, message chat.EventID) (delivered, read, members int, err error) {
 	var r struct {
 		Members   int `json:"member_count"`

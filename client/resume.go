@@ -14,15 +14,15 @@ import (
 // is 128 KiB.
 const perSubscribe = 500
 
-// phase is the state of a channel on the current connection.
+// phase is the state of a channel's subscription on the current connection.
 type phase int
 
 const (
 	idle       phase = iota // not subscribed
-	unanswered              // subscribe was sent; until it is answered, events belong to an older subscription
+	unanswered              // subscribe was sent; events that arrive before the reply belong to an older subscription
 	following               // events arrive over the WebSocket
-	// paging means that events are fetched over REST. Events on the WebSocket are ignored and
-	// replayed later.
+	// paging means that events are being fetched over REST. Events on the WebSocket are ignored;
+	// the server replays them later.
 	paging
 )
 
@@ -31,24 +31,25 @@ type channel struct {
 	id      chat.ChannelID
 	summary frame.ChannelSummary
 	known   bool      // the server has announced the channel
-	since   time.Time // all events since then have been seen; zero means since the channel's creation
-	pos     int64     // seq of the newest event that was delivered
+	since   time.Time // the client has seen all events since this time; zero means since the channel's creation
+	pos     int64     // seq of the newest event delivered to the caller
 	epoch   string
 
 	phase  phase
 	ref    string // ref of the subscribe frame
-	target int64  // the newest seq when the subscribe was answered; the catch-up is complete once pos reaches it
+	target int64  // newest seq in the reply to subscribe; the catch-up is complete once pos reaches it
 
 	unfollowed bool      // not followed, because the connection has reached its subscription limit
-	wanted     bool      // requested by Follow, so another channel must make room
-	moved      time.Time // when the newest event was delivered or the channel was subscribed to
+	wanted     bool      // requested by Follow; if the limit is reached, another subscription ends
+	moved      time.Time // time of the subscription or of the newest event's delivery, whichever is later
 
 	delivered, read int64 // reported by the caller
 }
 
 func (ch *channel) caughtUp() bool { return ch.phase == following && ch.pos >= ch.target }
 
-// greetLocked handles hello: it follows every channel from its own position. c.mu must be held.
+// greetLocked handles hello: it follows each channel from the client's position in that channel.
+// c.mu must be held.
 func (c *Client) greetLocked(l *conn, h frame.Hello) []Event {
 	l.again, l.beat = !c.me.IsZero(), time.Duration(h.HeartbeatSeconds)*time.Second
 	c.me, c.limits = h.UserID, h.Limits
@@ -67,7 +68,7 @@ func (c *Client) greetLocked(l *conn, h frame.Hello) []Event {
 	}
 	news = append(news, c.listLocked(l, h.Channels, l.again)...)
 	if len(h.Channels) >= frame.HelloChannels {
-		c.askLocked(l, c.idleLocked()...) // channels that are already known but listed only in hello_more
+		c.askLocked(l, c.idleLocked()...) // known channels that only hello_more will list
 	}
 	if l.again {
 		l.jobLocked(func(ctx context.Context) { c.catchUpReceipts(ctx, l) })
@@ -77,9 +78,9 @@ func (c *Client) greetLocked(l *conn, h frame.Hello) []Event {
 }
 
 // listLocked handles channel summaries and subscribes to the channels that have no subscription
-// yet. A channel that is new to the client is followed from its newest event on. The exception is a
-// direct channel created after the first hello: its first message created it, so it is followed
-// from the user's delivered position. c.mu must be held.
+// yet. A channel that is new to the client is followed from its newest event. The exception is a
+// direct channel that was created after the first hello. Its first message created it, so it is
+// followed from the user's delivered position. c.mu must be held.
 func (c *Client) listLocked(l *conn, list []frame.ChannelSummary, since bool) []Event {
 	var news []Event
 	var ask []*channel
@@ -140,8 +141,8 @@ func (c *Client) askLocked(l *conn, channels ...*channel) {
 	}
 }
 
-// answeredLocked returns the channel that an answer to a subscribe belongs to, or nil if the answer
-// is outdated.
+// answeredLocked returns the channel that a reply to a subscribe frame applies to. It returns nil
+// if the reply is outdated.
 func (c *Client) answeredLocked(ref string, id chat.ChannelID) *channel {
 	ch := c.channels[id]
 	if ch == nil || ch.phase != unanswered || ch.ref != ref {
@@ -150,7 +151,7 @@ func (c *Client) answeredLocked(ref string, id chat.ChannelID) *channel {
 	return ch
 }
 
-// subscribedLocked handles the answer to a subscribe. c.mu must be held.
+// subscribedLocked handles the reply to a subscribe frame. c.mu must be held.
 func (c *Client) subscribedLocked(l *conn, f frame.Subscribed) []Event {
 	ch := c.answeredLocked(f.Ref, f.ChannelID)
 	if ch == nil {
@@ -174,13 +175,14 @@ func (c *Client) subscribedLocked(l *conn, f frame.Subscribed) []Event {
 	return nil
 }
 
-// resyncLocked handles a resync, whether it answers a subscribe or not. c.mu must be held.
+// resyncLocked handles a resync, either in reply to a subscribe frame or unsolicited. c.mu must be
+// held.
 func (c *Client) resyncLocked(l *conn, f frame.Resync) []Event {
 	ch := c.channels[f.ChannelID]
 	if f.Ref != "" {
 		ch = c.answeredLocked(f.Ref, f.ChannelID)
 	} else if ch != nil && ch.phase != following {
-		return nil // the pending subscribe will be answered with the same resync
+		return nil // the reply to the pending subscribe will be the same resync
 	}
 	if ch == nil {
 		return nil
@@ -191,7 +193,7 @@ func (c *Client) resyncLocked(l *conn, f frame.Resync) []Event {
 	return []Event{Reset{ChannelID: ch.id, From: from, To: Position{Seq: ch.pos, Epoch: ch.epoch}, Lost: true}}
 }
 
-// askRefusedLocked handles an error that may be the answer to a subscribe, and reports whether it
+// askRefusedLocked handles an error if it is the reply to a subscribe frame, and reports whether it
 // is. c.mu must be held.
 func (c *Client) askRefusedLocked(l *conn, f frame.Error, e *Error) (_ []Event, asked bool) {
 	var waiting []*channel
@@ -214,7 +216,7 @@ func (c *Client) askRefusedLocked(l *conn, f frame.Error, e *Error) (_ []Event, 
 }
 
 func (c *Client) channelRefusedLocked(l *conn, ch *channel, e *Error) []Event {
-	if e.Code == apierr.RateLimited { // the connection has no room for another subscription
+	if e.Code == apierr.RateLimited { // the connection has reached its subscription limit
 		if ch.wanted && c.makeRoomLocked(l) {
 			c.askLocked(l, ch)
 		} else {
@@ -248,9 +250,9 @@ func (c *Client) leaveLocked(ch *channel, by chat.UserID, err error) []Event {
 	return []Event{Left{ChannelID: ch.id, By: by, Err: err}}
 }
 
-// catchUp fetches the events that the WebSocket does not replay, up to the start of the
-// subscription. It then subscribes from that point, because events on the WebSocket were ignored in
-// the meantime.
+// catchUp fetches the events that the WebSocket does not replay, up to the seq at which the
+// subscription started. It then subscribes again from that seq, because events on the WebSocket
+// were ignored during the catch-up.
 func (c *Client) catchUp(ctx context.Context, l *conn, ch *channel) {
 	for failures := 0; ; {
 		c.mu.Lock()
@@ -315,7 +317,7 @@ func (c *Client) advanceLocked(ch *channel, e *frame.Event) []Event {
 // catchUpReceipts reads the receipts for the user's own messages, because receipts are not
 // replayed.
 func (c *Client) catchUpReceipts(ctx context.Context, l *conn) {
-	const channels, perChannel = 20, 10 // limits on the number of requests; the caller can read more receipts itself
+	const channels, perChannel = 20, 10 // limit the number of requests; the caller can read more receipts over REST
 	c.mu.Lock()
 	newest := c.sent.newest()
 	c.mu.Unlock()

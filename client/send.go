@@ -18,7 +18,7 @@ type To struct {
 // ToChannel addresses a channel.
 func ToChannel(id chat.ChannelID) To { return To{channel: id} }
 
-// ToUser addresses the direct channel with a user, which is created if there is none.
+// ToUser addresses the direct channel with a user. The server creates the channel if there is none.
 func ToUser(id chat.UserID) To { return To{user: id} }
 
 // Draft is a message to be sent.
@@ -26,29 +26,29 @@ type Draft struct {
 	To       To
 	Body     string
 	ReplyTo  chat.EventID  // zero if the message is not a reply
-	ClientID chat.ClientID // zero for a new id. Within ten minutes, a message with the same id is posted only once
+	ClientID chat.ClientID // zero for a new id; within ten minutes, a message with the same id is posted only once
 }
 
-// Send sends a message and returns when it is acknowledged, no matter how many connections that
-// takes. If the message is refused permanently, Send returns the server's *Error. ctx limits only
-// the wait: the message is still sent after ctx is done, and a Status reports the result.
+// Send sends a message and returns when it is acknowledged, even if that takes several connections.
+// If the message is refused permanently, Send returns the server's *Error. ctx limits only the
+// wait: the message is still sent after ctx is done, and a Status reports the result.
 func (c *Client) Send(ctx context.Context, to To, body string) (Ack, error) {
 	return c.wait(ctx, c.draft(Draft{To: to, Body: body}))
 }
 
-// SendDraft is like Send, with all fields of a message.
+// SendDraft is like Send but accepts all fields of a message.
 func (c *Client) SendDraft(ctx context.Context, d Draft) (Ack, error) {
 	return c.wait(ctx, c.draft(d))
 }
 
-// Post is like Send, but does not wait: Status events with the returned client id report the
-// progress. It fails only with ErrFull or ErrClosed.
+// Post is like Send but does not wait. Status events with the returned client id report the
+// progress. Post fails only with ErrFull or ErrClosed.
 func (c *Client) Post(to To, body string) (chat.ClientID, error) {
 	it, err := c.post(c.draft(Draft{To: to, Body: body}))
 	return it.ClientID, err
 }
 
-// PostDraft is like Post, with all fields of a message. Set ClientID to identify the draft in
+// PostDraft is like Post but accepts all fields of a message. Set ClientID to identify the draft in
 // Status events.
 func (c *Client) PostDraft(d Draft) error {
 	_, err := c.post(c.draft(d))
@@ -91,8 +91,8 @@ func newItem(o outbound) *item {
 	return &item{outbound: o, settled: make(chan struct{})}
 }
 
-// post adds an item to the outbox. It returns the item, or an existing item with the same client
-// id.
+// post adds an item to the outbox and returns it. If the outbox already has an item with the same
+// client id, post returns that item.
 func (c *Client) post(it *item) (*item, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -144,7 +144,8 @@ func (c *Client) ackedLocked(it *item, ack Ack) []Event {
 	return []Event{s}
 }
 
-// failedLocked settles an item as failed or, with ErrUnknown, as unknown. c.mu must be held.
+// failedLocked settles an item as failed with err and returns the events for the caller. c.mu must
+// be held.
 func (c *Client) failedLocked(it *item, err error) []Event {
 	c.outbox.settle(it, Ack{ClientID: it.ClientID}, err)
 	s := statusOf(it, Failed)
@@ -152,7 +153,7 @@ func (c *Client) failedLocked(it *item, err error) []Event {
 	return []Event{s}
 }
 
-// refusedLocked handles an error that was sent in answer to an item. c.mu must be held.
+// refusedLocked handles the server's error reply to an item. c.mu must be held.
 func (c *Client) refusedLocked(it *item, e *Error) []Event {
 	if !retryable(e.Code) {
 		return c.failedLocked(it, e)

@@ -19,9 +19,9 @@ type Token struct {
 
 // TokenSource provides access tokens. It is called from several goroutines.
 type TokenSource interface {
-	// Token returns a token that remains valid for a while and differs from rejected, which is a
-	// token that the server has refused or will soon refuse. If Token returns an *Error that is not
-	// retryable, Run ends with that error.
+	// Token returns a token that is valid and will not expire soon. rejected is a token that the
+	// server has refused or will soon refuse; Token must not return it. If Token returns an *Error
+	// that is not retryable, Run ends with that error.
 	Token(ctx context.Context, rejected string) (Token, error)
 }
 
@@ -36,12 +36,12 @@ func (t StaticToken) Token(_ context.Context, rejected string) (Token, error) {
 	return Token{Access: string(t)}, nil
 }
 
-// renewAhead is how long before its expiry a token is renewed. A short-lived token is renewed after
-// two thirds of its lifetime.
+// renewAhead is the time before a token's expiry at which the token is renewed. A short-lived token
+// is renewed after two thirds of its lifetime.
 const renewAhead = time.Minute
 
-// Credentials are the tokens of a session, for storage between runs of a program. Each refresh
-// token can be used only once, so store the newest one.
+// Credentials are a session's tokens. A program can store them to resume the session later. Each
+// refresh token can be used only once, so the program must store the newest one.
 type Credentials struct {
 	Access  string    `json:"access_token"`
 	Expires time.Time `json:"expires"`
@@ -49,14 +49,14 @@ type Credentials struct {
 	Device  string    `json:"device_token,omitempty"` // for LogInAgain; it outlives the session
 }
 
-// Session is one login. It is a TokenSource that renews its access token with the refresh token.
+// Session is a TokenSource for one login. It renews its access token with its refresh token.
 type Session struct {
 	api *API // makes requests without a token
 	// Renewed, if not nil, is called with the new credentials before they are used, so that they
 	// can be stored. Set it before using the Session.
 	Renewed func(Credentials)
 
-	mu   sync.Mutex // held during a renewal, so that all waiting callers share one refresh
+	mu   sync.Mutex // held during a renewal, so that all waiting callers share a single renewal
 	now  func() time.Time
 	user User
 	held Credentials
@@ -87,8 +87,8 @@ func LogIn(ctx context.Context, server, login, password string) (*Session, error
 	return startSession(ctx, server, "/v1/login", map[string]string{"login": login, "password": password, "session": "bearer"})
 }
 
-// LogInAgain is like LogIn, for a device that has logged in before, so that wrong passwords entered
-// elsewhere do not lock it out. kept holds the Credentials of an earlier session, which may have
+// LogInAgain is like LogIn for a device that has logged in before. Wrong passwords entered on other
+// devices do not lock it out. kept holds the credentials of an earlier session, which may have
 // ended.
 func LogInAgain(ctx context.Context, server, login, password string, kept Credentials) (*Session, error) {
 	return startSession(ctx, server, "/v1/login", map[string]string{"login": login, "password": password, "session": "bearer", "device_token": kept.Device})
@@ -127,7 +127,8 @@ func (s *Session) store(in loggedIn) {
 	}
 }
 
-// User returns the account that is logged in. After Resume, it is zero until the first renewal.
+// User returns the account that is logged in. After Resume, User returns zero until the first
+// renewal.
 func (s *Session) User() User {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -159,8 +160,8 @@ func (s *Session) Token(ctx context.Context, rejected string) (Token, error) {
 	return Token{Access: s.held.Access, Expires: s.held.Expires}, nil
 }
 
-// ChangePassword ends all of the user's sessions and starts a new one, whose tokens the Session
-// then uses. A Client reconnects with them.
+// ChangePassword changes the password, which ends all of the user's sessions, and starts a new
+// session. The Session then uses the new tokens, and a Client reconnects with them.
 func (s *Session) ChangePassword(ctx context.Context, password, fresh string) error {
 	if _, err := s.Token(ctx, ""); err != nil {
 		return err
@@ -186,7 +187,7 @@ func (s *Session) EndOtherSessions(ctx context.Context) error {
 	return api.call(ctx, http.MethodDelete, "/v1/sessions", nil, nil)
 }
 
-// LogOut ends the session; its WebSockets are closed.
+// LogOut ends the session. The server closes the session's WebSockets.
 func (s *Session) LogOut(ctx context.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -5,11 +5,11 @@ import (
 	"parley.chat/shared-contracts/event"
 )
 
-// maxTracked is the maximum number of unread messages whose receipts the client tracks.
+// maxTracked is the maximum number of the user's unread messages whose receipts the client tracks.
 const maxTracked = 1000
 
-// tracker holds the user's own messages that have been acknowledged but not yet read by anyone, in
-// order of acknowledgement. Client.mu guards it.
+// tracker holds the user's own messages that are acknowledged but that no member has read, in order
+// of acknowledgement. Client.mu guards it.
 type tracker struct {
 	sent []Status
 }
@@ -24,8 +24,8 @@ func (t *tracker) add(s Status) {
 	t.sent = append(t.sent, s)
 }
 
-// reached applies another member's receipt in a channel, and returns the messages whose state has
-// changed.
+// reached applies another member's receipt in a channel and returns a Status for each message whose
+// state changed.
 func (t *tracker) reached(channel chat.ChannelID, delivered, read int64) []Event {
 	var news []Event
 	keep := t.sent[:0]
@@ -48,7 +48,7 @@ func (t *tracker) reached(channel chat.ChannelID, delivered, read int64) []Event
 	return news
 }
 
-// failed removes an acknowledged event that could not be stored.
+// failed stops tracking an acknowledged event that could not be stored.
 func (t *tracker) failed(s Status) Status {
 	for i, known := range t.sent {
 		if known.ClientID == s.ClientID {
@@ -60,7 +60,7 @@ func (t *tracker) failed(s Status) Status {
 	return s
 }
 
-// newest returns, for each channel, the newest message that nobody is known to have read.
+// newest returns the newest tracked message of each channel.
 func (t *tracker) newest() map[chat.ChannelID]Status {
 	newest := make(map[chat.ChannelID]Status)
 	for _, s := range t.sent {
@@ -71,7 +71,7 @@ func (t *tracker) newest() map[chat.ChannelID]Status {
 	return newest
 }
 
-// before returns the newest tracked message in a channel before a seq.
+// before returns a channel's newest tracked message whose seq is less than seq.
 func (t *tracker) before(channel chat.ChannelID, seq int64) (Status, bool) {
 	var found Status
 	for _, s := range t.sent {

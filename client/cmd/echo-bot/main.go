@@ -1,9 +1,9 @@
-// Command echo-bot repeats messages. In every channel that it is in, it answers messages that begin
-// with !echo or mention it with @. In direct channels it answers every message.
+// Command echo-bot repeats messages. In a direct channel, it answers every message. In other
+// channels, it answers messages that begin with !echo or mention it with @.
 //
-// It is an example of how to use the SDK. It signs up on first use, follows new channels
-// automatically, and answers each message once. It marks answered messages as read, and derives the
-// answer's client id from the message's id, so that a repeated answer is posted only once.
+// It is an example of how to use the SDK. The bot signs up on first use, follows new channels
+// automatically, and answers each message once. It marks answered messages as read. It derives the
+// answer's client id from the message's id, so a repeated answer is posted only once.
 package main
 
 import (
@@ -106,8 +106,8 @@ func (b *bot) run(ctx context.Context) error {
 	return <-ended
 }
 
-// answerUnread answers messages that arrived while the bot was away: the unread ones in the
-// channel's newest page.
+// answerUnread answers messages that arrived while the bot was offline. It covers only the unread
+// messages in the newest page of the channel's history.
 func (b *bot) answerUnread(ctx context.Context, e client.Joined) {
 	if e.Channel.Unread == 0 {
 		return

@@ -32,7 +32,8 @@ var (
 	errNoText    = errors.New("missing argument: /help")
 )
 
-// typed sends a line, or runs it as a command. It returns false if the user wants to quit.
+// typed sends a typed line as a message or runs it as a command. It returns false if the user wants
+// to quit.
 func (s *screen) typed(ctx context.Context, line string) bool {
 	line = strings.TrimSpace(line)
 	switch {
@@ -93,8 +94,8 @@ func (s *screen) execute(ctx context.Context, name, rest string) error {
 	return s.here(ctx, name, rest)
 }
 
-// switchOrClear switches to a channel. If that fails, it selects no channel, so that the next input
-// is not sent to the previous channel.
+// switchOrClear switches to a channel if err is nil. Otherwise it selects no channel, so that the
+// next input is not sent to the previous channel, and returns err.
 func (s *screen) switchOrClear(ctx context.Context, id chat.ChannelID, err error) error {
 	if err == nil {
 		s.switchTo(ctx, id)
@@ -107,7 +108,7 @@ func (s *screen) switchOrClear(ctx context.Context, id chat.ChannelID, err error
 	return err
 }
 
-// find returns the channel with the given name or id. If there is none, it returns the direct
+// find returns the channel with the given name or id. If no channel matches, it returns the direct
 // channel with the user of that name.
 func (s *screen) find(name string) (chat.ChannelID, error) {
 	var called, with []chat.ChannelID
@@ -133,8 +134,8 @@ func (s *screen) find(name string) (chat.ChannelID, error) {
 	return chat.ChannelID{}, fmt.Errorf("you have %d channels called %q: /list shows their ids", len(called), name)
 }
 
-// here runs a command on the current channel. A command that waits for an answer over the WebSocket
-// runs in another goroutine, because the current one receives the events.
+// here runs a command in the current channel. A command that waits for a reply over the WebSocket
+// runs in its own goroutine, because the calling goroutine must keep receiving events.
 func (s *screen) here(ctx context.Context, name, rest string) error {
 	if s.current.IsZero() {
 		return errNoChannel
@@ -176,7 +177,8 @@ func (s *screen) here(ctx context.Context, name, rest string) error {
 	return errors.New("no such command: /help")
 }
 
-// direct sends a message to the named user, or switches to the channel with that user.
+// direct sends a message to the named user. Without a message, it switches to the direct channel
+// with that user.
 func (s *screen) direct(ctx context.Context, rest string) error {
 	name, text, _ := strings.Cut(rest, " ")
 	name, text = strings.TrimPrefix(name, "@"), strings.TrimSpace(text)

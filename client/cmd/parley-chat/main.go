@@ -1,9 +1,9 @@
 // Command parley-chat is a chat client for the terminal. It shows the history, live messages, the
 // delivery state of the user's own messages, who is typing, and the state of the connection. It
-// sends each line that is typed; lines that begin with / are commands.
+// sends each typed line as a message; lines that begin with / are commands.
 //
-// The input may also be a pipe. The program ends when the server has acknowledged all input. If
-// some input is not acknowledged, it reports that input and exits with a nonzero status.
+// The input may also be a pipe. The program exits when the server has acknowledged all messages. If
+// some messages are not acknowledged, it reports them and exits with a nonzero status.
 package main
 
 import (
@@ -31,8 +31,8 @@ same time. If a channel id is given, joins that channel.
 
 `
 
-// maxLine is the maximum length of a typed line, in bytes. It exceeds the server's limit, so that
-// the server reports the error.
+// maxLine is the maximum length of a typed line, in bytes. It is greater than the server's limit,
+// so that the server reports an error for a line that is too long.
 const maxLine = 1 << 20
 
 func main() {
@@ -84,7 +84,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return s.run(ctx, lines, flags.Arg(0))
 }
 
-// open logs in, or resumes the stored session.
+// open logs in or, without a login name, resumes the stored session.
 func (l login) open(ctx context.Context, keyboard *os.File, lines *bufio.Scanner, prompt io.Writer) (*kept, error) {
 	if l.name == "" {
 		file, err := l.find()
@@ -116,7 +116,8 @@ func (l login) open(ctx context.Context, keyboard *os.File, lines *bufio.Scanner
 	return keep(ctx, l.server, file, session, prompt), nil
 }
 
-// describe returns an error with a readable description if the server refused a request.
+// describe converts an error in which the server refused a request into an error with a readable
+// message.
 func describe(err error) error {
 	e, ok := errors.AsType[*client.Error](err)
 	switch {

@@ -39,7 +39,7 @@ func readPassword(ctx context.Context, keyboard *os.File, lines *bufio.Scanner, 
 		err      error
 	}
 	typed := make(chan answer, 1)
-	go func() { // a read from a terminal cannot be interrupted; when ctx is done, the program ends
+	go func() { // a read from a terminal cannot be interrupted, so the goroutine runs until the program ends
 		password, err := term.ReadPassword(fd)
 		typed <- answer{password, err}
 	}()

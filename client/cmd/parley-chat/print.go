@@ -54,7 +54,7 @@ func (s *screen) connection(e client.Connection) {
 	}
 }
 
-// joined handles a Joined event: the channel is followed from now on.
+// joined handles a Joined event, which reports that the client has started to follow a channel.
 func (s *screen) joined(ctx context.Context, e client.Joined) {
 	ch := e.Channel
 	s.channels[ch.ChannelID] = ch
@@ -70,13 +70,13 @@ func (s *screen) joined(ctx context.Context, e client.Joined) {
 	case s.current.IsZero() && !s.chosen:
 		s.switchTo(ctx, ch.ChannelID)
 	case s.current == ch.ChannelID && ch.LastSeq > s.shown:
-		// These were sent after the history was read and before the channel was followed.
+		// These messages were sent after the history was read and before the channel was followed.
 		s.history(ctx, ch.ChannelID, s.shown)
 	}
 }
 
-// learnPeers reads the other users of direct channels over REST: the WebSocket does not report
-// them.
+// learnPeers reads the other users of direct channels over REST, because the WebSocket does not
+// report them.
 func (s *screen) learnPeers(ctx context.Context) {
 	mine, err := s.c.API().MyChannels(ctx)
 	if err != nil {
@@ -102,10 +102,10 @@ func (s *screen) addChannel(ch client.Channel) {
 	}
 }
 
-// status prints the progress of a message: ✓ means that it is in the log, ✓✓ that it has been
-// delivered.
+// status prints the progress of a message. ✓ means that the message is in the log; ✓✓ means that
+// it has been delivered.
 func (s *screen) status(e client.Status) {
-	if e.Kind != event.Message { // the command that sent it reports the result
+	if e.Kind != event.Message { // the command that sent the message reports the result
 		return
 	}
 	switch e.State {
@@ -121,7 +121,7 @@ func (s *screen) status(e client.Status) {
 	}
 }
 
-// event prints a channel event, and reports it as delivered or read.
+// event prints a channel event and marks it as delivered or read.
 func (s *screen) event(e client.ChannelEvent) {
 	here := e.ChannelID == s.current
 	if here && e.Type == event.Message && e.Seq <= s.shown { // already shown with the history
@@ -165,8 +165,8 @@ func (s *screen) event(e client.ChannelEvent) {
 	}
 }
 
-// called returns a note if another user's message mentions this user or everyone. The channel's own
-// id stands for @channel.
+// called returns the text to print after a message in which another user mentions this user or
+// everyone. For any other message, it returns "". A mention of the channel's own id means @channel.
 func (s *screen) called(channel chat.ChannelID, sender chat.UserID, mentions []chat.UserID) string {
 	me, everyone := s.c.Me(), chat.UserID{UUID: channel.UUID}
 	if sender != me && (slices.Contains(mentions, me) || slices.Contains(mentions, everyone)) {
@@ -182,7 +182,7 @@ func (s *screen) remember(id chat.EventID, mine bool) {
 	}
 }
 
-// forget ensures that no command applies to a deleted message.
+// forget removes a deleted message from the screen's records, so that no command applies to it.
 func (s *screen) forget(id chat.EventID) {
 	if s.last == id {
 		s.last = chat.EventID{}
@@ -192,7 +192,7 @@ func (s *screen) forget(id chat.EventID) {
 	}
 }
 
-// at sets the channel that the input is sent to; a zero id selects none. It also forgets the most
+// at sets the channel to which input is sent; a zero id selects none. It also clears the most
 // recent messages, so that /edit and /delete never apply to a message in another channel.
 func (s *screen) at(id chat.ChannelID) {
 	s.current, s.shown, s.chosen, s.last, s.lastMine = id, 0, true, chat.EventID{}, chat.EventID{}
@@ -205,7 +205,7 @@ func (s *screen) switchTo(ctx context.Context, id chat.ChannelID) {
 	s.history(ctx, id, 0)
 }
 
-// history prints the newest of the channel's messages with a seq greater than after.
+// history reads the channel's newest messages and prints those whose seq is greater than after.
 func (s *screen) history(ctx context.Context, id chat.ChannelID, after int64) {
 	messages, err := s.c.API().Newest(ctx, id, historyLines)
 	if err != nil {
@@ -241,7 +241,8 @@ func (s *screen) history(ctx context.Context, id chat.ChannelID, after int64) {
 	}
 }
 
-// line prints a message with its marks; empty marks are ignored.
+// line prints a message followed by its marks, such as "edited" or a reaction count. It ignores
+// empty marks.
 func (s *screen) line(id chat.ChannelID, at chat.Time, who, body string, marks ...string) {
 	mark := strings.Join(slices.DeleteFunc(marks, func(m string) bool { return m == "" }), ", ")
 	if mark != "" {
@@ -254,7 +255,7 @@ func (s *screen) note(format string, args ...any) { fmt.Fprintf(s.out, "  · "+f
 
 func (s *screen) who(id chat.UserID) string { return cmp.Or(s.names[id], "somebody") }
 
-// name returns the displayed name of a channel; a direct channel is named after its other user.
+// name returns the name to display for a channel. A direct channel has the name of its other user.
 func (s *screen) name(id chat.ChannelID) string {
 	ch := s.channels[id]
 	switch {
@@ -268,8 +269,8 @@ func (s *screen) name(id chat.ChannelID) string {
 	return id.String()[:8]
 }
 
-// snippets holds the beginnings of the newest messages. They identify the message that an edit, a
-// deletion or a reaction refers to.
+// snippets holds the beginnings of the newest messages. The screen prints them to identify the
+// message that a reaction refers to.
 type snippets struct {
 	text map[chat.EventID]string
 	ids  []chat.EventID // oldest first

@@ -18,18 +18,19 @@ import (
 const (
 	// historyLines is the number of messages shown when the user switches to a channel.
 	historyLines = 15
-	// flushTimeout is how long to wait for an acknowledgement after the input has ended, in
-	// addition to the delay caused by the server's rate limit.
+	// flushTimeout limits the wait for the next acknowledgement after the input has ended. The
+	// delay caused by the server's rate limit is added to it.
 	flushTimeout = 10 * time.Second
-	// maxUnsent limits how many unacknowledged lines are read ahead from a pipe.
+	// maxUnsent is the maximum number of unacknowledged lines. At this limit, no more lines are
+	// read from a pipe.
 	maxUnsent = 100
 )
 
-// screen prints events and sends the input. Only the run goroutine uses it.
+// screen prints events and sends the input. Only the goroutine that executes run uses it.
 type screen struct {
 	c     *client.Client
 	out   io.Writer
-	piped bool // no user is watching, so failed sends are reported at the end
+	piped bool // no user reads the output, so failed sends are reported at the end
 
 	names    map[chat.UserID]string
 	peers    map[chat.ChannelID]string // the other user of each direct channel
@@ -39,11 +40,11 @@ type screen struct {
 
 	current  chat.ChannelID
 	shown    int64        // seq up to which the current channel's messages have been shown
-	chosen   bool         // the user has chosen a channel, so none is chosen automatically
+	chosen   bool         // whether the user has chosen a channel; if so, none is chosen automatically
 	lastMine chat.EventID // the user's most recent message in the current channel
 	last     chat.EventID
 
-	unsent  []draft // inputs that have not been acknowledged yet, in order
+	unsent  []draft // sent lines that the server has not acknowledged yet, in order
 	refused int     // number of inputs that were not sent
 	busy    int     // number of running tasks
 	tasks   sync.WaitGroup
@@ -56,7 +57,7 @@ type draft struct {
 	text string
 }
 
-// done is the result of a task that waited for the server's answer.
+// done is the result of a task that waited for the server's reply.
 type done struct {
 	what, text string
 	err        error
@@ -69,8 +70,8 @@ func newScreen(c *client.Client, out io.Writer) *screen {
 	}
 }
 
-// run runs until ctx is done, the server ends the session, or the input has ended and has been
-// sent. join is a channel id, or empty.
+// run handles events and input until ctx is done, the server ends the session, or all input has
+// been sent. join is the id of a channel to join, or empty.
 func (s *screen) run(ctx context.Context, input *bufio.Scanner, join string) error {
 	ctx, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
@@ -125,7 +126,7 @@ func (s *screen) run(ctx context.Context, input *bufio.Scanner, join string) err
 	}
 }
 
-// abandon reports the inputs that will not be sent.
+// abandon reports the lines that will not be sent.
 func (s *screen) abandon() {
 	for _, d := range s.unsent {
 		s.refuse(d.text, errors.New("the server has not acknowledged it"))
@@ -149,8 +150,8 @@ func (s *screen) result(read error) error {
 	return nil
 }
 
-// readLines starts a goroutine that reads lines. A read from a terminal cannot be interrupted: the
-// goroutine ends with the input, or at the next line after ctx is done.
+// readLines starts a goroutine that reads lines. A read from a terminal cannot be interrupted, so
+// the goroutine ends at the end of the input, or at the next line after ctx is done.
 func readLines(ctx context.Context, input *bufio.Scanner) <-chan string {
 	lines := make(chan string)
 	go func() {
@@ -166,7 +167,7 @@ func readLines(ctx context.Context, input *bufio.Scanner) <-chan string {
 	return lines
 }
 
-// refuse reports that an input was not sent, and counts it.
+// refuse reports a line that was not sent and counts it.
 func (s *screen) refuse(what string, err error) {
 	s.refused++
 	s.note("✗ not sent: %s: %v", what, describe(err))
@@ -193,8 +194,8 @@ func (s *screen) settle(id chat.ClientID) (text string) {
 	return text
 }
 
-// start runs do in another goroutine, because the goroutine that receives events must not wait for
-// an answer.
+// start runs a task in its own goroutine, because the goroutine that receives events must not wait
+// for a reply.
 func (s *screen) start(ctx context.Context, what string, do func() (text string, err error)) {
 	s.busy++
 	s.tasks.Go(func() {

@@ -19,26 +19,26 @@ import (
 	"parley.chat/client"
 )
 
-// renewTimeout limits a renewal. A renewal is not interrupted when the program ends, because its
-// response contains the only valid refresh token.
+// renewTimeout is the time limit for renewing the token. A renewal is not canceled when the program
+// ends, because its response contains the only valid refresh token.
 const renewTimeout = 10 * time.Second
 
-// kept is a TokenSource for a session stored in a file, which any number of programs may share.
+// kept is a TokenSource for a session stored in a file. Any number of programs may share the file.
 //
-// A refresh token can be used once, and the server ends a session whose refresh token is used
+// A refresh token can be used only once, and the server ends a session whose refresh token is used
 // twice. So a program renews the token only while it holds a lock on a file next to the session
-// file, and only if no other program has renewed it in the meantime.
+// file, and only if no other program has already renewed it.
 type kept struct {
 	server, file string
 	warn         io.Writer
 
 	mu   sync.Mutex // held during a renewal
 	held record
-	lost bool // the file now belongs to another login: it is no longer read or written
+	lost bool // whether the file now belongs to another login; it is then no longer read or written
 }
 
-// record is the content of the file. Login distinguishes the tokens of one login from the tokens of
-// the next login, which may belong to another user.
+// record is the content of the session file. Login identifies the login that the tokens belong to.
+// A later login may belong to another user.
 type record struct {
 	Login string `json:"login"`
 	client.Credentials
@@ -62,8 +62,8 @@ func sessionDir(server string) (string, error) {
 	return filepath.Join(dir, "parley", url.QueryEscape(strings.TrimSuffix(at, "/"))), nil
 }
 
-// find returns the path of the session file to resume: the one selected by the flags, or else the
-// only one.
+// find returns the path of the file that holds the session to resume. If the flags do not select a
+// file, there must be exactly one session file.
 func (l login) find() (string, error) {
 	if l.file != "" {
 		return l.file, nil
@@ -163,8 +163,8 @@ func (k *kept) Token(ctx context.Context, rejected string) (client.Token, error)
 	return t, nil
 }
 
-// good returns the current token, unless it has expired or was rejected. This method and the ones
-// below require k.mu to be held.
+// good returns the current token, unless the token has expired or was rejected. Callers of good and
+// of the methods below must hold k.mu.
 func (k *kept) good(rejected string) (client.Token, bool) {
 	t := client.Token{Access: k.held.Access, Expires: k.held.Expires}
 	return t, t.Access != "" && t.Access != rejected && time.Now().Before(t.Expires)
@@ -214,8 +214,9 @@ func (k *kept) write() {
 	}
 }
 
-// lock prevents other programs from renewing until the returned function is called. If the file
-// cannot be locked, no other program can share the session either, so lock only prints a warning.
+// lock prevents other programs from renewing the token until the returned function is called. If
+// the file cannot be locked, no other program can share the session either, so lock only prints a
+// warning.
 func (k *kept) lock(ctx context.Context) (unlock func()) {
 	err := os.MkdirAll(filepath.Dir(k.file), 0o700)
 	if err == nil {
@@ -242,7 +243,7 @@ func lockFile(ctx context.Context, file string) (unlock func(), err error) {
 	for {
 		locked, err := tryLock(f)
 		if locked {
-			// Closing the file releases the lock, as does the end of the program.
+			// The lock is released when the file is closed or the program ends.
 			return func() { _ = f.Close() }, nil
 		}
 		if err == nil {

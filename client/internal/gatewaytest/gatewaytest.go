@@ -23,12 +23,12 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// Timeout bounds every wait in a test. It is long, because the machine may be very busy.
+// Timeout limits every wait in a test. It is long because the machine may be under heavy load.
 const Timeout = 2 * time.Minute
 
-// Gateway is a fake server that follows docs/websocket.md, with one user and small limits. A test
-// may set the function fields before a client connects. All of these functions except REST run with
-// Mu held.
+// Gateway is a fake server with one user and small limits. It implements the protocol in
+// docs/websocket.md. A test may set the function fields before a client connects. All of these
+// functions except REST are called with Mu held.
 type Gateway struct {
 	URL    string
 	User   chat.UserID // the user of every connection
@@ -41,17 +41,18 @@ type Gateway struct {
 	Conns    map[*websocket.Conn]map[chat.ChannelID]bool // subscriptions
 	Sends    []chat.ClientID                             // client ids received, including duplicates
 	Frames   []frame.Client                              // every received frame
-	Tokens   []string                                    // tokens of the requests for a WebSocket
+	Tokens   []string                                    // tokens of the upgrade requests
 	Requests int                                         // for events
-	Replay   int64                                       // number of events to replay; if there are more, has_more is set
+	Replay   int64                                       // maximum number of events to replay; if there are more, has_more is set
 	Acks     map[chat.ClientID]frame.Ack                 // acks of all messages, to recognize duplicates
 
-	Upgrade func(w http.ResponseWriter, r *http.Request) bool // answers a request for a WebSocket itself, or returns false
+	Upgrade func(w http.ResponseWriter, r *http.Request) bool // answers an upgrade request itself, or returns false
 	REST    func(w http.ResponseWriter, r *http.Request) bool // answers a REST request itself, or returns false
 	Greet   func(conn *websocket.Conn) bool                   // returns false to send no hello
 	Hello   func(conn *websocket.Conn, h *frame.Hello)        // changes a hello
 	OnAsk   func(p frame.ChannelPosition) apierr.Code         // refuses a subscription, or returns ""
-	// OnSend returns an error code to refuse a frame, or true to leave it unanswered.
+	// OnSend decides the reply to a frame. It returns an error code to refuse the frame, or true to
+	// send no reply.
 	OnSend  func(conn *websocket.Conn, f frame.Client) (apierr.Code, bool)
 	OnFrame func(conn *websocket.Conn, f frame.Client) // handles a frame whose type is unknown
 }
@@ -65,7 +66,7 @@ func New(t testing.TB, channels ...chat.ChannelID) *Gateway {
 	return g
 }
 
-// Start returns a running gateway with the given channels, for use in an example.
+// Start is like New for examples, which have no testing.TB. The caller must call Close.
 func Start(channels ...chat.ChannelID) *Gateway {
 	g := &Gateway{
 		User: chat.NewUserID(), Epoch: "1-a", Log: map[chat.ChannelID][]frame.Event{}, Acks: map[chat.ClientID]frame.Ack{},
@@ -95,7 +96,7 @@ func (g *Gateway) Close() {
 	g.server.Close()
 }
 
-// Cut closes all connections, with a close frame if a code is given.
+// Cut closes all connections. If a code is given, it sends a close frame first.
 func (g *Gateway) Cut(reason string, code ...int) {
 	g.Mu.Lock()
 	defer g.Mu.Unlock()
@@ -132,7 +133,7 @@ func (g *Gateway) With(do func()) {
 	do()
 }
 
-// Push sends frames to all connections, each as one WebSocket message.
+// Push sends each frame to all connections, as a WebSocket message of its own.
 func (g *Gateway) Push(frames ...[]byte) {
 	g.Mu.Lock()
 	defer g.Mu.Unlock()
@@ -143,8 +144,8 @@ func (g *Gateway) Push(frames ...[]byte) {
 	}
 }
 
-// Put appends events to the log, with new ids and the next seqs, and sends them to all
-// subscriptions. It returns the last id.
+// Put assigns new ids and the next seqs to events, appends them to the channel's log, and sends
+// them to all subscribed connections. It returns the id of the last event.
 func (g *Gateway) Put(c chat.ChannelID, events ...frame.Event) (id chat.EventID) {
 	g.Mu.Lock()
 	defer g.Mu.Unlock()
@@ -165,7 +166,7 @@ func (g *Gateway) Put(c chat.ChannelID, events ...frame.Event) (id chat.EventID)
 	return id
 }
 
-// Received returns the received frames of the given types, in order.
+// Received returns the frames of the given types that the gateway has received, in order.
 func (g *Gateway) Received(types ...frame.Type) (frames []frame.Client) {
 	g.Mu.Lock()
 	defer g.Mu.Unlock()
@@ -177,7 +178,7 @@ func (g *Gateway) Received(types ...frame.Type) (frames []frame.Client) {
 	return frames
 }
 
-// Await waits until n frames of the given type have been received, and returns them.
+// Await waits until the gateway has received n frames of the given type, and returns them.
 func (g *Gateway) Await(n int, typ frame.Type) []frame.Client {
 	g.t.Helper()
 	var frames []frame.Client
@@ -308,8 +309,8 @@ func (g *Gateway) subscribe(conn *websocket.Conn, ref string, p frame.ChannelPos
 	}
 }
 
-// Append adds a message to the log, unless it is already there, and sends it to all connections.
-// g.Mu must be held.
+// Append adds a message to the log and sends it to all subscribed connections. If the log already
+// contains the message, Append returns the earlier ack, marked as a duplicate. g.Mu must be held.
 func (g *Gateway) Append(f frame.Client) frame.Ack {
 	if ack, again := g.Acks[*f.ClientID]; again {
 		ack.Duplicate = true
@@ -332,7 +333,7 @@ func (g *Gateway) Append(f frame.Client) frame.Ack {
 	return ack
 }
 
-// Say appends messages that the user has sent from another client.
+// Say appends n messages, as if the user had sent them from another client.
 func (g *Gateway) Say(c chat.ChannelID, n int) {
 	g.Mu.Lock()
 	defer g.Mu.Unlock()
