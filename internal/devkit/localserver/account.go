@@ -13,7 +13,8 @@ import (
 	"syscall"
 )
 
-// account is the user that a server runs as. credential is nil if that is the user of this process.
+// account is the user that a server runs as. credential is nil if the server runs as this process's
+// user.
 type account struct {
 	uid, gid   int
 	name       string
@@ -25,7 +26,7 @@ func self() account {
 	return account{uid: os.Geteuid(), gid: os.Getegid(), name: "uid " + strconv.Itoa(os.Geteuid())}
 }
 
-// as returns the account with the given ids.
+// as returns the account with the given user id and group id.
 func as(uid, gid int, name string) account {
 	if uid == os.Geteuid() {
 		return self()
@@ -33,7 +34,7 @@ func as(uid, gid int, name string) account {
 	return account{uid: uid, gid: gid, name: name, credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
 }
 
-// lookup returns the first of the named users that exists and is not root.
+// lookup returns the account of the first named user that exists and is not root.
 func lookup(names ...string) (account, error) {
 	var errs []error
 	for _, name := range names {
@@ -51,7 +52,7 @@ func lookup(names ...string) (account, error) {
 	return account{}, fmt.Errorf("PostgreSQL refuses to run as root, and there is no user to run it as: %w", errors.Join(errs...))
 }
 
-// canReach reports whether the account may traverse every existing folder above path.
+// canReach reports whether the account can traverse all existing parent folders of path.
 func (a account) canReach(path string) bool {
 	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
 		info, err := os.Stat(dir)
@@ -64,8 +65,8 @@ func (a account) canReach(path string) bool {
 	}
 }
 
-// may reports whether a file's permissions grant the account the wanted access (4 read, 2 write, 1
-// traverse).
+// may reports whether a file's permissions grant the account the requested access: 4 to read, 2 to
+// write, 1 to traverse.
 func (a account) may(info fs.FileInfo, want fs.FileMode) bool {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok || a.uid == 0 {
@@ -98,7 +99,7 @@ func (a account) own(dir string) error {
 	return nil
 }
 
-// owns reports whether dir is a folder of the account that no other user may enter.
+// owns reports whether the account owns the folder dir and no other user can enter it.
 func (a account) owns(dir string) bool {
 	info, err := os.Lstat(dir)
 	if err != nil || !info.IsDir() || info.Mode().Perm()&0o077 != 0 {
@@ -112,9 +113,9 @@ func (a account) owns(dir string) bool {
 // including the final NUL).
 const maxSocketPath = 103
 
-// socketDir returns a folder, closed to other users, for a socket called name. If the path is short
-// enough, it returns dir itself. If not, it returns a folder under the temporary directory, which
-// is always the same for a given dir.
+// socketDir returns a folder for a socket called name. Other users cannot enter the folder. If the
+// path is short enough, it returns dir itself. Otherwise it returns a folder under the temporary
+// directory. That folder is always the same for a given dir.
 func (a account) socketDir(dir, name string) (string, error) {
 	if len(filepath.Join(dir, name)) <= maxSocketPath && a.owns(dir) {
 		return dir, nil

@@ -8,19 +8,20 @@ import (
 	"strings"
 )
 
-// truncatedAOF is what Redis logs before it exits because its append-only file ends in the middle
-// of a command or a transaction. That happens if Redis was killed while it was writing. Other kinds
-// of damage cause other messages.
+// truncatedAOF is part of the message that Redis logs before it exits because its append-only file
+// ends in the middle of a command or a transaction. The file ends there if Redis was killed while
+// it was writing. Other kinds of damage cause other messages.
 const truncatedAOF = "Unexpected end of file reading the append only file"
 
 // cutAOF removes an unfinished transaction from the end of the append-only file.
 //
 // Redis would also do this by itself (aof-load-truncated yes). But if the file ends in the middle
 // of a command in a transaction, Redis removes only that command. The rest of the transaction stays
-// in the file and is executed at the next start, together with whatever was written after it
-// (github.com/valkey-io/valkey/pull/4342). redis-check-aof removes the whole transaction.
+// in the file and is executed at the next start, together with all commands that were written after
+// it (github.com/valkey-io/valkey/pull/4342). redis-check-aof removes the whole transaction.
 func (r *Redis) cutAOF(ctx context.Context) error {
-	// The server and the checker are the same binary; the program's name determines which one runs.
+	// redis-server and redis-check-aof are the same binary; the name in Args[0] determines which of
+	// them runs.
 	check := exec.CommandContext(ctx, r.opts.Bin, "--fix", filepath.Join(r.opts.Dir, "appendonlydir", "appendonly.aof.manifest"))
 	check.Args[0] = strings.Replace(filepath.Base(r.opts.Bin), "-server", "-check-aof", 1)
 	check.Stdin = strings.NewReader("y\n") // it asks before it removes anything

@@ -2,8 +2,8 @@
 // standalone product and for tests.
 //
 // A server is reachable only from this machine, and by default only by this user. It is a child of
-// this process and stops with it (on Linux, even if this process is killed). Its data directory is
-// locked while the server lives, so no second server can be started on it.
+// this process and stops with it (on Linux, even if this process is killed). The server's data
+// directory is locked while the server is running, so no second server can use it.
 package localserver
 
 import (
@@ -26,7 +26,7 @@ const (
 	MinRedis    = 7
 )
 
-// Binaries are the servers found on this machine.
+// Binaries describes the server programs found on this machine.
 type Binaries struct {
 	Postgres        string // folder that contains postgres and initdb
 	PostgresVersion string
@@ -34,7 +34,7 @@ type Binaries struct {
 	RedisVersion    string
 }
 
-// MissingError names the servers that were not found, and how to get them.
+// MissingError reports which servers were not found, and how to install them.
 type MissingError struct {
 	Postgres, Redis bool
 	TooOld          []string // servers that were found but are too old
@@ -72,8 +72,9 @@ var (
 	redisNames = []string{"redis-server", "valkey-server"}
 )
 
-// Find searches for the servers on PATH, then in the usual places, newest first. Even if it returns
-// an error, it returns the servers that it found. The error is a *MissingError unless ctx is done.
+// Find searches for the servers on PATH and then in the usual folders, where it tries newer
+// versions of PostgreSQL first. Even if it returns an error, it returns the servers that it found.
+// The error is a *MissingError unless ctx is done.
 func Find(ctx context.Context) (Binaries, error) { return find(ctx, postgresDirs, redisDirs) }
 
 func find(ctx context.Context, pgDirs, rdDirs []string) (Binaries, error) {
@@ -82,7 +83,7 @@ func find(ctx context.Context, pgDirs, rdDirs []string) (Binaries, error) {
 	for _, dir := range postgresCandidates(pgDirs) {
 		v, err := version(ctx, filepath.Join(dir, "postgres"))
 		if err != nil {
-			continue // not a server; if no server is found, MissingError says so
+			continue // dir contains no working server; try the next one
 		}
 		if v.major() < MinPostgres {
 			missing.TooOld = append(missing.TooOld, "PostgreSQL "+v.text+" in "+dir)
@@ -118,7 +119,7 @@ func postgresCandidates(dirs []string) []string {
 	var candidates []string
 	if path, err := exec.LookPath("postgres"); err == nil {
 		if real, err := filepath.EvalSymlinks(path); err == nil {
-			path = real // initdb searches for its files relative to its real location
+			path = real // initdb finds its files relative to its real path
 		}
 		candidates = append(candidates, filepath.Dir(path))
 	}
@@ -157,7 +158,7 @@ func executable(path string) bool {
 	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
 }
 
-// serverVersion is a version as the server prints it: "15.18", "7.0.15", "18beta1".
+// serverVersion is a version in the form that the server prints: "15.18", "7.0.15" or "18beta1".
 type serverVersion struct{ text string }
 
 func (v serverVersion) major() int { return firstNumber(v.text) }
@@ -182,6 +183,7 @@ var digits = regexp.MustCompile(`\d+`)
 
 // firstNumber returns the first number in s, or 0.
 func firstNumber(s string) int {
-	n, _ := strconv.Atoi(digits.FindString(s)) // digits only; a number out of range sorts last
+	// Atoi returns 0 if there are no digits, and the largest int if the number is out of range.
+	n, _ := strconv.Atoi(digits.FindString(s))
 	return n
 }

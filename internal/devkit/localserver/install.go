@@ -10,8 +10,7 @@ import (
 	"path/filepath"
 )
 
-// Ensure finds the servers and, where it can, installs missing ones. It reports its progress on
-// stderr.
+// Ensure finds the servers, and installs missing ones if it can. It reports its progress on stderr.
 func Ensure(ctx context.Context, stderr io.Writer) (Binaries, error) {
 	found, err := Find(ctx)
 	if err == nil {
@@ -26,14 +25,15 @@ func Ensure(ctx context.Context, stderr io.Writer) (Binaries, error) {
 	return Find(ctx)
 }
 
-// Install installs the servers that Find does not find: with apt-get as root on Debian and its
-// derivatives, or with brew. It starts no system service and creates no database cluster. If it can
-// use neither apt-get nor brew, it returns Find's error, which lists the alternatives.
+// Install installs the servers that Find does not find. It uses apt-get as root on Debian and its
+// derivatives, and brew if it does not run as root. Install starts no system service and creates no
+// database cluster. If it can use neither apt-get nor brew, it returns Find's error, which lists
+// the alternatives.
 func Install(ctx context.Context, stderr io.Writer) error {
 	return installer{stderr: stderr, root: "/", uid: os.Geteuid(), find: Find}.run(ctx)
 }
 
-// installer implements Install with parts that a test can replace.
+// installer implements Install. Its fields allow tests to replace parts of it.
 type installer struct {
 	stderr io.Writer
 	root   string // the folder that contains usr and etc
@@ -87,8 +87,8 @@ func (i installer) apt(ctx context.Context, apt string, missing *MissingError) e
 }
 
 // keepQuiet prevents the package scripts from starting services and creating a cluster while the
-// installation runs. policy-rc.d is Debian's mechanism for that. An existing policy-rc.d is not
-// changed, because somebody put it there on purpose.
+// installation runs. It uses policy-rc.d, Debian's mechanism for this purpose. It does not change
+// an existing policy-rc.d, because an administrator put it there on purpose.
 func (i installer) keepQuiet() (cleanup func(), err error) {
 	var made []string
 	cleanup = func() {

@@ -16,14 +16,14 @@ import (
 // Ports are allocated below the range that systems use for outgoing connections, so that a server
 // that is stopped and started again finds its port free. They are divided into blocks. A process
 // owns the blocks that it has locked, so no two processes on a machine ever choose the same port.
-// With random ports, two processes collided in one of a hundred runs of all tests.
+// With random ports, two processes collided in about one of a hundred full test runs.
 const (
 	firstPort  = 10000
 	blockPorts = 100
 	portBlocks = 220
 )
 
-// ports holds the ports that this process may still allocate.
+// ports holds the ports that this process owns and has not allocated yet.
 var ports struct {
 	sync.Mutex
 	left []int
@@ -50,7 +50,7 @@ func FreePort() (int, error) {
 	}
 }
 
-// claimPorts locks a block that no live process owns. The caller must hold the lock of ports.
+// claimPorts locks a block of ports that no live process owns. The caller must hold ports' lock.
 func claimPorts() error {
 	err := errors.New("all ports of 127.0.0.1 that are reserved for this are in use")
 	for _, n := range rand.Perm(portBlocks) {
@@ -73,9 +73,9 @@ func claimPorts() error {
 	return err
 }
 
-// listened reports whether a server accepts connections on the port. It tries to connect rather
-// than to listen. A listening socket, even one that is closed immediately, may be inherited by a
-// process that is being forked at that moment.
+// listened reports whether a server accepts connections on the port. It connects to the port
+// instead of listening on it. A process that is forked at that moment could inherit a listening
+// socket, even one that is closed immediately.
 func listened(port int) bool {
 	conn, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), time.Second)
 	if err != nil {

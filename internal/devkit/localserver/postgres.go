@@ -35,17 +35,17 @@ const (
 // PostgresOptions configures a private PostgreSQL.
 type PostgresOptions struct {
 	Bin     string // required: the folder that contains postgres and initdb; see Find
-	DataDir string // required; created on first use. Two servers never share one.
+	DataDir string // required; created on first use. Two servers never share a data directory.
 	// RunAs is the user that runs the server when this process runs as root, because PostgreSQL
-	// refuses to run as root. Default: the owner of an existing data directory, else postgres, else
-	// nobody.
+	// refuses to run as root. The default is the owner of an existing data directory, or else the
+	// user postgres or nobody.
 	RunAs string
 	// Durable makes the data survive a power failure. Without Durable, a crash of the machine (but
-	// not of a process) may destroy the database, so only tests may leave it unset.
+	// not of a process) may destroy the database, so only tests may leave Durable unset.
 	Durable  bool
 	Settings map[string]string // further server settings; they take precedence
 	Log      io.Writer         // the server's own log; default none
-	Logger   *slog.Logger      // logs the choices made when the server is set up; default slog.Default()
+	Logger   *slog.Logger      // logs the choices that the setup makes; default slog.Default()
 }
 
 // Postgres is a private PostgreSQL server, with a Unix socket that only this user (and root) can
@@ -56,12 +56,13 @@ type Postgres struct {
 	dataDir string // the actual data directory
 	sockets string
 
-	mu   sync.Mutex // guards proc, and serializes Start, Stop and Kill
+	mu   sync.Mutex // guards proc, and serializes calls of Start, Stop and Kill
 	proc *subprocess.Process
 }
 
-// StartPostgres starts a server on opts.DataDir, which it initializes on first use, and waits until
-// it answers. It recovers the data of a server that was killed. The caller must call Stop or Run.
+// StartPostgres starts a server on opts.DataDir and waits until the server answers. It initializes
+// the directory on first use, and recovers the data of a killed server. The caller must call Stop
+// or Run.
 func StartPostgres(ctx context.Context, opts PostgresOptions) (*Postgres, error) {
 	if opts.Bin == "" || opts.DataDir == "" {
 		return nil, errors.New("localserver: Bin and DataDir are required")
@@ -79,7 +80,7 @@ func StartPostgres(ctx context.Context, opts PostgresOptions) (*Postgres, error)
 	return p, nil
 }
 
-// place determines the user that runs the server and the location of its data.
+// place chooses the user that runs the server and the server's data folder.
 func (p *Postgres) place(ctx context.Context) error {
 	dir, err := filepath.Abs(p.opts.DataDir)
 	if err != nil {
@@ -92,8 +93,8 @@ func (p *Postgres) place(ctx context.Context) error {
 	if p.account.credential == nil {
 		return nil
 	}
-	// The server's user may be unable to enter a folder like /root. The data is then stored
-	// elsewhere. Data that an earlier start has stored elsewhere stays there.
+	// The server's user may be unable to enter a folder like /root. In that case, store the data in
+	// another folder. Keep using that folder if an earlier start stored data there.
 	elsewhere := filepath.Join("/var/lib/parley", shortHash(dir))
 	if initialized(elsewhere) && !initialized(dir) || !p.account.canReach(dir) {
 		p.opts.Logger.InfoContext(ctx, "postgresql data stored elsewhere: the server's user cannot access DATA_DIR",
@@ -149,7 +150,7 @@ func (p *Postgres) Start(ctx context.Context) error {
 	if err := p.prepare(ctx); err != nil {
 		return fmt.Errorf("start PostgreSQL: %w", err)
 	}
-	onDeath := syscall.SIGINT // fast shutdown: no recovery at the next start
+	onDeath := syscall.SIGINT // fast shutdown, which needs no recovery at the next start
 	if !p.opts.Durable {
 		onDeath = syscall.SIGQUIT // immediate shutdown
 	}
@@ -168,8 +169,8 @@ func (p *Postgres) Start(ctx context.Context) error {
 	return nil
 }
 
-// prepare creates the cluster if there is none, and removes the remains of a killed server. The
-// lock is held.
+// prepare creates the database cluster if there is none, and removes the postmaster.pid of a killed
+// server. The caller must hold the data directory's lock.
 func (p *Postgres) prepare(ctx context.Context) error {
 	if !initialized(p.dataDir) {
 		if err := p.initdb(ctx); err != nil {
@@ -187,8 +188,8 @@ func (p *Postgres) prepare(ctx context.Context) error {
 	return err
 }
 
-// initdb creates the cluster in a temporary folder and renames it, so that an interrupted initdb
-// leaves nothing that looks complete.
+// initdb creates the cluster in a temporary folder and then renames the folder, so that an
+// interrupted initdb leaves no folder that looks like a complete cluster.
 func (p *Postgres) initdb(ctx context.Context) error {
 	if entries, err := os.ReadDir(p.dataDir); err == nil && len(entries) > 0 {
 		return fmt.Errorf("%s is neither empty nor a PostgreSQL data directory; set DATA_DIR to another folder", p.dataDir)
@@ -212,7 +213,8 @@ func (p *Postgres) initdb(ctx context.Context) error {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: p.account.credential}
 		return cmd.CombinedOutput()
 	}
-	// Sort by byte values, which is the same on every system, but classify letters as Unicode does.
+	// Sort by byte values, because their order is the same on every system, but classify letters
+	// according to Unicode.
 	ctype := "C.UTF-8"
 	if runtime.GOOS == "darwin" {
 		ctype = "en_US.UTF-8"
@@ -231,7 +233,7 @@ func (p *Postgres) initdb(ctx context.Context) error {
 	return os.Rename(dir, p.dataDir)
 }
 
-// matchVersion switches to another installed PostgreSQL if that version wrote the data.
+// matchVersion selects the installed PostgreSQL that has the same major version as the data.
 func (p *Postgres) matchVersion(ctx context.Context) error {
 	written, err := os.ReadFile(filepath.Join(p.dataDir, "PG_VERSION"))
 	if err != nil {
@@ -258,10 +260,10 @@ func (p *Postgres) matchVersion(ctx context.Context) error {
 	return fmt.Errorf("the data in %s was written by PostgreSQL %d, and only %s is installed; install %d too, or move the data with pg_dump", p.dataDir, want, have.text, want)
 }
 
-// clearPidFile removes a postmaster.pid that a killed server left behind. If any live process now
-// has the same pid (common in containers), PostgreSQL takes it for the old server and refuses to
-// start. Our lock proves that no server of ours is alive. clearPidFile also checks for a server
-// that was started by hand.
+// clearPidFile removes a postmaster.pid that a killed server left behind. If a live process now has
+// the pid in that file (common in containers), PostgreSQL mistakes this process for the old server
+// and refuses to start. Our lock proves that no server of ours is alive. clearPidFile also checks
+// for a server that was started by hand.
 func (p *Postgres) clearPidFile(ctx context.Context) error {
 	path := filepath.Join(p.dataDir, "postmaster.pid")
 	content, err := os.ReadFile(path)
@@ -279,7 +281,7 @@ func (p *Postgres) clearPidFile(ctx context.Context) error {
 	return os.Remove(path)
 }
 
-// servesData reports whether pid is a postmaster on dataDir.
+// servesData reports whether the process pid is a postmaster that uses dataDir.
 func servesData(ctx context.Context, pid int, dataDir string) bool {
 	if err := syscall.Kill(pid, 0); errors.Is(err, syscall.ESRCH) {
 		return false
@@ -312,8 +314,8 @@ func (p *Postgres) args() []string {
 	return args
 }
 
-// environment returns our environment without the variables that change the tools' behavior
-// (PGDATA, PGPORT, PGOPTIONS, …).
+// environment returns the environment of this process without the variables that change the
+// behavior of PostgreSQL's programs (PGDATA, PGPORT, PGOPTIONS, …).
 func environment() []string {
 	return slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "PG") })
 }
@@ -329,15 +331,15 @@ func (p *Postgres) ping(ctx context.Context) error {
 	return conn.Close(ctx)
 }
 
-// URL returns the address of a database of the server, for the superuser, in the form that pgx
-// parses.
+// URL returns a URL of one of the server's databases, for the superuser, in a format that pgx
+// accepts.
 func (p *Postgres) URL(database string) string {
 	q := url.Values{"host": {p.sockets}, "port": {"5432"}, "user": {postgresUser}, "sslmode": {"disable"}}
 	return (&url.URL{Scheme: "postgres", Path: "/" + database, RawQuery: q.Encode()}).String()
 }
 
-// DataDir returns the actual data directory, which may differ from the requested one: see
-// StartPostgres.
+// DataDir returns the actual data directory. It differs from the requested one if the server's user
+// cannot enter that one.
 func (p *Postgres) DataDir() string { return p.dataDir }
 
 // CreateDatabase creates a database if it does not exist.
@@ -358,18 +360,18 @@ func (p *Postgres) CreateDatabase(ctx context.Context, name string) error {
 	return nil
 }
 
-// process returns the process that was started last.
+// process returns the server process that was started last.
 func (p *Postgres) process() *subprocess.Process {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.proc
 }
 
-// Done returns a channel that is closed when the current server has ended for any reason.
+// Done returns a channel that is closed when the current server process has ended for any reason.
 func (p *Postgres) Done() <-chan struct{} { return p.process().Done() }
 
-// Err returns the error with which the server ended. It returns nil while the server is running and
-// after a clean stop.
+// Err returns the server's exit error. It returns nil while the server is running and after a clean
+// stop.
 func (p *Postgres) Err() error {
 	proc := p.process()
 	if err := proc.Err(); err != nil {
@@ -378,7 +380,7 @@ func (p *Postgres) Err() error {
 	return nil
 }
 
-// Stop shuts the server down and ends its sessions ("fast" shutdown). If ctx is done first, it
+// Stop shuts the server down and ends its sessions ("fast" shutdown). If ctx is done first, Stop
 // kills the server, which then recovers at the next start.
 func (p *Postgres) Stop(ctx context.Context) error {
 	p.mu.Lock()
@@ -393,8 +395,8 @@ func (p *Postgres) Kill() error {
 	return p.proc.Kill()
 }
 
-// Run runs the server as a part of a program. It returns nil once ctx is done and the server is
-// stopped, and an error if the server dies first.
+// Run runs the server as part of a program. It stops the server when ctx is done, and then returns
+// nil. If the server dies first, Run returns an error.
 func (p *Postgres) Run(ctx context.Context) error { return run(ctx, "PostgreSQL", p.process(), p.Stop) }
 
 func run(ctx context.Context, what string, proc *subprocess.Process, stop func(context.Context) error) error {

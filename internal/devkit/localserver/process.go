@@ -14,17 +14,18 @@ import (
 	"parley.chat/internal/devkit/subprocess"
 )
 
-// pollInterval is the interval at which this process checks the state of another one, such as
-// whether it answers or has released its lock. There is no event to wait for instead.
+// pollInterval is the interval at which this process checks another process, for example whether it
+// answers or has released its lock. In both cases, there is no event to wait for.
 const pollInterval = 10 * time.Millisecond
 
-// lockTimeout is how long a server whose parent died may take to release its data.
+// lockTimeout limits how long lock waits for a server to release its data after the server's parent
+// died.
 const lockTimeout = 15 * time.Second
 
 // lock locks the lock file of a data directory. The server inherits the descriptor, so the lock is
-// held until the server and the last of its children are gone, even if this process dies first. The
-// holder of the lock knows that nobody else uses the data. lock waits for a server that is
-// stopping.
+// held until the server and all its children have ended, even if this process dies first. While a
+// process holds the lock, no other server uses the data. If a server is still stopping, lock waits
+// for it.
 func lock(ctx context.Context, path string) (*os.File, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -60,10 +61,11 @@ func writeOwner(file *os.File, pid int) {
 	_, _ = file.WriteAt([]byte(strconv.Itoa(pid)+"\n"), 0)
 }
 
-// errExited reports a clean exit where none was expected.
+// errExited reports that a process exited with code 0 although it was not stopped.
 var errExited = errors.New("exit code 0")
 
-// waitReady calls ready until it returns nil. It fails if the process ends or ctx is done.
+// waitReady calls ready repeatedly until ready returns nil. It fails if the process ends or ctx is
+// done.
 func waitReady(ctx context.Context, p *subprocess.Process, what string, ready func(context.Context) error) error {
 	for {
 		err := ready(ctx)

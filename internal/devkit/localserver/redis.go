@@ -35,13 +35,14 @@ const FreshPort = -1
 // RedisOptions configures a private Redis.
 type RedisOptions struct {
 	Bin         string // required: redis-server or valkey-server, from Find
-	Dir         string // required; created on first use. Two servers never share one.
+	Dir         string // required; created on first use. Two servers never share a folder.
 	AppendFsync string // default FsyncAlways
-	MaxMemory   int64  // bytes; default 0, unlimited. The policy is noeviction.
-	// Port is a loopback TCP port, or FreshPort for a free one. Default 0: only a Unix socket,
-	// which other users cannot open. A loopback port is open to every user of the machine.
+	MaxMemory   int64  // in bytes; default 0, unlimited. The eviction policy is noeviction.
+	// Port is a loopback TCP port, or FreshPort for a free one. With the default, 0, the server
+	// listens only on a Unix socket, which other users cannot open. A loopback port is open to
+	// every user of the machine.
 	Port     int
-	Cluster  bool              // run as a node of a cluster; requires a Port
+	Cluster  bool              // run the server as a cluster node; requires a Port
 	Settings map[string]string // further settings of redis.conf; they take precedence
 	Log      io.Writer         // the server's own log; default none
 }
@@ -49,16 +50,16 @@ type RedisOptions struct {
 // Redis is a private Redis server. It is safe for concurrent use.
 type Redis struct {
 	opts    RedisOptions
-	sockets string // folder of the socket; empty with a port
+	sockets string // the socket's folder; empty if the server listens on a port
 	port    int
 	busPort int // only with Cluster
 
-	mu   sync.Mutex // guards proc, and serializes Start, Stop and Kill
+	mu   sync.Mutex // guards proc, and serializes calls of Start, Stop and Kill
 	proc *subprocess.Process
 }
 
-// StartRedis starts a server on opts.Dir and waits until it has loaded its data and answers. The
-// caller must call Stop or Run.
+// StartRedis starts a server that stores its data in opts.Dir, and waits until the server has
+// loaded its data and answers. The caller must call Stop or Run.
 func StartRedis(ctx context.Context, opts RedisOptions) (*Redis, error) {
 	if opts.Bin == "" || opts.Dir == "" {
 		return nil, errors.New("localserver: Bin and Dir are required")
@@ -83,7 +84,7 @@ func StartRedis(ctx context.Context, opts RedisOptions) (*Redis, error) {
 		if err == nil {
 			return r, nil
 		}
-		// Another process may have taken the free port in the meantime.
+		// Another process may have started to use the free port since it was chosen.
 		if opts.Port != FreshPort || attempt == 5 || !strings.Contains(err.Error(), "Address already in use") {
 			return nil, err
 		}
@@ -135,7 +136,8 @@ func (r *Redis) Start(ctx context.Context) error {
 	return err
 }
 
-// launch starts the process, which inherits the lock file, and waits until it answers.
+// launch starts the server process, which inherits the lock file, and waits until the server
+// answers.
 func (r *Redis) launch(ctx context.Context, file *os.File) error {
 	onDeath := syscall.SIGTERM
 	if r.opts.AppendFsync == NoAOF {
@@ -156,15 +158,15 @@ func (r *Redis) launch(ctx context.Context, file *os.File) error {
 	return nil
 }
 
-// ping verifies that our own server answers, because on a port it might be another process. Until
-// the append-only file is loaded, the answer is LOADING.
+// ping verifies that our own server answers, because another process might listen on the port.
+// Until the append-only file is loaded, Redis answers LOADING, and ping returns an error.
 func (r *Redis) ping(ctx context.Context, proc *subprocess.Process) error {
 	network := "tcp"
 	if r.sockets != "" {
 		network = "unix"
 	}
-	// Dial without the client first, because its pool logs failed connections. Use each pool only
-	// once, because after a failure a pool waits for a second.
+	// Dial without the client first, because the client's pool logs failed connections. Use each
+	// pool only once, because a pool waits for a second after a failure.
 	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, network, r.Addr())
 	if err != nil {
 		return err
@@ -184,10 +186,11 @@ func (r *Redis) ping(ctx context.Context, proc *subprocess.Process) error {
 	return client.Ping(ctx).Err()
 }
 
-// aofRewriteAt is the minimum size at which the append-only file is rewritten after it has doubled.
-// Redis's default of 64mb would be reached every few seconds under load. Each rewrite forks and
-// copies everything, which takes about 15% of Redis's CPU time. A file of this size is loaded in
-// about four seconds.
+// aofRewriteAt is the size below which Redis does not rewrite the append-only file. Above it, Redis
+// rewrites the file when its size has doubled since the last rewrite. Under load, the file would
+// reach Redis's default of 64mb every few seconds. Each rewrite forks Redis and copies the data
+// set, and the rewrites would take about 15% of Redis's CPU time. Redis loads a file of this size
+// in about four seconds.
 const aofRewriteAt = "512mb"
 
 func (r *Redis) args() []string {
@@ -218,7 +221,7 @@ func (r *Redis) args() []string {
 	return args
 }
 
-// Addr returns host:port, or the path of the socket.
+// Addr returns the server's address: host:port, or the path of its Unix socket.
 func (r *Redis) Addr() string {
 	if r.sockets != "" {
 		return filepath.Join(r.sockets, redisSocket)
@@ -226,7 +229,7 @@ func (r *Redis) Addr() string {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(r.port))
 }
 
-// URL returns the address in the form that REDIS_URL and redis.ParseURL accept.
+// URL returns the server's URL in the format that REDIS_URL and redis.ParseURL accept.
 func (r *Redis) URL() string {
 	if r.sockets != "" {
 		return (&url.URL{Scheme: "unix", Path: r.Addr()}).String()
@@ -234,21 +237,21 @@ func (r *Redis) URL() string {
 	return "redis://" + r.Addr()
 }
 
-// BusPort returns the port of the cluster bus, or 0.
+// BusPort returns the server's cluster bus port, or 0 if the server is not a cluster node.
 func (r *Redis) BusPort() int { return r.busPort }
 
-// process returns the process that was started last.
+// process returns the server process that was started last.
 func (r *Redis) process() *subprocess.Process {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.proc
 }
 
-// Done returns a channel that is closed when the current server has ended for any reason.
+// Done returns a channel that is closed when the current server process has ended for any reason.
 func (r *Redis) Done() <-chan struct{} { return r.process().Done() }
 
-// Err returns the error with which the server ended. It returns nil while the server is running and
-// after a clean stop.
+// Err returns the server's exit error. It returns nil while the server is running and after a clean
+// stop.
 func (r *Redis) Err() error {
 	proc := r.process()
 	if err := proc.Err(); err != nil {
@@ -257,8 +260,8 @@ func (r *Redis) Err() error {
 	return nil
 }
 
-// Stop shuts the server down after it has written its append-only file. If ctx is done first, it
-// kills the server.
+// Stop shuts the server down cleanly: the server first writes its append-only file. If ctx is done
+// first, Stop kills the server.
 func (r *Redis) Stop(ctx context.Context) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -272,7 +275,7 @@ func (r *Redis) Kill() error {
 	return r.proc.Kill()
 }
 
-// Restart stops the server and starts it at the same address.
+// Restart stops the server and starts it again at the same address.
 func (r *Redis) Restart(ctx context.Context) error {
 	if err := r.Stop(ctx); err != nil {
 		return err
@@ -280,12 +283,13 @@ func (r *Redis) Restart(ctx context.Context) error {
 	return r.Start(ctx)
 }
 
-// Pause freezes the server until Resume: it neither answers nor closes its connections.
+// Pause freezes the server until Resume is called. A paused server neither answers nor closes its
+// connections.
 func (r *Redis) Pause() error { return r.process().Signal(syscall.SIGSTOP) }
 
 // Resume ends a Pause.
 func (r *Redis) Resume() error { return r.process().Signal(syscall.SIGCONT) }
 
-// Run runs the server as a part of a program. It returns nil once ctx is done and the server is
-// stopped, and an error if the server dies first.
+// Run runs the server as part of a program. It stops the server when ctx is done, and then returns
+// nil. If the server dies first, Run returns an error.
 func (r *Redis) Run(ctx context.Context) error { return run(ctx, "Redis", r.process(), r.Stop) }

@@ -1,8 +1,8 @@
-// Package subprocess runs a program as a child process that does not outlive this one.
+// Package subprocess runs a program as a child process that does not outlive its parent.
 //
 // A child has its own process group. So Ctrl-C in a terminal reaches only this process, which then
-// stops the children in order. On Linux the kernel signals the child when this process dies, even
-// by SIGKILL. Each child has one goroutine here, locked to its thread, which ends with the child.
+// stops the children in order. On Linux, the kernel signals the child when this process dies, even
+// if SIGKILL killed it. For each child, one goroutine is locked to its thread until the child ends.
 package subprocess
 
 import (
@@ -21,33 +21,34 @@ import (
 	"time"
 )
 
-// Spec describes what to run. Only Path is required.
+// Spec describes the program to run. Only Path is required.
 type Spec struct {
 	Path          string
 	Args          []string            // without the program's name
 	Env           []string            // nil: the environment of this process
 	Dir           string              // empty: the working directory of this process
-	Output        io.Writer           // receives standard output and error; written from one goroutine
-	Files         []*os.File          // inherited by the child from descriptor 3 on
+	Output        io.Writer           // receives stdout and stderr; only one goroutine writes to it
+	Files         []*os.File          // the child inherits these files as descriptors 3, 4, …
 	Credential    *syscall.Credential // nil: the user of this process
 	OnParentDeath syscall.Signal      // default SIGKILL; Linux only
 }
 
-// Process is a running or ended child. It is safe for concurrent use.
+// Process is a child process that is running or has ended. It is safe for concurrent use.
 type Process struct {
 	name string
 	cmd  *exec.Cmd
 	tail *tail
 	done chan struct{}
-	err  error // the result of Wait; written before done is closed
+	err  error // the result of cmd.Wait; written before done is closed
 }
 
-// Start runs the program of spec. The caller must stop it, or let it die with this process.
+// Start runs the program that spec describes. The caller must stop the program, or let it die with
+// this process.
 func Start(spec Spec) (*Process, error) {
 	cmd := exec.Command(spec.Path, spec.Args...)
 	cmd.Env, cmd.Dir, cmd.ExtraFiles = spec.Env, spec.Dir, spec.Files
-	// A process that outlives the child (a backend of a killed postmaster) may hold the pipe open
-	// for a while.
+	// A process that outlives the child, such as a backend of a killed postmaster, may keep the
+	// output pipe open for a while.
 	cmd.WaitDelay = 5 * time.Second
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: spec.Credential}
 	dieWithParent(cmd.SysProcAttr, cmp.Or(spec.OnParentDeath, syscall.SIGKILL))
@@ -56,8 +57,8 @@ func Start(spec Spec) (*Process, error) {
 
 	started := make(chan error, 1)
 	go func() {
-		// The kernel treats the death of the thread that forked as the death of the parent. So that
-		// thread must live as long as the child.
+		// The kernel treats the death of the thread that forked the child as the death of the
+		// parent. So this thread must live as long as the child.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
@@ -91,7 +92,7 @@ func (p *Process) Err() error {
 	}
 }
 
-// Tail returns the end of the child's output, for error messages.
+// Tail returns the last part of the child's output, for error messages.
 func (p *Process) Tail() string { return p.tail.String() }
 
 // Signal sends sig. It is not an error if the child has already ended.
@@ -103,7 +104,7 @@ func (p *Process) Signal(sig syscall.Signal) error {
 }
 
 // Stop sends sig and waits until the child ends. If ctx is done first, it kills the child and
-// returns an error. It ignores the exit code: see Err.
+// returns an error. Stop ignores the exit code, which Err reports.
 func (p *Process) Stop(ctx context.Context, sig syscall.Signal) error {
 	if err := p.Signal(sig); err != nil {
 		return err
@@ -129,18 +130,19 @@ func (p *Process) Kill() error {
 	return nil
 }
 
-// tailBytes is the number of bytes at the end of the output that are kept for error messages.
+// tailBytes is the number of bytes that are kept from the end of the output, for error messages.
 const tailBytes = 8 << 10
 
-// tail forwards output and remembers the end of it.
+// tail forwards the child's output and keeps the end of it.
 type tail struct {
 	to io.Writer
 
-	mu   sync.Mutex // guards last, which the copying goroutine writes and any goroutine may read
+	mu   sync.Mutex // guards last, which exec's copying goroutine writes and other goroutines read
 	last []byte
 }
 
-// Write never fails: a failing log must not close the child's pipe and so stop the child.
+// Write never returns an error. If it did, a failing log would close the child's output pipe, which
+// could kill the child.
 func (t *tail) Write(b []byte) (int, error) {
 	t.mu.Lock()
 	t.last = append(t.last, b...)

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// Output collects what a program or a logger writes. A test may read it while it is being written.
-// The zero value is empty.
+// Output collects the output of a program or a logger. A test may read it during writes. The zero
+// value is an empty Output.
 type Output struct {
 	mu sync.Mutex
 	b  bytes.Buffer

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// Timeout bounds every wait in a test for a condition that must become true. It is much longer than
-// any wait takes on an idle machine: a test must not fail because the machine is busy, but it does
-// fail if the condition never becomes true.
+// Timeout limits how long a test waits for a condition that must become true. It is much longer
+// than any wait takes on an idle machine, so that a test does not fail only because the machine is
+// busy.
 const Timeout = 2 * time.Minute
 
 // Until calls check repeatedly until it returns nil. After timeout it fails the test with check's
-// last error. It is for conditions in other processes; if there is a channel to wait on, wait on
-// that instead.
+// last error. Use it for conditions in other processes. If there is a Go channel to wait on, wait
+// on the channel instead.
 func Until(t testing.TB, timeout time.Duration, check func() error) {
 	t.Helper()
 	deadline := time.Now().Add(timeout)

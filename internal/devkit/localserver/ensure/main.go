@@ -1,5 +1,5 @@
-// Command ensure installs PostgreSQL and Redis if they are missing and can be installed. `make
-// test` runs it first, so that the tests find the servers that they start.
+// Command ensure installs PostgreSQL and Redis if they are missing and a supported package manager
+// is available. `make test` runs it first, so that the tests can start the servers.
 package main
 
 import (

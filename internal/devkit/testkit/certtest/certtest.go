@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// Authority signs certificates. A process trusts it if SSL_CERT_FILE names File before the process
-// first verifies a certificate.
+// Authority is a certificate authority for tests. A process trusts it if SSL_CERT_FILE names File
+// before the process first verifies a certificate.
 type Authority struct {
 	File string
 
@@ -26,7 +26,7 @@ type Authority struct {
 	key  *ecdsa.PrivateKey
 }
 
-// NewAuthority returns an authority whose own certificate is stored in dir.
+// NewAuthority creates an authority and stores the authority's own certificate in dir.
 func NewAuthority(dir string) (*Authority, error) {
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"}, IsCA: true, BasicConstraintsValid: true,
@@ -93,8 +93,8 @@ func writePEM(file, kind string, der []byte) error {
 	return os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600)
 }
 
-// Redis returns the settings of a Redis that accepts TLS connections on a port, with a certificate
-// for name.
+// Redis returns settings for a Redis server that accepts TLS connections on a port, with a
+// certificate for name.
 func (a *Authority) Redis(t testing.TB, name string, port int) map[string]string {
 	t.Helper()
 	cert, key := a.Server(t, name)

@@ -21,7 +21,7 @@ type Server struct {
 	names map[string][]netip.Addr
 }
 
-// New serves on conn, which it closes when the test ends.
+// New starts a DNS server on conn. It stops the server and closes conn when the test ends.
 func New(t testing.TB, conn net.PacketConn) *Server {
 	s := &Server{conn: conn, names: map[string][]netip.Addr{}}
 	var wg sync.WaitGroup
@@ -33,7 +33,7 @@ func New(t testing.TB, conn net.PacketConn) *Server {
 	return s
 }
 
-// Local is like New, but uses a free port of this machine.
+// Local is like New, but listens on a free local port.
 func Local(t testing.TB) *Server {
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -43,8 +43,7 @@ func Local(t testing.TB) *Server {
 	return New(t, conn)
 }
 
-// Set sets the addresses of a name. They must be IPv4 addresses. Without addresses, the name does
-// not exist.
+// Set sets the IPv4 addresses of a name. If there are none, the name does not exist.
 func (s *Server) Set(name string, addresses ...string) {
 	parsed := make([]netip.Addr, len(addresses))
 	for i, a := range addresses {
@@ -55,7 +54,7 @@ func (s *Server) Set(name string, addresses ...string) {
 	s.names[name+"."] = parsed
 }
 
-// Resolver returns a resolver that asks only this server.
+// Resolver returns a resolver that queries only this server.
 func (s *Server) Resolver() *net.Resolver {
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "udp", s.conn.LocalAddr().String())
@@ -69,7 +68,8 @@ func (s *Server) serve() {
 			return
 		}
 		if reply, err := s.answer(buf[:n]); err == nil {
-			_, _ = s.conn.WriteTo(reply, from) // a client that gets no answer asks again
+			// Ignore the error, because a client that gets no answer repeats its query.
+			_, _ = s.conn.WriteTo(reply, from)
 		}
 	}
 }

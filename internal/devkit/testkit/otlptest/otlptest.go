@@ -1,5 +1,5 @@
-// Package otlptest is an OpenTelemetry collector for tests: it receives spans over OTLP/HTTP as
-// protobuf, and stores them.
+// Package otlptest provides an OpenTelemetry collector for tests. The collector receives spans as
+// protobuf over OTLP/HTTP and stores them.
 package otlptest
 
 import (
@@ -20,7 +20,7 @@ import (
 	"parley.chat/internal/devkit/testkit"
 )
 
-// Span is a span that a service has sent.
+// Span is a span that the collector has received from a service.
 type Span struct {
 	Service    string
 	Name       string
@@ -29,7 +29,7 @@ type Span struct {
 	Parent     string
 	Links      []string // traces that it is linked to
 	Attributes map[string]string
-	Failed     string // the message of the span's status, if the status is an error
+	Failed     string // the span's status message, if the status is an error
 	Began      time.Time
 	Ended      time.Time
 }
@@ -42,7 +42,7 @@ type Collector struct {
 	spans []Span
 }
 
-// New starts a collector that is closed when the test ends.
+// New starts a collector, which is closed when the test ends.
 func New(t testing.TB) *Collector {
 	t.Helper()
 	c := &Collector{}
@@ -73,7 +73,7 @@ func (c *Collector) receive(r *http.Request) error {
 	if err != nil {
 		return fmt.Errorf("read: %w", err)
 	}
-	var data tracepb.TracesData // has the same wire format as the request
+	var data tracepb.TracesData // TracesData has the same wire format as the request
 	if err := proto.Unmarshal(b, &data); err != nil {
 		return fmt.Errorf("decode: %w", err)
 	}
@@ -127,12 +127,12 @@ func (c *Collector) Spans() []Span {
 	return slices.SortedStableFunc(slices.Values(c.spans), func(a, b Span) int { return a.Began.Compare(b.Began) })
 }
 
-// Trace returns the spans of one trace that have been received so far.
+// Trace returns the spans that have been received for one trace so far.
 func (c *Collector) Trace(id string) []Span {
 	return slices.DeleteFunc(c.Spans(), func(s Span) bool { return s.Trace != id })
 }
 
-// Await waits until a trace has n spans, and returns them.
+// Await waits until n spans of a trace have been received, and returns them.
 func (c *Collector) Await(t testing.TB, id string, n int) (spans []Span) {
 	t.Helper()
 	testkit.Until(t, testkit.Timeout, func() error {

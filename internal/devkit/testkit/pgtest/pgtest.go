@@ -1,9 +1,9 @@
 // Package pgtest gives tests real PostgreSQL databases.
 //
 // Empty and Template.Open create a database in the private server that a test process starts on
-// first use. NewServer starts a server for one test, which may stop it. Processes share nothing, so
-// packages can be tested in parallel. If PostgreSQL is not installed, a test fails and explains how
-// to install it.
+// first use. NewServer starts a server for one test, which may stop the server. Test processes
+// share no servers, so packages can be tested in parallel. If PostgreSQL is not installed, a test
+// fails and explains how to install it.
 //
 // The package knows no schema: shared-migrations/schematest provides databases with Parley's
 // schema.
@@ -43,8 +43,8 @@ var shared struct {
 }
 
 // Main runs the tests of a package, stops the server, and checks for leaked goroutines. Use it in
-// TestMain: func TestMain(m *testing.M) { pgtest.Main(m) }. Without it the server still dies with
-// the process (on Linux), and a later run removes its folder.
+// TestMain: func TestMain(m *testing.M) { pgtest.Main(m) }. Without Main, the server still dies
+// with the process (on Linux), and a later run removes the server's folder.
 func Main(m *testing.M, leaks ...goleak.Option) {
 	code := m.Run()
 	if err := stopShared(); err != nil {
@@ -78,7 +78,7 @@ func server(ctx context.Context) (*localserver.Postgres, error) {
 	return shared.server, shared.err
 }
 
-// prefix is the prefix of our folders in the temporary directory.
+// prefix is the prefix of the servers' folders in the temporary directory.
 const prefix = "parley-pgtest-"
 
 // start starts a server in a new folder.
@@ -91,7 +91,7 @@ func start(ctx context.Context, settings map[string]string) (*localserver.Postgr
 	if err != nil {
 		return nil, "", err
 	}
-	// PostgreSQL may run as another user, who must be able to enter the folder.
+	// The server may run as another user, and that user must be able to enter the folder.
 	if err := os.Chmod(dir, 0o711); err != nil {
 		return nil, "", errors.Join(err, os.RemoveAll(dir))
 	}
@@ -102,15 +102,15 @@ func start(ctx context.Context, settings map[string]string) (*localserver.Postgr
 	return pg, dir, nil
 }
 
-// sweep removes the folders of killed test processes, that is, folders whose lock no process holds.
-// A test that has stopped its server does not hold the lock either, so sweep also checks the age of
-// the folder.
+// sweep removes the folders of killed test processes. These are the folders whose lock no process
+// holds. A test that has stopped its server does not hold the lock either. So sweep removes only
+// folders whose lock file is more than an hour old.
 func sweep() {
 	dirs, _ := filepath.Glob(filepath.Join(os.TempDir(), prefix+"*")) // the pattern is well formed
 	for _, dir := range dirs {
 		file, err := os.Open(filepath.Join(dir, "data.lock"))
 		if err != nil {
-			continue // not locked yet, or owned by another user
+			continue // the folder has no lock file yet, or another user owns the folder
 		}
 		info, err := file.Stat()
 		if err == nil && time.Since(info.ModTime()) > time.Hour && syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil {
@@ -131,7 +131,8 @@ func Empty(t testing.TB) *DB {
 	return clone(t, "template0", nil)
 }
 
-// Template is a database that is prepared once per test process, on first use, and then cloned.
+// Template is a database that each test process prepares on first use and then clones for each
+// test.
 type Template struct {
 	name    string
 	prepare func(ctx context.Context, url string) error
@@ -140,7 +141,7 @@ type Template struct {
 	err  error
 }
 
-// NewTemplate returns a template that prepare fills. It starts nothing.
+// NewTemplate returns a template that prepare fills on first use. It does not start the server.
 func NewTemplate(name string, prepare func(ctx context.Context, url string) error) *Template {
 	return &Template{name: name, prepare: prepare}
 }
@@ -188,7 +189,7 @@ func clone(t testing.TB, from string, ready func(context.Context, *localserver.P
 	return &DB{URL: pg.URL(name)}
 }
 
-// admin runs one statement outside the tests' databases.
+// admin runs one statement in the server's postgres database.
 func admin(ctx context.Context, pg *localserver.Postgres, sql string) error {
 	conn, err := pgx.Connect(ctx, pg.URL("postgres"))
 	if err != nil {
@@ -198,8 +199,8 @@ func admin(ctx context.Context, pg *localserver.Postgres, sql string) error {
 	return errors.Join(err, conn.Close(ctx))
 }
 
-// URLAs returns the address of the database with the given role set, in the same way as a service
-// sets its role.
+// URLAs returns the URL of the database with the role as a startup parameter, so that every session
+// has this role.
 func (db *DB) URLAs(role string) string { return withRole(db.URL, role) }
 
 func withRole(address, role string) string {
@@ -210,10 +211,11 @@ func withRole(address, role string) string {
 	return address + sep + "role=" + url.QueryEscape(role)
 }
 
-// Pool returns a pool for the superuser. It is closed when the test ends.
+// Pool returns a connection pool for the superuser. It is closed when the test ends.
 func (db *DB) Pool(t testing.TB) *pgxpool.Pool { t.Helper(); return pool(t, db.URL) }
 
-// PoolAs returns a pool with the given role set. It is closed when the test ends.
+// PoolAs returns a connection pool whose sessions have the given role. It is closed when the test
+// ends.
 func (db *DB) PoolAs(t testing.TB, role string) *pgxpool.Pool {
 	t.Helper()
 	return pool(t, db.URLAs(role))
@@ -229,7 +231,7 @@ func pool(t testing.TB, address string) *pgxpool.Pool {
 	return p
 }
 
-// Server is a server for one test, which may stop it. Committed data survives Kill.
+// Server is a PostgreSQL server for one test, which may stop it. Committed data survives Kill.
 type Server struct {
 	DB // its database, which is empty at first
 	pg *localserver.Postgres
@@ -240,7 +242,7 @@ type Options struct {
 	Settings map[string]string // of postgresql.conf
 }
 
-// NewServer starts a server for this test only. It is removed when the test ends.
+// NewServer starts a server for one test. The server is removed when the test ends.
 func NewServer(t testing.TB, options ...Options) *Server {
 	t.Helper()
 	o := Options{}

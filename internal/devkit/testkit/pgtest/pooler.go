@@ -49,8 +49,8 @@ pool_mode = %s
 	if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}
-	// PgBouncer must run as the server's user, because only that user can open the server's socket,
-	// and because PgBouncer refuses to run as root.
+	// Run PgBouncer as the server's user, because only that user can open the server's socket, and
+	// because PgBouncer refuses to run as root.
 	credential := s.owner(t, dir)
 	proc, err := subprocess.Start(subprocess.Spec{Path: path, Args: []string{file}, Dir: "/", Credential: credential})
 	if err != nil {

@@ -41,8 +41,8 @@ func (s *Server) Standby(t testing.TB) *Server {
 	if out, err := backup.CombinedOutput(); err != nil {
 		t.Fatalf("pgtest: pg_basebackup: %v\n%s", err, out)
 	}
-	// The backup may contain these files, because the server's sockets may be in its data
-	// directory.
+	// The backup may contain the server's socket files, because the server may keep them in its
+	// data directory.
 	for _, left := range []string{".s.PGSQL.5432", ".s.PGSQL.5432.lock"} {
 		if err := os.Remove(filepath.Join(data, left)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			t.Fatalf("pgtest: %v", err)
@@ -61,8 +61,8 @@ func (s *Server) Standby(t testing.TB) *Server {
 	return &Server{DB: DB{URL: pg.URL("parley")}, pg: pg}
 }
 
-// owner makes the server's user the owner of dir, and returns that user's credential: nil if it is
-// our own user.
+// owner makes the server's user the owner of dir and returns that user's credential. The credential
+// is nil if the server runs as the user of this process.
 func (s *Server) owner(t testing.TB, dir string) *syscall.Credential {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -79,18 +79,17 @@ func (s *Server) owner(t testing.TB, dir string) *syscall.Credential {
 	return &syscall.Credential{Uid: owner.Uid, Gid: owner.Gid}
 }
 
-// Switch is an address that forwards connections to one of several servers, as a host name or a
-// load balancer does.
+// Switch forwards connections to one of several servers, as a load balancer does.
 type Switch struct {
 	listener net.Listener
 	all      sync.WaitGroup
 
 	mu    sync.Mutex // guards the fields below
-	to    string     // the server's socket; "" after the end of the test
+	to    string     // the path of the server's socket; "" after the end of the test
 	conns map[net.Conn]struct{}
 }
 
-// Switch returns a Switch that forwards to the server. It is closed when the test ends.
+// Switch returns a Switch that forwards connections to the server. It is closed when the test ends.
 func (s *Server) Switch(t testing.TB) *Switch {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
@@ -117,12 +116,12 @@ func (s *Server) socket(t testing.TB) string {
 	return address
 }
 
-// URL returns the address of the database behind the Switch, for the superuser.
+// URL returns the URL of the database behind the Switch, for the superuser.
 func (g *Switch) URL() string {
 	return "postgres://postgres@" + g.listener.Addr().String() + "/parley?sslmode=disable"
 }
 
-// Lead closes all connections, and makes new ones go to another server.
+// Lead closes all connections and forwards new connections to another server.
 func (g *Switch) Lead(t testing.TB, to *Server) { t.Helper(); g.lead(to.socket(t)) }
 
 func (g *Switch) lead(to string) {
@@ -145,8 +144,8 @@ func (g *Switch) accept() {
 	}
 }
 
-// connect connects a client to the server. It holds the lock, so that Lead cannot miss the
-// connection.
+// connect connects a client to the current server. It holds the lock, so that Lead cannot miss the
+// new connection.
 func (g *Switch) connect(client net.Conn) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -161,7 +160,7 @@ func (g *Switch) connect(client net.Conn) {
 }
 
 func (g *Switch) copy(to, from net.Conn) {
-	_, _ = io.Copy(to, from) // the error only marks the end of the connection
+	_, _ = io.Copy(to, from) // an error only means that the connection has ended
 	_ = to.Close()
 	_ = from.Close()
 	g.mu.Lock()

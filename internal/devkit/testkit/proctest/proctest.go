@@ -32,9 +32,9 @@ var built = struct {
 	done map[string]error
 }{done: map[string]error{}}
 
-// Build builds programs of the workspace by name ("chat-service", "migrate", …), each once per test
-// process, and returns the folder that contains them. If PARLEY_BIN_DIR is set, it uses the
-// programs that are already built there.
+// Build builds programs of the workspace by name ("chat-service", "migrate", …) and returns the
+// folder that contains them. It builds each program once per test process. If PARLEY_BIN_DIR is
+// set, it uses the programs that are already built there.
 func Build(t testing.TB, names ...string) string {
 	t.Helper()
 	if dir := os.Getenv("PARLEY_BIN_DIR"); dir != "" {
@@ -60,9 +60,9 @@ func Build(t testing.TB, names ...string) string {
 	return built.dir
 }
 
-// build builds a program into a folder that all runs share: the Go tool rebuilds it anyway, and a
-// folder per run would never be removed. The rename allows packages to build at the same time, and
-// does not affect processes that are running the old file.
+// build builds a program into a folder that all runs share, because a folder per run would never be
+// removed. The Go tool rebuilds the program if necessary. build renames the finished file, so that
+// packages can build at the same time and processes that run the old file are not affected.
 func build(name string) error {
 	root, err := goTool("env", "GOWORK")
 	if err != nil {
@@ -106,19 +106,20 @@ func goTool(args ...string) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// Process is one of our programs, started by a test.
+// Process is one of Parley's programs, started by a test.
 type Process struct {
 	Name string
 	proc *subprocess.Process
 	logs *buffer
 }
 
-// freeAddresses are settings with a fixed default port, which would collide if a test starts
-// several programs. They get a free port unless the test sets them.
+// freeAddresses lists settings whose default ports would collide if a test started several
+// programs. They get a free port unless the test sets them.
 var freeAddresses = []string{"CHAT_METRICS_ADDR", "WS_METRICS_ADDR"}
 
 // Start builds the program if necessary and starts it with env, PATH and HOME as its environment.
-// When the test ends, it kills the program, and shows its output if the test failed.
+// When the test ends, Start's cleanup kills the program and, if the test failed, shows the
+// program's output.
 func Start(t testing.TB, name string, args []string, env map[string]string) *Process {
 	t.Helper()
 	return StartPath(t, filepath.Join(Build(t, name), name), args, env)
@@ -159,10 +160,10 @@ func (p *Process) Pid() int { return p.proc.Pid() }
 // Done returns a channel that is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.proc.Done() }
 
-// Output returns what the program has written so far to standard output and standard error.
+// Output returns the program's standard output and standard error so far.
 func (p *Process) Output() string { return p.logs.String() }
 
-// Kill ends the process with SIGKILL and waits for its end.
+// Kill sends SIGKILL and waits until the process has ended.
 func (p *Process) Kill(t testing.TB) {
 	t.Helper()
 	if err := p.proc.Kill(); err != nil {
@@ -170,7 +171,7 @@ func (p *Process) Kill(t testing.TB) {
 	}
 }
 
-// Signal sends sig; SIGSTOP and SIGCONT pause and resume the process.
+// Signal sends sig to the process. SIGSTOP and SIGCONT pause and resume it.
 func (p *Process) Signal(t testing.TB, sig syscall.Signal) {
 	t.Helper()
 	if err := p.proc.Signal(sig); err != nil {
@@ -178,7 +179,7 @@ func (p *Process) Signal(t testing.TB, sig syscall.Signal) {
 	}
 }
 
-// Term stops the process with SIGTERM and waits for a clean exit.
+// Term sends SIGTERM to the process and waits for a clean exit.
 func (p *Process) Term(t testing.TB) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout)
@@ -188,7 +189,7 @@ func (p *Process) Term(t testing.TB) {
 	}
 }
 
-// Wait waits for the end of the process and returns its exit code (-1 after a signal).
+// Wait waits until the process has ended and returns its exit code, or -1 if a signal killed it.
 func (p *Process) Wait(t testing.TB, timeout time.Duration) int {
 	t.Helper()
 	select {
@@ -202,7 +203,8 @@ func (p *Process) Wait(t testing.TB, timeout time.Duration) int {
 	return 0
 }
 
-// WaitReady waits until a GET of url returns 200. It fails the test if the process ends first.
+// WaitReady waits until a GET request for url returns 200. It fails the test if the process ends
+// first.
 func (p *Process) WaitReady(t testing.TB, url string) {
 	t.Helper()
 	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
@@ -235,7 +237,7 @@ func FreePort(t testing.TB) int {
 	return port
 }
 
-// buffer collects output. mu guards b, which the process writes and the test reads.
+// buffer collects a process's output. mu guards b, which the process writes and the test reads.
 type buffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer

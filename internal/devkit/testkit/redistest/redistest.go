@@ -1,8 +1,9 @@
 // Package redistest gives tests real Redis servers.
 //
-// Our keys and topics are fixed, and pub/sub ignores logical databases. So every call starts its
-// own servers, in about 50 ms. They listen on loopback ports and keep their address when a test
-// stops and starts them. If Redis is not installed, the test fails and explains how to get it.
+// Parley's keys and topics have fixed names, and pub/sub ignores logical databases. So every call
+// starts its own servers, which takes about 50 ms. Servers listen on loopback ports and keep their
+// address when a test stops and restarts them. If Redis is not installed, the test fails and
+// explains how to install it.
 package redistest
 
 import (
@@ -26,19 +27,19 @@ import (
 type Options struct {
 	MaxMemory int64             // bytes; default unlimited
 	Settings  map[string]string // further settings of redis.conf
-	// Node returns additional settings for server i in a Redis Cluster. The masters come first, in
-	// order.
+	// Node returns additional settings for server i of a Redis Cluster. Servers are numbered from
+	// 0, masters first.
 	Node func(i int) map[string]string
 }
 
-// Server is a Redis server for one test. It syncs its append-only file at every command
-// (appendfsync always), so everything that it has answered survives Kill and Start.
+// Server is a Redis server for one test. It syncs its append-only file after every write
+// (appendfsync always), so all acknowledged writes survive Kill and Start.
 type Server struct {
 	redis *localserver.Redis
 	dir   string
 }
 
-// NewServer starts a server. It is removed when the test ends.
+// NewServer starts a server for one test. The server is removed when the test ends.
 func NewServer(t testing.TB, opts ...Options) *Server {
 	t.Helper()
 	return start(t, localserver.RedisOptions{}, opts...)
@@ -69,7 +70,7 @@ func start(t testing.TB, o localserver.RedisOptions, opts ...Options) *Server {
 	return &Server{redis: r, dir: dir}
 }
 
-// URL returns the address in the form of REDIS_URL.
+// URL returns the server's address in the format of REDIS_URL.
 func (s *Server) URL() string { return s.redis.URL() }
 
 // Addr returns host:port.
@@ -98,7 +99,8 @@ func (s *Server) Kill(t testing.TB) {
 	s.do(t, func(context.Context) error { return s.redis.Kill() })
 }
 
-// Pause freezes the server until Resume: connections stay open and nothing answers.
+// Pause freezes the server until Resume is called. Connections stay open, but the server does not
+// answer.
 func (s *Server) Pause(t testing.TB) {
 	t.Helper()
 	s.do(t, func(context.Context) error { return s.redis.Pause() })
@@ -125,12 +127,12 @@ type ClusterServers struct {
 	Replicas [][]*Server // the replicas of each master in Masters
 }
 
-// slots is the number of hash slots of a cluster.
+// slots is the number of hash slots in a cluster.
 const slots = 16384
 
-// Cluster starts a cluster of masters, each with the given number of replicas, and waits until
-// every node reports that the cluster is complete. A dead master is replaced by its replica within
-// several seconds.
+// Cluster starts a Redis Cluster with the given number of masters and of replicas per master. It
+// waits until every node reports that the cluster is complete. A replica replaces a dead master
+// within several seconds.
 func Cluster(t testing.TB, masters, replicas int, opts ...Options) *ClusterServers {
 	t.Helper()
 	o := Options{Settings: map[string]string{}}
@@ -171,14 +173,15 @@ func (o Options) node(i int) Options {
 	return o
 }
 
-// form introduces the nodes to each other, and assigns hash slots to every master and a master to
-// every replica.
+// form joins the nodes into a cluster. It assigns hash slots to every master, and a master to every
+// replica.
 func (c *ClusterServers) form(t testing.TB) error {
 	ctx, cancel := context.WithTimeout(context.Background(), testkit.Timeout)
 	defer cancel()
 	for i, m := range c.Masters {
 		client := m.Client(t)
-		// Two nodes with the same config epoch resolve the conflict by themselves, but slowly.
+		// Give each master a different config epoch: nodes with the same epoch resolve the conflict
+		// by themselves, but slowly.
 		if err := client.Do(ctx, "CLUSTER", "SET-CONFIG-EPOCH", i+1).Err(); err != nil {
 			return err
 		}
@@ -216,7 +219,7 @@ func (c *ClusterServers) form(t testing.TB) error {
 			testkit.Until(t, testkit.Timeout, func() error { return linked(client) })
 		}
 	}
-	// A failover requires that the other masters know each replica's master, which they learn by
+	// A failover requires that every node knows the master of each replica. Nodes learn this by
 	// gossip.
 	for _, s := range c.all() {
 		client := s.Client(t)
@@ -226,7 +229,7 @@ func (c *ClusterServers) form(t testing.TB) error {
 	return nil
 }
 
-// roles returns nil once a node knows the role of every replica.
+// roles returns nil if the client's node has learned the role of every replica.
 func (c *ClusterServers) roles(client *redis.Client) error {
 	nodes, err := client.ClusterNodes(context.Background()).Result()
 	if err != nil {
@@ -239,7 +242,7 @@ func (c *ClusterServers) roles(client *redis.Client) error {
 	return nil
 }
 
-// linked returns nil once a replica follows its master.
+// linked returns nil if the client's node, a replica, is in sync with its master.
 func linked(client *redis.Client) error {
 	info, err := client.Info(context.Background(), "replication").Result()
 	if err == nil && !strings.Contains(info, "master_link_status:up") {
@@ -290,7 +293,7 @@ func (s *Server) down() bool {
 	}
 }
 
-// URLs returns the addresses of the masters and replicas.
+// URLs returns the URLs of all masters and replicas.
 func (c *ClusterServers) URLs() []string {
 	var urls []string
 	for _, s := range c.all() {
@@ -299,7 +302,7 @@ func (c *ClusterServers) URLs() []string {
 	return urls
 }
 
-// URL returns the addresses in the form of REDIS_URL, separated by commas.
+// URL returns the addresses in the format of REDIS_URL, separated by commas.
 func (c *ClusterServers) URL() string { return strings.Join(c.URLs(), ",") }
 
 // Client returns a client for the cluster. It is closed when the test ends.
@@ -309,7 +312,7 @@ func (c *ClusterServers) Client(t testing.TB) *redis.ClusterClient {
 	for _, s := range c.all() {
 		addrs = append(addrs, s.Addr())
 	}
-	// By default go-redis discovers a failover only once a minute, because a dead master sends no
+	// By default, go-redis may take a minute to notice a failover, because a dead master sends no
 	// MOVED.
 	client := redis.NewClusterClient(&redis.ClusterOptions{Addrs: addrs, ClusterStateReloadInterval: time.Second})
 	t.Cleanup(func() { _ = client.Close() }) // the test may have closed it already

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// Switch is an address that forwards connections to one of several servers, as a host name or a
-// load balancer does. A connection stays with the server that it was opened to.
+// Switch forwards connections to one of several servers, as a load balancer does. An open
+// connection stays connected to the same server.
 type Switch struct {
 	listener net.Listener
 	all      sync.WaitGroup
@@ -19,7 +19,8 @@ type Switch struct {
 	conns map[net.Conn]struct{}
 }
 
-// NewSwitch returns a Switch that forwards to the server at addr. It is closed when the test ends.
+// NewSwitch returns a Switch that forwards connections to the server at addr. It is closed when the
+// test ends.
 func NewSwitch(t testing.TB, addr string) *Switch {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
@@ -44,7 +45,7 @@ func NewSwitch(t testing.TB, addr string) *Switch {
 // Addr returns the address of the Switch.
 func (s *Switch) Addr() string { return s.listener.Addr().String() }
 
-// Lead makes new connections go to the server at addr. Open connections are unchanged.
+// Lead forwards new connections to the server at addr. Open connections are not affected.
 func (s *Switch) Lead(addr string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -72,8 +73,8 @@ func (s *Switch) accept() {
 	}
 }
 
-// keep registers c to be closed at the end of the test. It returns false if the test has already
-// ended.
+// keep registers connection c, so that it is closed when the test ends. If the test has already
+// ended, keep closes c immediately and returns false.
 func (s *Switch) keep(c net.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -86,7 +87,7 @@ func (s *Switch) keep(c net.Conn) bool {
 }
 
 func (s *Switch) copy(to, from net.Conn) {
-	_, _ = io.Copy(to, from) // the error only marks the end of the connection
+	_, _ = io.Copy(to, from) // an error only means that the connection has ended
 	_ = to.Close()
 	_ = from.Close()
 	s.mu.Lock()

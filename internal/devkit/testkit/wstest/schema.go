@@ -13,17 +13,18 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// Schema is the compiled docs/websocket.schema.json: it defines the frames of both sides.
+// Schema is the compiled docs/websocket.schema.json, which defines the frames of the server and the
+// client.
 type Schema struct {
 	Path   string
 	server map[string]*jsonschema.Schema // by type
 	client map[string]*jsonschema.Schema
 
 	mu   sync.Mutex
-	seen map[string]struct{} // valid frames seen before; a fan-out sends the same frame to many connections
+	seen map[string]struct{} // frames already found valid; a fan-out sends the same frame to many connections
 }
 
-// LoadSchema returns the schema, which it reads and compiles once.
+// LoadSchema returns the schema. The first call reads and compiles it.
 var LoadSchema = sync.OnceValues(loadSchema)
 
 func loadSchema() (*Schema, error) {
@@ -108,8 +109,8 @@ func (s *Schema) Types(side string) []string {
 	return types
 }
 
-// CheckServer returns an error that describes what is wrong with a frame from the server, or nil if
-// the frame is valid.
+// CheckServer validates a frame from the server. It returns an error that describes the violation,
+// or nil if the frame is valid.
 func (s *Schema) CheckServer(frame []byte) error {
 	const remembered = 1 << 16
 	s.mu.Lock()
@@ -130,8 +131,8 @@ func (s *Schema) CheckServer(frame []byte) error {
 	return nil
 }
 
-// CheckClient returns an error that describes what is wrong with a frame from a client, or nil if
-// the frame is valid.
+// CheckClient validates a frame from a client. It returns an error that describes the violation, or
+// nil if the frame is valid.
 func (s *Schema) CheckClient(frame []byte) error { return check(s.client, frame) }
 
 func check(defs map[string]*jsonschema.Schema, frame []byte) error {

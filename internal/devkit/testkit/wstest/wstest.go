@@ -68,15 +68,15 @@ type Conn struct {
 
 	mu       sync.Mutex
 	frames   []Frame
-	returned []bool        // whether Await has returned the frame at the same index in frames
-	from     int           // Await has returned all frames before this index
-	changed  chan struct{} // closed and replaced when frames or err change
+	returned []bool        // returned[i] reports whether Await has returned frames[i]
+	from     int           // index of the first frame that Await may not have returned yet
+	changed  chan struct{} // closed and replaced whenever frames or err changes
 	err      error
 	writing  sync.Mutex
 }
 
-// Dial connects to url (ws://…), with a bearer token unless it is empty. The connection is closed
-// when the test ends.
+// Dial connects to url (ws://…). It sends token as a bearer token, unless token is empty. The
+// connection is closed when the test ends.
 func Dial(t testing.TB, url, token string) *Conn {
 	t.Helper()
 	c, _, err := TryDial(t, url, http.Header{"Authorization": bearer(token)})
@@ -107,7 +107,7 @@ func TryDial(t testing.TB, url string, header http.Header) (*Conn, *http.Respons
 		return nil, resp, err
 	}
 	c := &Conn{ws: ws, done: make(chan struct{}), changed: make(chan struct{})}
-	go c.read(t, schema) // ends when the socket is closed; Close closes the socket and waits
+	go c.read(t, schema) // Close closes the socket, which ends read, and waits until read has returned
 	t.Cleanup(c.Close)
 	return c, resp, nil
 }
@@ -145,7 +145,7 @@ func (c *Conn) read(t testing.TB, schema *Schema) {
 // Done returns a channel that is closed when the connection has ended.
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
-// Close closes the socket and waits for its reader.
+// Close closes the socket and waits until the goroutine that reads from it has ended.
 func (c *Conn) Close() {
 	_ = c.ws.Close()
 	<-c.done
@@ -180,7 +180,8 @@ func (c *Conn) Write(kind int, data []byte) error {
 	return c.ws.WriteMessage(kind, data)
 }
 
-// Say sends a message with a new client id, which is also its ref, and returns the id.
+// Say sends a message with a new client id, which is also the frame's ref. It returns the client
+// id.
 func (c *Conn) Say(t testing.TB, channel chat.ChannelID, body string) chat.ClientID {
 	t.Helper()
 	id := chat.NewClientID()
@@ -189,7 +190,7 @@ func (c *Conn) Say(t testing.TB, channel chat.ChannelID, body string) chat.Clien
 }
 
 // Await returns the first frame that match accepts and that was not returned before. It fails the
-// test if no such frame arrives; what describes the frame in the failure message.
+// test if no matching frame arrives. The parameter what describes the frame in the failure message.
 func (c *Conn) Await(t testing.TB, what string, match func(Frame) bool) Frame {
 	t.Helper()
 	f, err := c.TryAwait(testkit.Timeout, match)
@@ -274,8 +275,8 @@ func (c *Conn) Events(channel chat.ChannelID) []Frame {
 	return events
 }
 
-// AwaitSeq waits until the event seq of channel has arrived. It fails the test unless the channel's
-// events are first, first+1, … without gaps or duplicates.
+// AwaitSeq waits until the channel's event with the given seq has arrived. It fails the test unless
+// the seqs of the channel's events are first, first+1, …, without gaps or duplicates.
 func (c *Conn) AwaitSeq(t testing.TB, channel chat.ChannelID, first, seq int64) {
 	t.Helper()
 	deadline := time.Now().Add(testkit.Timeout)
