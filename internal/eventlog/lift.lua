@@ -2,10 +2,10 @@
 -- stored, so new entries must not get them. If a stream's last id is below the watermark, the
 -- stream has lost writes, or it is new and the Redis server's clock is behind.
 --
--- KEYS[1] stream   KEYS[2] mirror of the watermark (hash)   ARGV[1] the watermark
+-- KEYS[1] stream   KEYS[2] copy of the watermark (hash)   ARGV[1] the watermark
 -- Returns { '1', last } if the stream was lifted, else { '0', last }, where last is the last id
 -- that the stream generated ('0-0' if there is no stream). When it lifts a stream, it sets "lost"
--- in the mirror to the current time in ms.
+-- in the copy to the current time in ms.
 local function less(a, b)
   local ams, aseq = string.match(a, '^(%d+)-(%d+)$')
   local bms, bseq = string.match(b, '^(%d+)-(%d+)$')

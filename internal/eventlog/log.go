@@ -44,8 +44,8 @@ func (l *Log) Partitions() int { return l.partitions }
 // Partition returns the partition to which a channel or user id belongs.
 func (l *Log) Partition(id uuid.UUID) int { return rediskey.Of(id, l.partitions) }
 
-// Head is the newest seq and the epoch of a channel. The zero value means that Redis has no
-// counter.
+// Head is the newest seq and the epoch of a channel. The zero value means that Redis has no counter
+// for the channel.
 type Head struct {
 	Seq   int64
 	Epoch event.Epoch
@@ -54,7 +54,8 @@ type Head struct {
 // Seeded reports whether Redis has a counter.
 func (h Head) Seeded() bool { return h.Epoch != "" }
 
-// Heads returns the heads of channels, in the given order, in one round trip.
+// Heads returns the heads of the given channels, in the same order. It reads them in one round
+// trip.
 func (l *Log) Heads(ctx context.Context, channels []chat.ChannelID) ([]Head, error) {
 	heads := make([]Head, len(channels))
 	if len(channels) == 0 {
@@ -78,7 +79,7 @@ func (l *Log) Heads(ctx context.Context, channels []chat.ChannelID) ([]Head, err
 	return heads, nil
 }
 
-// headOf parses the pair {seq, epoch} of a counter; both are nil if there is no counter.
+// headOf parses the pair {seq, epoch} of a counter; its values are nil if there is no counter.
 func headOf(pair []any) (Head, error) {
 	if len(pair) != 2 {
 		return Head{}, fmt.Errorf("counter has %d values", len(pair))
@@ -139,8 +140,8 @@ func (l *Log) seed(ctx context.Context, channel chat.ChannelID, floor Floor) (He
 	return headOf(pair)
 }
 
-// Unstored calls visit for each of the channel's entries above its partition's watermark. It reads
-// every entry of the partition above the watermark.
+// Unstored calls visit for each of the channel's entries above its partition's watermark. To find
+// them, it scans all of the partition's entries above the watermark.
 func (l *Log) Unstored(ctx context.Context, channel chat.ChannelID, visit func(seq int64, epoch event.Epoch)) error {
 	p := l.Partition(channel.UUID)
 	from, err := l.rdb.HGet(ctx, rediskey.Stored(p), "entry").Result()
@@ -203,14 +204,14 @@ func (l *Log) TailRange(ctx context.Context, channel chat.ChannelID, from, to in
 	}
 }
 
-// tailBelow reads the part of the tail that covers a range, and possibly more. head is the newest
-// seq at the time it was read. slid reports whether the read missed the front of the range because
-// many items had been appended in the meantime.
+// tailBelow reads the part of the tail that covers a range, and possibly more. head is the tail's
+// newest seq, which was read earlier. slid reports whether the read missed the front of the range
+// because many items had been appended in the meantime.
 func (l *Log) tailBelow(ctx context.Context, channel chat.ChannelID, head, from, to int64) (items []event.Item, slid bool, err error) {
-	// Each seq corresponds to a list index, counted from the end. An append between the two reads
-	// shifts the indexes; slack usually keeps the front of the range within the read. A tail has a
-	// hole only after Redis has lost data. The seqs before a hole are closer to the end of the list
-	// than computed, so in that case the list is read up to its end.
+	// The list indexes are computed from the distance of each seq to head. Appends after head was
+	// read shift the indexes; the extra slack items usually keep the front of the range within the
+	// read. A tail has a hole only after Redis has lost data. The items before a hole are closer to
+	// the end of the list than computed, so in that case the list is read up to its end.
 	const slack = 64
 	start, stop := -(head-from+1)-slack, -(head - to + 1)
 	items, err = l.tail(ctx, channel, start, stop)
@@ -241,7 +242,7 @@ func (l *Log) tail(ctx context.Context, channel chat.ChannelID, start, stop int6
 	return items, nil
 }
 
-// Notify publishes n to the gateways, if any, to which its user is connected.
+// Notify publishes n to all gateways to which n's user is connected.
 func (l *Log) Notify(ctx context.Context, n notice.Notice) error {
 	topic := rediskey.UserTopic(l.Partition(n.UserID.UUID), n.UserID)
 	if err := l.rdb.SPublish(ctx, topic, n.Encode()).Err(); err != nil {

@@ -21,9 +21,10 @@ var repairSource string
 var repairScript = redis.NewScript(repairSource)
 
 // Repair starts a new epoch in a channel whose writes Redis has lost. found is the head in Redis;
-// known is the newest head that this process has seen. The new numbering continues above both and
-// above the seqs that PostgreSQL holds. It starts with a gap event that lists the seqs that may be
-// lost. If another caller has repaired the channel in the meantime, Repair returns that result.
+// known is the newest head that this process has seen. The new numbering continues above the seqs
+// of both heads and above the seqs that PostgreSQL holds. The new epoch starts with a gap event,
+// which contains the range of seqs that may be lost. If another caller has repaired the channel in
+// the meantime, Repair returns the head that the other caller created.
 func (l *Log) Repair(ctx context.Context, channel chat.ChannelID, found, known Head, floor Floor) (Head, error) {
 	stored, err := floor(ctx, channel)
 	if err != nil {
@@ -44,8 +45,8 @@ func (l *Log) Repair(ctx context.Context, channel chat.ChannelID, found, known H
 	return headOf(pair)
 }
 
-// Lost reports whether Redis has lost a channel's writes: whether found has a lower seq or an older
-// epoch than known. The caller must have read found after it learned known.
+// Lost reports whether Redis has lost a channel's writes, that is, whether found has a lower seq or
+// an older epoch than known. The caller must have read found from Redis after it obtained known.
 func (found Head) Lost(known Head) bool {
 	return found.Seeded() && known.Seeded() && (found.Seq < known.Seq || known.Epoch.NewerThan(found.Epoch))
 }

@@ -1,9 +1,9 @@
 -- repair.lua: starts a new epoch in a channel whose newest writes Redis has lost. The new numbering
--- starts above everything that is known. A gap event in the channel's log lists the seqs that may
+-- starts above all known seqs. A gap event in the channel's log contains the range of seqs that may
 -- be lost.
 --
 -- KEYS[1] counter (hash seq, epoch)   KEYS[2] stream   KEYS[3] tail (list)   KEYS[4] topic
--- KEYS[5] mirror of the watermark (hash); the script sets its "lost" to the current time in ms
+-- KEYS[5] copy of the watermark (hash); the script sets its "lost" to the current time in ms
 -- ARGV[1] the epoch that the caller found in the counter ('' for none)
 -- ARGV[2] the highest known seq of the channel   ARGV[3] the number of the newest known epoch
 -- ARGV[4] a random string   ARGV[5] entry version   ARGV[6] channel id
@@ -14,7 +14,8 @@
 -- first, the script changes nothing and returns that caller's result.
 --
 -- The gap entry (from, to) gets the seq after `to`. If the counter is below the highest known seq,
--- the seqs between the two are lost. If it is not, no seq is lost, but an old epoch has reappeared.
+-- the seqs above the counter, up to the highest known seq, are lost. Otherwise no seq is lost, but
+-- an old epoch has reappeared.
 local head = redis.call('HMGET', KEYS[1], 'seq', 'epoch')
 local seq, epoch = tonumber(head[1]) or 0, head[2] or ''
 if epoch ~= ARGV[1] then

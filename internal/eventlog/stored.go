@@ -12,8 +12,8 @@ import (
 )
 
 // Stored reads the highest stored seqs and the watermarks from PostgreSQL. Redis must never be
-// behind PostgreSQL. If Redis is behind, it has lost writes, because it was restored from an older
-// copy or is a replica that was promoted too early.
+// behind PostgreSQL. If it is, Redis has lost writes: it was restored from an older copy, or it is
+// a replica that was promoted too early.
 type Stored interface {
 	// Seqs returns the highest stored seq of each channel, in the given order, or 0 if nothing is
 	// stored.

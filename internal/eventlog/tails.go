@@ -11,8 +11,9 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// Newest returns the newest item of each channel's tail, in the given order, in one round trip. The
-// item is nil if the channel has no tail, which means that all its events are stored.
+// Newest returns the newest item of each channel's tail, in the order of channels. It reads them in
+// one round trip. The item is nil if the channel has no tail, which means that all its events are
+// stored.
 func (l *Log) Newest(ctx context.Context, channels []chat.ChannelID) ([]*event.Item, error) {
 	newest := make([]*event.Item, len(channels))
 	if len(channels) == 0 {

@@ -3,26 +3,28 @@
 -- the tail item. Then it publishes all the events.
 --
 -- KEYS[1] counter (hash seq, epoch)   KEYS[2] stream   KEYS[3] tail (list)   KEYS[4] topic
--- then two keys per event: its idempotency record, and the removal mark of its subject
+-- then two keys per event: its idempotency record, and the removal mark of its subject, a user; the
+-- mark is set while that user has left the channel
 -- ARGV[1] entry version   ARGV[2] channel id
 -- ARGV[3] the epoch that the caller knows, or ''   ARGV[4] the highest seq that it has seen, or 0
--- then ten arguments per event: kind, id, sender id, client id, digest of the content, the frame
--- before the seq and the frame after it, sent_at, lifetime of the record (ms), and what to do with
--- the removal mark: 'check' (refuse the event if the mark is set), 'set', 'clear' or '' (nothing)
+-- then ten arguments per event: kind, id, sender id, client id, digest of the content, the part of
+-- the frame before the seq and the part after it, sent_at, lifetime of the record (ms), and the
+-- action on the removal mark: 'check' (refuse the event if the mark is set), 'set', 'clear' or ''
+-- (none)
 --
 -- Returns { epoch, r1, r2, … } with one result per event:
 --   'ok <seq>'                                   appended
---   'dup <digest> <id> <seq> <sent_at>'          appended before; this was its record
+--   'dup <digest> <id> <seq> <sent_at>'          appended before; this is its record
 --   'conflict'                                   the client id was used for different content
 --   'forbidden'                                  the subject has left the channel
 -- or refuses all events with an error, before it writes anything:
 --   UNSEEDED                 there is no counter; only seed.lua creates it
 --   EPOCH <seq> <epoch>      the counter's epoch is not the caller's
---   STALE <seq> <epoch>      the counter is below what the caller has seen: Redis has lost writes
+--   STALE <seq> <epoch>      the counter is below the caller's seq: Redis has lost writes
 --
--- Scripts do not roll back. So this script makes every check before its first write, and writes
--- durable data before data that can be rebuilt: the tail and the publication run under pcall. Every
--- key is declared, and all keys share a hash tag.
+-- Redis does not roll back scripts. So this script makes every check before its first write, and
+-- writes durable data first. It writes the tail and publishes under pcall, because a failure there
+-- loses nothing that cannot be rebuilt. Every key is declared, and all keys share a hash tag.
 local PER_EVENT, FIRST = 10, 4
 
 local head = redis.call('HMGET', KEYS[1], 'seq', 'epoch')

@@ -33,43 +33,44 @@ var appendSource string
 
 var appendHash = redis.NewScript(appendSource).Hash()
 
-// IdempotencyWindow is how long a retry with the same client id is safe.
+// IdempotencyWindow is the time during which a retry with the same client id is safe.
 const IdempotencyWindow = 10 * time.Minute
 
 // Config configures an Appender. A zero field selects its default.
 type Config struct {
-	// Over holds the connections over which events are appended. The caller runs them: they start
-	// after New has returned, before the Appender, and stop after it. If Over is nil, the Appender
-	// creates and runs its own.
+	// Over holds the connections over which events are appended. The caller runs them: it starts
+	// them after New has returned and before it calls Run, and stops them after Run has returned.
+	// If Over is nil, the Appender creates and runs its own.
 	Over    *logconn.Connections
 	Timeout time.Duration // default 5s: how long an append waits for Redis before it fails as unavailable
 	Logger  *slog.Logger  // default slog.Default()
 
-	// Known returns the newest head of a channel that the process has seen, or the zero Head if it
-	// has seen none. If Known is set and Redis has lost writes, Redis refuses the append. The
-	// append is sent again after Diverged has resolved the difference: it adopts the newer epoch or
-	// repairs the channel. If Known and Diverged are both nil, appends trust the counters in Redis.
+	// Known returns the newest head (seq and epoch) of a channel that the process has seen, or the
+	// zero Head if it has seen none. If Known is set and Redis has lost writes, Redis refuses the
+	// append. The append is sent again after Diverged has resolved the difference, either by
+	// adopting the newer epoch or by repairing the channel. If Known and Diverged are both nil,
+	// appends trust the counters in Redis.
 	Known    func(chat.ChannelID) eventlog.Head
 	Diverged func(ctx context.Context, channel chat.ChannelID, found eventlog.Head) error
-	// Stored, if set, is compared with Redis before the first append to a channel over each
-	// connection. If Redis is behind, it has lost writes, and the channel continues above the
-	// stored seqs, in a new epoch. While PostgreSQL is not responding, appends trust the counters
-	// in Redis.
+	// Stored, if set, reads the stored seqs from PostgreSQL. They are compared with Redis before
+	// the first append to a channel over each connection. If Redis is behind, it has lost writes,
+	// and the channel continues above the stored seqs, in a new epoch. While PostgreSQL is not
+	// responding, appends trust the counters in Redis.
 	Stored eventlog.Stored
-	// Flush, if set, is called after each batch of outcomes has been reported, so that everything
-	// that the outcomes trigger can be sent together.
+	// Flush, if set, is called after each batch of outcomes has been reported, so that the caller
+	// can send all resulting acks together.
 	Flush func()
 	// Budget refuses appends while Redis is full or the backlog is too long. A nil Budget never
 	// refuses.
 	Budget *Budget
 }
 
-// Appender appends events to channels. Callers share round trips: events that arrive while a lane's
-// batch is in flight form its next batch, with one script call per channel, pipelined. No append
-// waits for a timer. Events of one channel keep the order in which they were submitted.
+// Appender appends events to channels. Callers share round trips: events that arrive while a
+// connection is busy form its next batch. A batch is a pipeline with one script call per channel.
+// No append waits for a timer. The events of a channel keep the order in which they were submitted.
 //
-// A batch whose outcome is unknown is sent again as a whole; the idempotency records make that
-// harmless.
+// A batch whose outcome is unknown is sent again as a whole. That is safe because of the
+// idempotency records.
 type Appender struct {
 	log   *eventlog.Log
 	rdb   redis.UniversalClient
@@ -79,8 +80,8 @@ type Appender struct {
 	lanes []*lane // by connection
 }
 
-// New returns an Appender that appends to log, which is stored in rdb. The Appender calls floor if
-// a channel has no counter.
+// New returns an Appender that appends to log, which is stored in rdb. If Redis has no counter for
+// a channel, the Appender calls floor to read the channel's highest stored seq.
 func New(log *eventlog.Log, rdb redis.UniversalClient, floor eventlog.Floor, cfg Config) *Appender {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = 5 * time.Second
@@ -116,7 +117,8 @@ func (a *Appender) Run(ctx context.Context) error {
 	return nil
 }
 
-// expire fails appends that Redis does not answer in time, until ctx is done.
+// expire periodically fails the appends that Redis has not answered in time. It returns when ctx is
+// done.
 func (a *Appender) expire(ctx context.Context) {
 	tick := time.NewTicker(min(a.cfg.Timeout/8, 250*time.Millisecond))
 	defer tick.Stop()
@@ -138,23 +140,23 @@ type Options struct {
 	Batch     *BatchInfo    // if set, filled in when the append succeeds, before its outcome is reported
 }
 
-// BatchInfo describes the batch that an append was sent in.
+// BatchInfo describes the batch in which an append was sent.
 type BatchInfo struct {
 	SentAt   time.Time // time of the most recent attempt
 	Events   int       // number of events in the batch
 	Channels int
 }
 
-// Ack reports that an event was appended, and the seq that it got.
+// Ack confirms that an event was appended, and contains the event's seq.
 type Ack struct {
 	ID        chat.EventID
 	Seq       int64
 	Epoch     event.Epoch
 	SentAt    chat.Time
-	Duplicate bool // the client id was already used for the same content; the Ack is for that event
+	Duplicate bool // whether the client id was used before for the same content; the Ack is for the earlier event
 }
 
-// Append appends e, whose Seq is ignored, and waits for the outcome. Its error is an *apierr.Error:
+// Append appends e and waits for the outcome. It ignores e.Seq. Its error is an *apierr.Error:
 // Forbidden (the sender has left), Conflict (the client id was used for different content),
 // Overloaded (see Budget) or Unavailable. Unavailable means that Redis did not answer in time or,
 // if the channel has no counter, that PostgreSQL did not. The event may have been appended anyway;
@@ -177,8 +179,8 @@ func (a *Appender) Append(ctx context.Context, e frame.Event, o Options) (Ack, e
 }
 
 // Submit is like Append, but does not wait. It does not retain e. It calls done exactly once, from
-// one of the Appender's goroutines, which done must not block. If Submit returns an error, nothing
-// was submitted, and done is never called.
+// one of the Appender's goroutines; done must not block. If Submit returns an error, nothing was
+// submitted, and done is never called.
 func (a *Appender) Submit(e *frame.Event, o Options, done func(Ack, error)) error {
 	if e.ClientID == nil || e.ClientID.IsZero() {
 		return apierr.New(apierr.Internal, "An event must have a client_id.")
@@ -208,10 +210,10 @@ func (a *Appender) Flushed() {
 	}
 }
 
-// scratch holds buffers for values whose length must be known before they are written.
+// scratch is a pool of buffers for values whose length must be known before they are written.
 var scratch = sync.Pool{New: func() any { return new([]byte) }}
 
-// encode stores the keys and arguments that append.lua takes for the event.
+// encode sets p.args to the event's keys and arguments for append.lua.
 func (p *pending) encode(partition int, e *frame.Event, retention time.Duration) error {
 	part := scratch.Get().(*[]byte)
 	defer scratch.Put(part)
@@ -268,7 +270,7 @@ func (a *Appender) Recorded(ctx context.Context, e *frame.Event) (ack Ack, found
 var errConflict = apierr.New(apierr.Conflict, "This client_id was already used for a message with different content.")
 
 // removalMark returns the user whose removal mark the event affects, and the event's effect on that
-// mark.
+// mark. The mark is set while the user has left the channel.
 func removalMark(e *frame.Event) (subject chat.UserID, mark string) {
 	subject = e.SenderID
 	switch {
@@ -283,8 +285,8 @@ func removalMark(e *frame.Event) (subject chat.UserID, mark string) {
 	return subject, ""
 }
 
-// digest hashes the content that the sender submitted, so that a client id that is reused for
-// different content is detected.
+// digest returns a hash of the content that the sender submitted. Comparing digests detects a
+// client id that is reused for different content.
 func digest(e *frame.Event) (text [2 * digestBytes]byte) {
 	b := make([]byte, 0, 256+len(e.Body))
 	part := func(s string) {
@@ -347,6 +349,6 @@ func duplicateOf(p *pending, epoch event.Epoch, record string) (Ack, error) {
 	if err := errors.Join(errID, errSeq, errTime); err != nil {
 		return Ack{}, apierr.Wrap(err, apierr.Internal, "The idempotency record is damaged.")
 	}
-	// A batch that is sent again finds its own records; these are not duplicates.
+	// A batch that is sent again finds its own idempotency records. Its events are not duplicates.
 	return Ack{ID: id, Seq: seq, Epoch: epoch, SentAt: sentAt, Duplicate: id != p.id}, nil
 }

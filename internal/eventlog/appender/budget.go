@@ -19,21 +19,21 @@ import (
 
 // BudgetConfig sets the limits beyond which appends are refused.
 type BudgetConfig struct {
-	// Backlog is the maximum number of unstored entries across all partitions. Beyond it, each
-	// partition gets an equal share.
+	// Backlog is the maximum number of unstored entries across all partitions. Beyond it, appends
+	// are refused to partitions that exceed an equal share of it.
 	Backlog  int64
-	RefuseAt float64 // fraction of maxmemory, 0 to 1; no limit if Redis has no maxmemory
+	RefuseAt float64 // fraction of maxmemory, 0 to 1, at which appends are refused; ignored without maxmemory
 	Logger   *slog.Logger
 }
 
-// Budget refuses appends before Redis is full, because a full Redis would lose events. It checks
-// once a second, so an append costs nothing extra. If only sync-service or PostgreSQL is down,
-// nothing is refused until the backlog exceeds its limit.
+// Budget refuses appends before Redis is full, because a full Redis would lose events. It reads the
+// backlog and the memory usage once a second, so it adds no cost to an append. If only sync-service
+// or PostgreSQL is down, nothing is refused until the backlog exceeds its limit.
 type Budget struct {
 	rdb     redis.UniversalClient
 	cfg     BudgetConfig
-	refused []atomic.Pointer[string] // by partition, the reason for refusing appends; nil if they are accepted
-	warn    bool                     // Run has warned that maxmemory is not set; used only by Run
+	refused []atomic.Pointer[string] // by partition: the reason for refusing appends, or nil if appends are accepted
+	warn    bool                     // whether Run has already warned that Redis has no maxmemory; accessed only by Run
 }
 
 // NewBudget returns a Budget that refuses nothing until Run has made its first check.
@@ -56,11 +56,11 @@ func (b *Budget) check(p int) error {
 	return nil
 }
 
-// Refuses reports whether appends to partition p are refused right now.
+// Refuses reports whether appends to partition p are currently refused.
 func (b *Budget) Refuses(p int) bool { return b != nil && b.refused[p].Load() != nil }
 
-// Run checks every second until ctx is done. While Redis is not responding, the last result remains
-// in effect.
+// Run checks the backlog and the memory usage every second until ctx is done. While Redis is not
+// responding, the last result remains in effect.
 func (b *Budget) Run(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -109,8 +109,8 @@ func (b *Budget) checkAll(ctx context.Context) error {
 
 // refusals returns, by partition, the reason for refusing appends, or "" if they are accepted.
 // While all partitions together are within the budget, no appends are refused, however long the
-// backlog of a single partition is. Beyond the budget, appends are refused for partitions that
-// exceed an equal share, so that a busy channel does not block the others. The backlog can
+// backlog of a single partition is. Beyond the budget, appends are refused only for partitions that
+// exceed an equal share. That way, a busy channel does not block all others. The backlog can
 // therefore reach at most twice the budget.
 func refusals(backlogs []int64, budget int64) []string {
 	reasons := make([]string, len(backlogs))
@@ -130,9 +130,9 @@ func refusals(backlogs []int64, budget int64) []string {
 	return reasons
 }
 
-// backlogs returns, by partition, the number of entries that are not stored yet. If the stream's
-// last id is the watermark, there are none. If not, the number is the difference between the two
-// entry counts, and at most the stream's length.
+// backlogs returns, by partition, the number of entries that are not stored yet. The number is 0 if
+// the stream's last id is the watermark. Otherwise it is the number of entries added to the stream
+// since the watermark, and at most the stream's length.
 func (b *Budget) backlogs(ctx context.Context) ([]int64, error) {
 	infos, marks := make([]*redis.XInfoStreamCmd, len(b.refused)), make([]*redis.SliceCmd, len(b.refused))
 	_, _ = b.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error { // each command has its own error
@@ -160,15 +160,15 @@ func (b *Budget) backlogs(ctx context.Context) ([]int64, error) {
 }
 
 // waiting returns the number of entries in a stream above its watermark. mark is the pair {id,
-// count} from the mirror. The result is never too low. It can be too high only until sync-service
-// has acknowledged entries that reappeared after a failover.
+// count} that Redis holds for the watermark. The result is never too low. It can be too high only
+// after a failover, until sync-service has acknowledged the entries that reappeared.
 func waiting(stream *redis.XInfoStream, mark []any) int64 {
 	id, _ := mark[0].(string)
 	if id == stream.LastGeneratedID {
 		return 0
 	}
 	text, _ := mark[1].(string)
-	added, _ := strconv.ParseInt(text, 10, 64) // 0 if missing: no entry has been stored yet
+	added, _ := strconv.ParseInt(text, 10, 64) // a missing count parses as 0: no entry has been stored yet
 	if added > stream.EntriesAdded {           // the count belongs to an earlier stream
 		return stream.Length
 	}

@@ -12,33 +12,34 @@ import (
 const (
 	comparePage    = 500              // maximum number of channels per query to PostgreSQL
 	compareTimeout = time.Second      // timeout of one query; if it expires, appends trust the counters in Redis
-	compareAgain   = 30 * time.Second // how long to wait before asking again if PostgreSQL did not answer
-	maxCompared    = 1 << 16          // maximum number of channels that a lane remembers as compared
+	compareAgain   = 30 * time.Second // delay before PostgreSQL is queried again after it failed to answer
+	maxCompared    = 1 << 16          // maximum number of compared channels that a lane remembers
 )
 
-// comparison records the channels and partitions that a lane has compared with PostgreSQL since its
-// current connection was opened. One comparison per connection is enough: if Redis is restored from
-// an older copy, or a replica is promoted too early, the connection is always lost. The lane's mu
-// guards the comparison.
+// comparison records the channels and partitions that a lane, which sends the appends over one
+// connection, has compared with PostgreSQL since the connection was opened. One comparison per
+// connection is enough: if Redis is restored from an older copy, or a replica is promoted too
+// early, the connection is always lost. The lane's mu guards the comparison.
 type comparison struct {
-	// seqs holds the highest stored seq by channel. Redis refuses the first append to a channel if
-	// the channel's counter is lower.
+	// seqs holds the highest stored seq of each channel. Redis refuses appends to a channel whose
+	// counter is lower.
 	seqs   map[chat.ChannelID]int64
 	lifted map[int]bool // partitions whose stream is known to generate ids above the watermark
-	unsure bool         // PostgreSQL did not answer for some of these channels or partitions
+	unsure bool         // whether PostgreSQL failed to answer for some of the recorded channels or partitions
 	since  time.Time    // when unsure became true
 
-	waiting []*queue // queues parked until their channels have been compared
+	waiting []*queue // queues parked until their channels have been compared with PostgreSQL
 	running bool     // a goroutine is running compare
 }
 
-// forgetLocked discards everything. It is called for a new connection.
+// forgetLocked discards all comparisons, so that each channel is compared again. It is called for a
+// new connection, and by compareAgainLocked.
 func (c *comparison) forgetLocked() {
 	c.seqs, c.lifted, c.unsure = map[chat.ChannelID]int64{}, map[int]bool{}, false
 }
 
-// storedSeqLocked returns the highest stored seq of a queue's channel. If it is not known yet,
-// storedSeqLocked parks the queue until PostgreSQL has answered, and ok is false.
+// storedSeqLocked returns the highest stored seq of a queue's channel. If the seq is not known yet,
+// storedSeqLocked parks the queue until PostgreSQL has answered, and returns false.
 func (l *lane) storedSeqLocked(q *queue) (stored int64, ok bool) {
 	if l.a.cfg.Stored == nil {
 		return 0, true
@@ -59,7 +60,8 @@ func (l *lane) storedSeqLocked(q *queue) (stored int64, ok bool) {
 	return 0, false
 }
 
-// compare asks PostgreSQL about the waiting queues, up to comparePage of them per query.
+// compare reads the stored seqs of the waiting queues' channels from PostgreSQL and then releases
+// the queues. One query covers up to comparePage channels.
 func (l *lane) compare() {
 	for {
 		l.mu.Lock()
@@ -86,7 +88,7 @@ func (l *lane) compare() {
 		}
 
 		l.mu.Lock()
-		if gen == l.gen { // if the generation has changed, the new connection asks again
+		if gen == l.gen { // if the generation has changed, the channels are compared again for the new connection
 			l.recordComparedLocked(channels, partitions, seqs, err)
 		}
 		for _, q := range queues {
@@ -120,16 +122,16 @@ func (l *lane) recordComparedLocked(channels []chat.ChannelID, partitions map[in
 	}
 }
 
-// compareAgainLocked makes the lane ask PostgreSQL again once compareAgain has passed since it
-// failed to answer.
+// compareAgainLocked makes the lane query PostgreSQL again once the interval compareAgain has
+// passed since PostgreSQL failed to answer.
 func (l *lane) compareAgainLocked(now time.Time) {
 	if c := &l.compared; c.unsure && now.Sub(c.since) > compareAgain {
 		c.forgetLocked()
 	}
 }
 
-// askStored reads the highest stored seqs from PostgreSQL, and lifts the streams of partitions
-// above their watermarks.
+// askStored returns the channels' highest stored seqs from PostgreSQL. It also makes the stream of
+// each partition generate ids above the partition's watermark.
 func (a *Appender) askStored(channels []chat.ChannelID, partitions map[int]bool) ([]int64, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), min(compareTimeout, a.cfg.Timeout/2))
 	defer cancel()
@@ -149,9 +151,9 @@ func (a *Appender) askStored(channels []chat.ChannelID, partitions map[int]bool)
 	return a.cfg.Stored.Seqs(ctx, channels)
 }
 
-// diverged resolves the conflict after Redis has refused an append because the channel's head in
-// Redis (found) differs from the head that this process has seen, or is below the highest stored
-// seq (stored).
+// diverged resolves a conflict over a channel's head (newest seq and epoch), after Redis has
+// refused an append. Either the head in Redis (found) differs from the head that this process has
+// seen, or its seq is below the highest stored seq (stored).
 func (a *Appender) diverged(ctx context.Context, channel chat.ChannelID, found eventlog.Head, stored int64) error {
 	if found.Seq < stored {
 		known := eventlog.Head{Seq: stored, Epoch: found.Epoch}

@@ -34,13 +34,13 @@ type pending struct {
 	channel  chat.ChannelID
 	id       chat.EventID
 	sentAt   chat.Time
-	args     []byte // its two keys and its arguments, encoded as RESP
+	args     []byte // the event's keys and arguments for append.lua, encoded as RESP
 	keysLen  int    // length of the encoded keys in args, in bytes
 	deadline time.Time
 	done     func(Ack, error)
-	info     *BatchInfo // nil if the caller does not want it
+	info     *BatchInfo // nil if the caller did not request batch information
 
-	finished bool // done was called, or is about to be; guarded by the lane's mu
+	finished bool // whether done has been called or is about to be called; guarded by the lane's mu
 	ack      Ack
 	err      error
 }
@@ -49,7 +49,7 @@ type pending struct {
 type batch struct {
 	calls   []scriptCall
 	replies int  // number of replies received so far
-	loads   bool // the script is loaded first, so the first reply belongs to the command that loads it
+	loads   bool // whether the batch begins with SCRIPT LOAD, so that the first reply answers that command
 	sentAt  time.Time
 }
 
@@ -57,10 +57,10 @@ type batch struct {
 type scriptCall struct {
 	queue  *queue
 	events []*pending
-	stored int64 // the highest seq that PostgreSQL holds; 0 if it was not asked
+	stored int64 // the channel's highest seq in PostgreSQL; 0 if unknown
 }
 
-// info returns the BatchInfo for the caller's Options.
+// info describes the batch for callers that have requested it with Options.Batch.
 func (f *batch) info() BatchInfo {
 	t := BatchInfo{SentAt: f.sentAt, Channels: len(f.calls)}
 	for _, c := range f.calls {
@@ -81,7 +81,7 @@ type queueState byte
 const (
 	idle     queueState = iota
 	ready               // in the lane's ready list
-	inFlight            // a call is in flight; waiting events stay here until its outcome is known
+	inFlight            // a call for the channel is in flight; further events wait until its outcome is known
 	parked              // appends to the channel are suspended
 )
 
@@ -91,30 +91,30 @@ const (
 //
 // A lane has no goroutine. The goroutine that finds the lane free sends the batch: the submitter if
 // the lane is idle, or the connection's reader when the last reply to a batch has arrived. Only one
-// goroutine writes at a time. The others leave their events to it, so that none waits for another's
-// write. The writer continues as long as there are events to send and fewer than maxInFlight
-// batches are in flight.
+// goroutine writes at a time. Other goroutines only add their events to the queues, so none of them
+// waits for a write. The writer continues as long as there are events to send and fewer than
+// maxInFlight batches are in flight.
 type lane struct {
 	a    *Appender
 	conn *logconn.Conn
 
 	mu       sync.Mutex
 	queues   map[chat.ChannelID]*queue // channels with events that are waiting or in flight
-	ready    []*queue                  // queues that can be sent, in order of arrival
+	ready    []*queue                  // queues whose events can be sent, in the order in which they became ready
 	unused   []*queue
-	sending  bool     // a goroutine is writing; it checks for more before it stops
+	sending  bool     // whether a goroutine is writing batches; it checks for more events before it stops
 	batches  []*batch // in flight, oldest first
-	gen      uint64   // generation of the connection; 0 while there is none
+	gen      uint64   // generation of the connection; 0 while there is no connection
 	attempt  int      // number of consecutive calls that Redis has temporarily refused
-	paused   bool     // a timer is running that will reset this field
-	reload   bool     // the next batch must load the script first
+	paused   bool     // whether sending is paused until a timer resets this field
+	reload   bool     // whether the next batch must load the script first
 	compared comparison
 	closed   bool
-	empty    chan struct{}  // closed once the lane is closed and nothing is pending
+	empty    chan struct{}  // closed once the lane is closed and no event is pending
 	settling sync.WaitGroup // goroutines that make parked channels ready again
 
-	// settled holds the events whose outcome is known. They are reported once the connection has
-	// handled everything that one read returned.
+	// settled holds the events whose outcome is known but not yet reported. The outcomes are
+	// reported once the connection has handled all replies from one read.
 	settled   []*pending
 	spare     []*pending // empty slice, reused by the next Settle
 	reporting int        // number of events whose done callback is being called
@@ -169,8 +169,8 @@ func (l *lane) readyLocked(q *queue) {
 // maxUnusedQueues limits how many idle queues are kept for reuse.
 const maxUnusedQueues = 256
 
-// releaseLocked marks that no call for a channel is in flight anymore. If the channel has waiting
-// events, its queue becomes ready.
+// releaseLocked records that no call for the queue's channel is in flight anymore. If events are
+// waiting in the queue, it becomes ready; otherwise it is removed from the lane.
 func (l *lane) releaseLocked(q *queue) {
 	if q.state = idle; len(q.waiting) > 0 {
 		l.readyLocked(q)
@@ -213,7 +213,7 @@ func (l *lane) send() {
 			continue
 		}
 		l.mu.Lock()
-		lost := l.gen == gen // if lost, clear sending so that the next call to Up starts a sender
+		lost := l.gen == gen // if the connection was lost, clear sending so that the next call to Up starts sending
 		l.sending = !lost
 		l.mu.Unlock()
 		if lost {
@@ -305,7 +305,7 @@ func (l *lane) appendCall(b []byte, c scriptCall) []byte {
 	return b
 }
 
-// Up tells the lane that the connection is open and has generation gen.
+// Up records that the connection is open and has generation gen, and starts sending.
 func (l *lane) Up(gen uint64) {
 	l.mu.Lock()
 	l.gen = gen
@@ -317,7 +317,7 @@ func (l *lane) Up(gen uint64) {
 	}
 }
 
-// Down tells the lane that the connection is gone. Calls that were not answered are requeued.
+// Down records that the connection is gone, and requeues the calls that were not answered.
 func (l *lane) Down() {
 	l.Settle()
 	l.Flushed()
@@ -332,7 +332,8 @@ func (l *lane) Down() {
 	l.batches = nil
 }
 
-// Replied handles the reply to the next call. If it returns an error, the connection is closed.
+// Replied handles the reply to the oldest unanswered call. If it returns an error, the connection
+// is closed.
 func (l *lane) Replied(v resp.Value) error {
 	l.mu.Lock()
 	if len(l.batches) == 0 {
@@ -393,11 +394,11 @@ func (l *lane) answeredLocked(f *batch, c scriptCall, results [][]byte) {
 	l.finishLocked(c)
 }
 
-// finishLocked marks a call as settled. It clears the slice so that the queue's backing array does
-// not keep the events alive.
+// finishLocked releases the queue of a call whose outcomes are all known. It clears the call's
+// events so that the queue's backing array does not keep the events alive.
 func (l *lane) finishLocked(c scriptCall) {
 	clear(c.events)
-	if len(c.queue.waiting) == 0 { // no event was queued behind c.events: reuse the array
+	if len(c.queue.waiting) == 0 { // no event is queued behind c.events, so the array can be reused
 		c.queue.waiting = c.events[:0]
 	}
 	l.releaseLocked(c.queue)
@@ -438,7 +439,7 @@ func (l *lane) refusedLocked(c scriptCall, err replyError) (lost error) {
 	return nil
 }
 
-// requeueLocked puts the events of a call, except those already finished, back in front of the
+// requeueLocked returns the unfinished events of a call to the front of their queue, before the
 // events submitted in the meantime.
 func (l *lane) requeueLocked(c scriptCall) {
 	c.queue.waiting = append(slices.DeleteFunc(c.events, finished), c.queue.waiting...)
@@ -466,10 +467,12 @@ func (l *lane) pauseLocked(err error) {
 	l.attempt++
 }
 
-// Flushed calls Config.Flush, because all outcomes from the last read have been reported.
+// Flushed calls Config.Flush. The connection calls it after all outcomes from the last read have
+// been reported.
 func (l *lane) Flushed() { l.a.Flushed() }
 
-// Settle reports the outcomes of settled events. Only the connection calls it.
+// Settle reports the outcomes that have become known since the last call to Settle. Only the
+// connection calls it.
 func (l *lane) Settle() {
 	l.mu.Lock()
 	batch := l.settled
@@ -489,7 +492,7 @@ func (l *lane) Settle() {
 	l.mu.Unlock()
 }
 
-// checkEmptyLocked closes the channel empty if the lane is closed and nothing is pending.
+// checkEmptyLocked closes l.empty if the lane is closed and no event is pending.
 func (l *lane) checkEmptyLocked() {
 	if l.closed && len(l.queues)+len(l.batches)+len(l.settled)+l.reporting == 0 {
 		select {
@@ -510,7 +513,7 @@ func (l *lane) close() {
 	l.settling.Wait()
 }
 
-// expire fails events that have waited too long; whether they were appended is unknown. If the
+// expire fails events whose deadline has passed; whether they were appended is unknown. If the
 // oldest batch has been in flight for longer than the timeout, expire closes the connection.
 func (l *lane) expire(now time.Time) {
 	l.mu.Lock()
@@ -534,7 +537,7 @@ func (l *lane) expire(now time.Time) {
 		return true
 	})
 	for _, f := range l.batches {
-		for _, c := range f.calls[f.replies:] { // the calls stay recorded, because their replies will still arrive
+		for _, c := range f.calls[f.replies:] { // the calls remain recorded, because their replies may still arrive
 			for _, p := range c.events {
 				expired(p)
 			}
@@ -588,14 +591,14 @@ func refusedAt(err error) eventlog.Head {
 	return eventlog.Head{Seq: seq, Epoch: event.Epoch(f[2])}
 }
 
-// parkLocked parks a channel and starts a goroutine that calls settle, which resolves the state
-// that prevents appends to the channel. Other channels are not blocked while settle runs. Events
-// submitted to the channel in the meantime queue behind the call.
+// parkLocked suspends appends to a channel and calls settle in a new goroutine, to resolve the
+// condition that prevents the appends. Other channels are not blocked while settle runs. Events
+// submitted to the channel in the meantime are queued behind the events of the call.
 func (l *lane) parkLocked(c scriptCall, settle func(context.Context, chat.ChannelID) error) {
 	q := c.queue
 	q.waiting = append(slices.DeleteFunc(c.events, finished), q.waiting...)
 	q.state = parked
-	l.settling.Go(func() { // runs to completion even if the connection is lost or the Appender stops
+	l.settling.Go(func() { // settle runs to completion even if the connection is lost or the Appender stops
 		ctx, cancel := context.WithTimeout(context.Background(), l.a.cfg.Timeout)
 		defer cancel()
 		l.unpark(q, settle(ctx, q.channel))

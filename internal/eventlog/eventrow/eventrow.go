@@ -48,18 +48,19 @@ type Data struct {
 	To         int64           `json:"to,omitempty"`
 
 	Reason string `json:"reason,omitempty"` // tombstones only
-	// Dropped marks a failed entry that an operator has discarded, so nothing will replace its
-	// tombstone.
+	// Dropped marks a tombstone that no event will replace, because an operator has discarded the
+	// failed entry.
 	Dropped bool `json:"dropped,omitempty"`
 }
 
-// Empty reports whether there is nothing to store.
+// Empty reports whether d has no values to store.
 func (d *Data) Empty() bool {
 	return d.SenderName == "" && d.Username == "" && len(d.Mentions) == 0 && d.ReplyTo == nil && d.Emoji == "" &&
 		!d.Remove && d.RemovedBy == nil && d.Channel == nil && d.From == 0 && d.To == 0 && d.Reason == "" && !d.Dropped
 }
 
-// Event returns the event stored in the row. Encoded, it is the frame that was sent to subscribers.
+// Event returns the event stored in the row. The encoded event is the frame that was sent to
+// subscribers.
 func (r *Row) Event() (frame.Event, error) {
 	d, err := r.data()
 	if err != nil {
@@ -85,8 +86,8 @@ func (r *Row) Event() (frame.Event, error) {
 }
 
 // data decodes the `data` column. For most messages, the column contains only the sender's name, in
-// PostgreSQL's formatting. That case is decoded without reflection, which would cost more than all
-// other handling of the row.
+// PostgreSQL's formatting. That case is decoded without reflection, because reflection would cost
+// more than the rest of the row's processing.
 func (r *Row) data() (d Data, err error) {
 	if len(r.Data) == 0 || string(r.Data) == "null" {
 		return d, nil

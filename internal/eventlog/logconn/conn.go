@@ -24,14 +24,14 @@ import (
 const (
 	pingInterval   = 3 * time.Second // a connection that is silent for this long is pinged
 	silenceTimeout = 8 * time.Second // a connection that is silent for this long is closed
-	dialTimeout    = 3 * time.Second // for the dial and for the handshake separately
+	dialTimeout    = 3 * time.Second // applies separately to the dial and to the handshake
 )
 
-// Conn is one connection to the server that holds some of the partitions. If it is lost, it is
-// opened again. A Lane appends over it and a Listener subscribes over it; either may be missing.
-// go-redis supplies only the server's address and the dialer. Its connection pool would cost more
-// than the append itself: it takes a connection from the pool for each round trip and another one
-// for each subscription.
+// Conn maintains one connection to the server that holds some of the partitions. It reconnects
+// after the connection is lost. A Lane appends over the connection and a Listener subscribes over
+// it; either may be missing. go-redis supplies only the server's address and the dialer. Its
+// connection pool would cost more than the append itself, because every round trip takes a
+// connection from the pool, and every subscription needs one of its own.
 type Conn struct {
 	rdb           redis.UniversalClient
 	partition     int // partition whose node it connects to
@@ -53,14 +53,15 @@ type Conn struct {
 	wmu  sync.Mutex
 	conn net.Conn // nil while there is no connection
 	out  socket.Writer
-	gen  uint64 // connection number, from 1; a write meant for an older connection is dropped
+	gen  uint64 // generation of the connection, from 1; a write meant for an older one is dropped
 	buf  []byte // bytes of the next write
 
 	emu     sync.Mutex // never held during any other operation
 	expects []expected // outstanding replies, in order
 }
 
-// expected is a run of n outstanding replies that belong to one owner.
+// expected represents n consecutive outstanding replies to commands of one owner: the handshake, a
+// ping, the Lane or the Listener.
 type expected struct {
 	whose owner
 	n     int
@@ -72,7 +73,7 @@ const (
 	ofHandshake owner = iota
 	ofPing
 	ofLane
-	ofListener // subscription commands: answered by pushes, so a regular reply is an error
+	ofListener // subscription commands; Redis answers them with pushes, so a regular reply is an error
 )
 
 func newConn(rdb redis.UniversalClient, partition int, log *slog.Logger) *Conn {
@@ -82,11 +83,11 @@ func newConn(rdb redis.UniversalClient, partition int, log *slog.Logger) *Conn {
 	}
 }
 
-// SetLane makes l append over the connection, by calling the script with the given source. It must
-// be called before the connection runs.
+// SetLane sets the Lane that appends over the connection, and the source of the script that the
+// Lane calls. It must be called before run.
 func (k *Conn) SetLane(l Lane, script string) { k.lane, k.script = l, script }
 
-// SetListener makes l subscribe over the connection. It must be called before the connection runs.
+// SetListener sets the Listener that subscribes over the connection. It must be called before run.
 func (k *Conn) SetListener(l Listener) { k.sub = l }
 
 // TopicsChanged signals that the Listener has topics to add or remove. It does not block.
@@ -105,7 +106,8 @@ func (k *Conn) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		// Keep the backoff for a server that accepts connections and then closes them.
+		// Do not reset the backoff if the server accepted the connection but closed it soon
+		// afterwards.
 		if served && time.Since(began) > time.Second {
 			attempt = 0
 		}
@@ -126,8 +128,8 @@ func (k *Conn) run(ctx context.Context) {
 }
 
 // RetryDelay returns the delay before the next attempt to reach Redis. The delays are long enough
-// not to flood a server that is down with attempts, and short enough to find a new master quickly
-// after a failover.
+// to avoid a flood of connection attempts while a server is down. They are short enough to find a
+// new master quickly after a failover.
 func RetryDelay(failures int) time.Duration {
 	return backoff.Delay(failures, 5*time.Millisecond, 200*time.Millisecond)
 }
@@ -148,7 +150,7 @@ func (k *Conn) connect(ctx context.Context) (served bool, err error) {
 	defer func() {
 		stop()
 		k.live.Store(nil)
-		_ = conn.Close() // closed before locking wmu, because a blocked write holds it
+		_ = conn.Close() // close before locking wmu, because a blocked write holds wmu
 		k.wmu.Lock()
 		k.conn = nil
 		k.wmu.Unlock()
@@ -236,9 +238,9 @@ func (k *Conn) flushLocked() error {
 	return err
 }
 
-// Send sends calls to the Lane's script, which encode appends; encode returns the number of replies
-// to expect. Send has no effect and returns false if the connection is no longer generation gen. A
-// failed write closes the connection; the Lane's Down is then called.
+// Send sends the script calls that encode appends; encode returns the number of replies to expect.
+// Send does nothing and returns false if the connection is no longer generation gen. If the write
+// fails, the connection is closed and the Lane's Down is called.
 func (k *Conn) Send(gen uint64, encode func([]byte) (_ []byte, replies int)) (current bool) {
 	return k.write(gen, ofLane, encode)
 }
@@ -277,7 +279,7 @@ func (k *Conn) expectReplies(first bool, whose owner, n int) {
 	k.expects = append(k.expects, expected{whose, n})
 }
 
-// nextOwner returns the owner of the next reply.
+// nextOwner returns the owner of the command that the next reply answers.
 func (k *Conn) nextOwner() (owner, error) {
 	k.emu.Lock()
 	defer k.emu.Unlock()
@@ -307,8 +309,8 @@ func (k *Conn) consumeLocked(i int) {
 	}
 }
 
-// serve handles incoming values until the connection fails. Everything returned by one read is
-// handled as a unit: first the next batch is sent, then acks are reported, then the fan-out runs.
+// serve handles incoming values until the connection fails. It handles all values from one read
+// together: first the next batch is sent, then acks are reported, then the fan-out runs.
 func (k *Conn) serve(r *resp.Reader, conn net.Conn) (served bool, err error) {
 	for {
 		for {
@@ -338,7 +340,7 @@ func (k *Conn) serve(r *resp.Reader, conn net.Conn) (served bool, err error) {
 	}
 }
 
-// flush completes the handling of everything that one read returned.
+// flush makes the Lane and the Listener finish handling the values from one read.
 func (k *Conn) flush() {
 	if k.lane != nil {
 		k.lane.Settle()

@@ -1,7 +1,7 @@
 // Package logconn connects a process to the log in Redis. Appends and subscriptions share a
 // connection. So a process receives its own publications in the same read as the replies to its
-// appends. The package implements neither: a Lane encodes the appends and handles their replies,
-// and a Listener names the topics and handles the pushes.
+// appends. A Lane encodes the appends and handles their replies. A Listener supplies the topics and
+// handles the pushes. Other packages implement both interfaces.
 package logconn
 
 import (
@@ -17,10 +17,11 @@ import (
 // Lane appends over a connection. The connection's reader calls all methods, one at a time, and
 // handles nothing else while they run.
 type Lane interface {
-	// Up reports that the connection is open and has generation gen, which is never 0.
+	// Up is called when the connection has been opened. gen is the generation of the connection,
+	// which is never 0.
 	Up(gen uint64)
-	// Down reports that the connection is gone. Calls that have not been answered by then are never
-	// answered.
+	// Down is called when the connection is lost. Calls that have not been answered by then are
+	// never answered.
 	Down()
 	// Replied handles the reply to the oldest unanswered call. v is valid until Replied returns. An
 	// error closes the connection.
@@ -28,8 +29,8 @@ type Lane interface {
 	// Settle reports the outcomes of the calls whose replies arrived in the last read. It is called
 	// before the Listener's Flush.
 	Settle()
-	// Flushed reports that everything from the last read has been handled. It is called after the
-	// Listener's Flush.
+	// Flushed is called when all values from the last read have been handled, after the Listener's
+	// Flush.
 	Flushed()
 }
 
@@ -44,7 +45,7 @@ type Listener interface {
 	// Pushed handles a push. answered reports whether the push answers a subscription command. The
 	// fields are valid until Pushed returns. An error closes the connection.
 	Pushed(fields [][]byte) (answered bool, err error)
-	// Flush reports that all pushes from the last read have been passed to Pushed.
+	// Flush is called when all pushes from the last read have been passed to Pushed.
 	Flush()
 }
 
@@ -52,8 +53,8 @@ type Listener interface {
 // connection. In Redis Cluster, where a connection is bound to a node, there is one per partition.
 type Connections struct{ conns []*Conn }
 
-// New returns the connections to the log in rdb, with the given number of partitions. Run opens
-// them.
+// New returns the connections to the log stored in rdb. partitions is the log's number of
+// partitions. Run opens the connections.
 func New(rdb redis.UniversalClient, partitions int, log *slog.Logger) *Connections {
 	n := 1
 	if _, cluster := rdb.(*redis.ClusterClient); cluster {

@@ -16,7 +16,7 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// Log is a log with the client that it uses.
+// Log is an event log together with its Redis client.
 type Log struct {
 	*eventlog.Log
 	Redis redis.UniversalClient
@@ -41,10 +41,10 @@ func On(t testing.TB, url string, partitions int) Log {
 	return Log{eventlog.New(rdb, partitions), rdb}
 }
 
-// Empty is the Floor of a database without rows.
+// Empty is an eventlog.Floor that returns 0, as for a database without rows.
 func Empty(context.Context, chat.ChannelID) (int64, error) { return 0, nil }
 
-// Seeded returns a new channel with a counter.
+// Seeded returns the id of a new channel that has a counter in Redis.
 func (l Log) Seeded(t testing.TB) chat.ChannelID {
 	t.Helper()
 	ch := chat.NewChannelID()
@@ -74,7 +74,8 @@ func (l Log) Entries(t testing.TB, ch chat.ChannelID) []event.Entry {
 	return all
 }
 
-// Keys returns all keys of the server with their dumped values, to check that nothing was written.
+// Keys returns all keys of the server with their dumped values. Tests compare two results to check
+// that nothing was written.
 func (l Log) Keys(t testing.TB) map[string]string {
 	t.Helper()
 	ctx := context.Background()

@@ -12,11 +12,11 @@ import (
 )
 
 // MayCallAll reports whether a user may mention all members of a channel. It is called only for
-// messages that contain this mention.
+// messages that mention @channel.
 type MayCallAll func(ctx context.Context, channel chat.ChannelID, user chat.UserID) (bool, error)
 
-// AllByRole returns a MayCallAll that reads from PostgreSQL. The role of db must be able to read
-// channels and channel_members.
+// AllByRole returns a MayCallAll that reads the channel's setting and the user's role from
+// PostgreSQL. db must be able to read channels and channel_members.
 func AllByRole(db bun.IDB) MayCallAll {
 	return func(ctx context.Context, channel chat.ChannelID, user chat.UserID) (bool, error) {
 		var found struct {
@@ -35,9 +35,9 @@ func AllByRole(db bun.IDB) MayCallAll {
 	}
 }
 
-// Only returns found, the result of Find, but removes the mention of all members unless the sender
-// may use it. If Only returns an error, it has removed that mention as well: @channel is then plain
-// text.
+// Only takes found, the result of Find, and removes the mention of all members unless the sender
+// may use it. If the permission cannot be read, it also removes that mention and returns an error;
+// @channel is then plain text.
 func (may MayCallAll) Only(ctx context.Context, channel chat.ChannelID, sender chat.UserID, found []chat.UserID) ([]chat.UserID, error) {
 	if len(found) == 0 || found[0] != All(channel) {
 		return found, nil

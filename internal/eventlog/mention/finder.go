@@ -33,10 +33,10 @@ func NewFinder(db bun.IDB) *Finder { return &Finder{look: Members(db)} }
 // FinderBy returns a Finder that resolves names with look.
 func FinderBy(look Lookup) *Finder { return &Finder{look: look} }
 
-// Find returns the users that a body mentions: members of the channel, in the order in which they
-// are named, without duplicates. For @channel the list begins with the channel's own id. Names that
-// belong to no member are ignored. A body without an @ needs no query. If the query fails, Find
-// still returns a mention of @channel, which needs no query.
+// Find returns the ids of the channel members that a body mentions, without duplicates, in the
+// order in which they are named. If the body contains @channel, the list begins with the channel's
+// own id. Names that belong to no member are ignored. A body without an @ needs no query. If the
+// query fails, Find still returns a mention of @channel, which needs no query.
 func (f *Finder) Find(ctx context.Context, channel chat.ChannelID, body string) ([]chat.UserID, error) {
 	if strings.IndexByte(body, '@') < 0 {
 		return nil, nil
@@ -74,7 +74,7 @@ func (f *Finder) Find(ctx context.Context, channel chat.ChannelID, body string) 
 // All returns the id that represents @channel in a list of mentions: the channel's id as a user id.
 func All(channel chat.ChannelID) chat.UserID { return chat.UserID{UUID: channel.UUID} }
 
-// Members returns a Lookup that resolves names in PostgreSQL, with a single query.
+// Members returns a Lookup that resolves all names with a single PostgreSQL query.
 func Members(db bun.IDB) Lookup {
 	return func(ctx context.Context, names []Name) ([]chat.UserID, error) {
 		channels, wanted := make([]string, len(names)), make([]string, len(names))

@@ -28,15 +28,16 @@ func chance(id chat.EventID) uint64 {
 	return binary.BigEndian.Uint64(id.UUID[8:]) & (1<<randomBits - 1)
 }
 
-// thresholdOf returns the lowest chance at which an id is traced for the given ratio. OpenTelemetry
-// calls it the rejection threshold.
+// thresholdOf returns the lowest value of chance for which an id is traced at the given ratio.
+// OpenTelemetry calls it the rejection threshold.
 func thresholdOf(ratio float64) uint64 { return uint64((1 - ratio) * (1 << randomBits)) }
 
 // isV7 reports whether id is a UUIDv7, like the ids of events, so that its random bits are in the
 // expected place.
 func isV7(id uuid.UUID) bool { return id[6]>>4 == 7 }
 
-// ids gives a root span the ids derived from its event, and other spans random ids.
+// ids is an OpenTelemetry id generator. It derives the ids of a root span from the event's id, and
+// generates random ids for all other spans.
 type ids struct{}
 
 type rootKey struct{}
@@ -47,7 +48,7 @@ func (ids) NewIDs(ctx context.Context) (trace.TraceID, trace.SpanID) {
 	return root.TraceID(), root.SpanID()
 }
 
-// NewSpanID returns the id of any other span.
+// NewSpanID returns a random id for a span that is not a root span.
 func (ids) NewSpanID(context.Context, trace.TraceID) (id trace.SpanID) {
 	for !id.IsValid() {
 		binary.BigEndian.PutUint64(id[:], rand.Uint64())

@@ -1,7 +1,7 @@
-// Package msgtrace traces events from a WebSocket or a request, through the stream, to their rows.
-// The id of an event's trace is the event's id. So the stream carries no trace data, and every
-// service adds its spans under an id that it already knows. A message's trace can be found by the
-// message's id.
+// Package msgtrace traces events from a WebSocket frame or REST request, through the stream, to
+// their rows in PostgreSQL. The id of an event's trace is the event's id. So the stream carries no
+// trace data, and every service adds its spans under an id that it already knows. A message's trace
+// can be found by the message's id.
 //
 // Whether an event is traced depends on the random bits of its id, so every service with the same
 // ratio makes the same decision. Spans are created when they end, so an event that is not traced
@@ -32,8 +32,8 @@ type Tracer struct {
 	threshold uint64 // lowest chance of a traced event
 }
 
-// New returns a Tracer that traces the given fraction of all events, or nil if t has no collector
-// or the ratio is 0.
+// New returns a Tracer that traces the given fraction of all events, or nil if tracing has no
+// collector or the ratio is 0.
 func New(t *tracing.Tracing, ratio float64) *Tracer {
 	// The event's id determines whether it is traced. OTEL_TRACES_SAMPLER applies only to requests.
 	p := t.Provider(sdktrace.WithIDGenerator(ids{}), sdktrace.WithSampler(sdktrace.AlwaysSample()))
@@ -56,7 +56,7 @@ func (t *Tracer) Link(ctx context.Context, id chat.EventID) {
 	}
 }
 
-// Storing describes a row that was read from the stream and stored in PostgreSQL.
+// Storing describes an entry that was read from the stream and stored as a row in PostgreSQL.
 type Storing struct {
 	ID        chat.EventID
 	Channel   chat.ChannelID
@@ -64,15 +64,15 @@ type Storing struct {
 	Kind      event.Kind
 	Partition int
 	EntryID   string
-	Added     time.Time // when it was added to the stream, according to the Redis server's clock
+	Added     time.Time // when the entry was added to the stream, according to the Redis server's clock
 	Gathered  time.Time // when it was added to a batch
 	Committed time.Time
 	Rows      int  // rows in the batch
-	Copied    bool // whether it was stored with COPY rather than INSERT
+	Copied    bool // whether the row was stored with COPY rather than INSERT
 	Failed    string
 }
 
-// Stored creates the span for a row, or tombstone, that was committed.
+// Stored creates the span for a committed row or tombstone.
 func (t *Tracer) Stored(s Storing) {
 	if !t.Traces(s.ID) {
 		return
@@ -129,5 +129,5 @@ func (t *Tracer) root(id chat.EventID, name string, kind trace.SpanKind, attrs [
 	return span
 }
 
-// fail records why a span has failed. It records only the error code, as clients see it.
+// fail marks a span as failed. It records only the error code that clients see.
 func fail(span trace.Span, err error) { span.SetStatus(codes.Error, string(apierr.CodeOf(err))) }

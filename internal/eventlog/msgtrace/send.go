@@ -12,8 +12,8 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// Send traces an event that is being sent. For an event that is not traced it is nil, and its
-// methods do nothing.
+// Send traces an event that is being sent. For an event that is not traced, the Send is nil, and
+// its methods do nothing.
 type Send struct {
 	tracer    *Tracer
 	event     *frame.Event
@@ -39,7 +39,7 @@ func (s *Send) Reserved() {
 	}
 }
 
-// Batch returns the BatchInfo that the append fills in, for use in appender.Options.
+// Batch returns the BatchInfo to pass in appender.Options. The append fills it in.
 func (s *Send) Batch() *appender.BatchInfo {
 	if s == nil {
 		return nil
@@ -47,8 +47,8 @@ func (s *Send) Batch() *appender.BatchInfo {
 	return &s.batch
 }
 
-// End creates the span of a send, from the creation of the event's id until now, with child spans
-// for its steps. It does nothing for a retry; see Retried.
+// End creates the span of a send, with child spans for its steps. The span begins when the event's
+// id was created and ends now. It does nothing for a retry; see Retried.
 func (s *Send) End(ack appender.Ack, err error) {
 	if s == nil || ack.Duplicate {
 		return
@@ -71,7 +71,7 @@ func (s *Send) End(ack appender.Ack, err error) {
 	}
 	if err != nil {
 		fail(span, err)
-	} else { // after an error the append may still be writing to batch
+	} else { // after an error, the append may still be writing to batch
 		s.append(span.SpanContext(), waited, now)
 	}
 	span.End(trace.WithTimestamp(now))

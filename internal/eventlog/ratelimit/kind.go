@@ -23,13 +23,13 @@ const (
 	Profile Kind = "profile" // a user's own profile
 	Session Kind = "session" // ending sessions, changing a password, deleting an account
 	Cursor  Kind = "cursor"  // delivered and read positions over REST
-	// Network counts, per network, writes of all kinds above except messages and receipts, as well
-	// as writes without a login.
+	// Network counts the writes from one network: writes of all other kinds except messages and
+	// receipts, and writes without a login.
 	Network Kind = "network"
 )
 
-// Kinds that are not in Rates. Only one service counts them, in addition to the kind of the
-// operation.
+// The kinds that are not in Rates. Each is counted by only one service, in addition to the kind of
+// the write itself.
 const (
 	Attempt      Kind = "attempt"       // signups and logins from one network
 	AttemptSite  Kind = "attempt-site"  // attempts from one IPv6 /56, the block that a household typically gets
@@ -40,7 +40,7 @@ const (
 )
 
 // Rates holds the limits of a deployment, except the limit on messages. All services read the same
-// variables.
+// environment variables.
 type Rates struct {
 	Create  config.Rate `env:"RATE_LIMIT_CREATE" envDefault:"60/1h" desc:"channels and groups that one user creates"`
 	Join    config.Rate `env:"RATE_LIMIT_JOIN" envDefault:"120/10m" desc:"how often one user joins or leaves a channel, or answers an invitation"`
@@ -100,13 +100,13 @@ type Use struct {
 // By returns a Use that counts against the given user's limit for the kind.
 func By(kind Kind, user chat.UserID) Use { return Use{kind, user.String()} }
 
-// Into returns the use for a user who joins a channel.
+// Into returns the Use that counts how often a user joins the same channel.
 func Into(channel chat.ChannelID, user chat.UserID) Use {
 	return Use{Rejoin, user.String() + ":" + channel.String()}
 }
 
-// From returns the use for a client's network. ok is false if the address is unknown, as on a Unix
-// socket.
+// From returns the Use that counts against the limit of a client's network. ok is false if the
+// address is unknown, for example on a Unix socket.
 func From(addr netip.Addr) (use Use, ok bool) {
 	name := NetworkOf(addr)
 	return Use{Network, name}, name != ""

@@ -7,12 +7,13 @@ import (
 	"parley.chat/internal/platform/config"
 )
 
-// MaxLocal is the maximum number of limits that one process counts locally. Once that many are in
-// use at the same time, new subjects are refused, so that memory is bounded and no limit is
-// exceeded.
+// MaxLocal is the maximum number of limits that one process counts locally. While that many are in
+// use, writes that need another one are refused. This bounds the memory use without exceeding any
+// limit.
 const MaxLocal = 100_000
 
-// local counts while Redis is not responding. It implements take.lua in memory.
+// local counts writes in memory while Redis is not responding. It uses the same algorithm as
+// take.lua.
 type local struct {
 	mu    sync.Mutex
 	whole map[Use]time.Time // when each limit is full again
@@ -38,7 +39,7 @@ func (l *local) take(u Use, rate config.Rate, now time.Time) outcome {
 	return outcome{granted: true, left: int((window - used) / each), reset: used}
 }
 
-// giveBack returns one token; each is the time that one token takes to refill.
+// giveBack returns one token to a limit. each is the time in which one token refills.
 func (l *local) giveBack(u Use, each time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -54,8 +55,8 @@ func (l *local) forget(u Use) {
 	delete(l.whole, u)
 }
 
-// roomLocked reports whether one more limit can be counted. To make room, it removes limits that
-// are full again.
+// roomLocked reports whether another limit can be counted. If necessary, it first removes the
+// limits that are full again.
 func (l *local) roomLocked(now time.Time) bool {
 	if l.whole == nil {
 		l.whole = make(map[Use]time.Time)

@@ -1,10 +1,10 @@
 // Package ratelimit limits every write by kind and by user or network, across all instances. The
 // counts are kept in Redis.
 //
-// Messages are counted exactly: a user may send a fixed number of messages in any window, and
-// exceeding it blocks the user's sends for a while (Reserve). Callers share round trips, as appends
-// do: requests that arrive during a round trip are sent with the next one, one script call per
-// user, pipelined. Reserve calls for the same user are answered in order.
+// Messages are counted exactly (Reserve). A user may send a fixed number of messages in any window,
+// and is blocked for a while after exceeding this limit. Callers share round trips, as appends do:
+// requests that arrive during a round trip are sent together in the next one, as a pipeline with
+// one script call per user. Reserve calls for the same user are answered in order.
 //
 // Every other kind of write takes a token from a bucket that refills evenly (Take). Take makes one
 // script call per limit. While Redis is not responding, this process counts locally.
@@ -34,8 +34,9 @@ var reserveSource string
 
 var reserveScript = redis.NewScript(reserveSource)
 
-// Config sets the limit on messages: Count sends within any Window, and then none for the duration
-// Block. A Count of 0 means no limit; the maximum is MaxCount.
+// Config configures a Limiter. A user may send Count messages within any Window. Exceeding that
+// limit blocks the user's sends for the duration Block. A Count of 0 means no limit; the maximum is
+// MaxCount.
 type Config struct {
 	Count      int
 	Window     time.Duration
@@ -43,15 +44,15 @@ type Config struct {
 	Partitions int
 	Timeout    time.Duration // default 3s: how long Reserve waits for Redis
 	Rates      Rates         // limits for Take
-	Own        OwnRates      // further limits for Take, for kinds that are not in Rates
+	Own        OwnRates      // limits for Take, for kinds that are not in Rates
 	Logger     *slog.Logger  // default slog.Default()
 }
 
 // OwnRates holds the limits for kinds that only one service counts.
 type OwnRates map[Kind]config.Rate
 
-// MaxCount is the highest limit: the script stores and reads a time for each of the last Count
-// sends.
+// MaxCount is the highest permitted value of Config.Count. Count is limited because the script
+// stores and reads the time of each of the last Count sends.
 const MaxCount = 1000
 
 // Limiter enforces the limits. Reserve works only while Run is running.
@@ -69,8 +70,7 @@ type Limiter struct {
 	wake   chan struct{} // capacity 1
 }
 
-// request is a send that is waiting for its token. If refund is set, the request returns a token
-// instead.
+// request asks for a token for one send. If refund is set, the request gives a token back instead.
 type request struct {
 	user   chat.UserID
 	refund bool
@@ -80,7 +80,7 @@ type request struct {
 // Verdict is the result of a reserve.
 type Verdict struct {
 	Granted bool
-	Blocked time.Duration // how much longer the user is blocked; 0 if the user is over the limit but not blocked
+	Blocked time.Duration // remaining time of the user's block; 0 if the user is over the limit but not blocked
 	State   State
 }
 
@@ -99,7 +99,7 @@ func New(rdb redis.UniversalClient, cfg Config) *Limiter {
 	}
 }
 
-// Reserve requests a token for one send of user. It calls done exactly once, from the Limiter's
+// Reserve requests a token for one send by user. It calls done exactly once, from the Limiter's
 // goroutine or before Reserve returns; done must not block. The error passed to done is an
 // *apierr.Error.
 func (l *Limiter) Reserve(user chat.UserID, done func(Verdict, error)) {
@@ -112,7 +112,7 @@ func (l *Limiter) Reserve(user chat.UserID, done func(Verdict, error)) {
 	}
 }
 
-// Refund returns the token of a send that turned out to be a retry. The refund may be lost.
+// Refund gives back the token of a send that turned out to be a retry. The refund may be lost.
 func (l *Limiter) Refund(user chat.UserID) {
 	if l.cfg.Count > 0 {
 		l.put(request{user: user, refund: true})
@@ -120,7 +120,8 @@ func (l *Limiter) Refund(user chat.UserID) {
 }
 
 // Block blocks a user whose send was refused and was not a retry. It returns the duration of the
-// block. It does not extend an existing block, but returns its remaining duration.
+// block. If the user is already blocked, Block does not extend the block, and returns its remaining
+// duration.
 func (l *Limiter) Block(ctx context.Context, user chat.UserID) (time.Duration, error) {
 	key := rediskey.UserBlocked(rediskey.Of(user.UUID, l.cfg.Partitions), user)
 	set, err := l.rdb.SetNX(ctx, key, "1", l.cfg.Block).Result()
@@ -151,7 +152,7 @@ func (l *Limiter) put(r request) bool {
 	return true
 }
 
-// Run answers reservation requests until ctx is done, and then answers those that are still
+// Run answers requests until ctx is done. Before it returns, it answers the requests that are still
 // pending.
 func (l *Limiter) Run(ctx context.Context) error {
 	for {
@@ -187,7 +188,7 @@ func (l *Limiter) flush(ctx context.Context) {
 	}
 }
 
-// userBatch holds one user's requests for a round trip.
+// userBatch holds one user's requests that are sent in the same round trip.
 type userBatch struct {
 	waiting []request
 	refunds int
@@ -213,7 +214,8 @@ func (l *Limiter) settle(ctx context.Context, batch []request) {
 	l.reserve(ctx, batches)
 }
 
-// reserve takes and returns tokens in one pipeline and answers the requests.
+// reserve sends the requests for tokens and the refunds to Redis in one pipeline, and answers the
+// requests.
 func (l *Limiter) reserve(ctx context.Context, batches map[chat.UserID]*userBatch) {
 	calls := make([]*redisscript.Call, 0, len(batches))
 	for user, b := range batches {
@@ -227,7 +229,8 @@ func (l *Limiter) reserve(ctx context.Context, batches map[chat.UserID]*userBatc
 		}
 		calls = append(calls, &b.call)
 	}
-	// Each call has its own error. A failed refund costs the user one token until the window ends.
+	// The error of Run is ignored, because each script call also records its own. A failed refund
+	// costs the user one token until the window ends.
 	_ = redisscript.Run(ctx, l.rdb, calls, func(pipe redis.Pipeliner) {
 		for user, b := range batches {
 			if b.refunds > 0 {

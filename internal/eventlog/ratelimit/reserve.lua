@@ -2,9 +2,9 @@
 --
 -- KEYS[1] the user's sends (list of times in ms, newest last)   KEYS[2] the user's block
 -- ARGV[1] number of waiting sends   ARGV[2] the limit   ARGV[3] the window in ms
--- Returns { granted, block, left, reset }: how many sends are granted, the ms until the user's
--- block ends (0: not blocked), how many more sends fit into the window, and the ms until the window
--- is empty or the block ends.
+-- Returns { granted, block, left, reset }: the number of granted sends, the ms until the user's
+-- block ends (0: not blocked), the number of further sends that fit into the window, and the ms
+-- until the window is empty or the block ends.
 -- The script never starts a block. The caller starts one once it knows that a refused send is not a
 -- retry.
 local left = redis.call('PTTL', KEYS[2])

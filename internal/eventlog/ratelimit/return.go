@@ -15,8 +15,9 @@ var returnSource string
 
 var returnScript = redis.NewScript(returnSource)
 
-// Return returns the token that Take took for each use. It blocks for at most a second. If Redis
-// does not answer, the tokens are not returned, but come back as the limits refill.
+// Return gives back the token that Take took for each use. It waits at most one second for each
+// answer from Redis. If Redis does not answer, tokens are not given back, and the limits refill at
+// the normal rate.
 func (l *Limiter) Return(ctx context.Context, uses ...Use) {
 	for _, u := range uses {
 		if rate, ok := l.rateOf(u.Kind); ok && rate.Count > 0 {
@@ -29,7 +30,8 @@ func (l *Limiter) Return(ctx context.Context, uses ...Use) {
 	}
 }
 
-// Forget resets the limit of each use to full. It blocks for at most a second.
+// Forget resets the limit of each use to full. It waits at most one second for each answer from
+// Redis.
 func (l *Limiter) Forget(ctx context.Context, uses ...Use) {
 	for _, u := range uses {
 		l.local.forget(u)
@@ -39,8 +41,8 @@ func (l *Limiter) Forget(ctx context.Context, uses ...Use) {
 	}
 }
 
-// undo calls ask, which returns a token or resets a limit in Redis. It does nothing for awayFor
-// after Redis has failed to answer.
+// undo runs a command that puts a token back or resets a limit in Redis. It does nothing if Redis
+// failed to answer less than awayFor ago.
 func (l *Limiter) undo(ctx context.Context, ask func(context.Context) error) {
 	if l.rdb == nil || time.Since(time.Unix(0, l.away.Load())) < awayFor {
 		return

@@ -1,4 +1,4 @@
--- return.lua: returns one token that take.lua took from a limit.
+-- return.lua: gives back one token that take.lua took from a limit.
 --
 -- KEYS[1] the time in ms at which the limit is full again   ARGV[1] ms in which one token refills
 -- Returns 1. It changes nothing if the limit is full.

@@ -23,7 +23,7 @@ var takeScript = redis.NewScript(takeSource)
 const (
 	// takeTimeout limits how long a write waits for Redis.
 	takeTimeout = time.Second
-	// awayFor is how long this process counts locally after Redis failed to answer.
+	// awayFor is the time for which this process counts locally after Redis failed to answer.
 	awayFor = 2 * time.Second
 )
 
@@ -32,7 +32,7 @@ type State struct {
 	Kind  Kind
 	Rate  config.Rate
 	Left  int
-	Reset time.Duration // time until the limit is full again or, for a refused write, until the next one is allowed
+	Reset time.Duration // time until the limit is full again or, if the write was refused, until a write is allowed
 }
 
 // Take takes one token for each use, in one round trip to Redis. It returns the state of each
@@ -40,8 +40,8 @@ type State struct {
 // for a use whose limit is disabled.
 //
 // While Redis is not responding, this process counts locally with the same limits. During that
-// time, a user who reaches n instances gets at most n times the limit. Take blocks for at most a
-// second.
+// time, a user whose requests reach n instances gets at most n times the limit. Take waits at most
+// one second for Redis.
 func (l *Limiter) Take(ctx context.Context, uses ...Use) ([]State, error) {
 	states := make([]State, 0, len(uses))
 	counted := make([]Use, 0, len(uses))
@@ -137,7 +137,8 @@ func (l *Limiter) askRedis(ctx context.Context, uses []Use, states []State) ([]o
 	return answers, nil
 }
 
-// noteAway makes this process count locally for awayFor.
+// noteAway records that Redis failed to answer, so that this process counts locally for the
+// duration awayFor.
 func (l *Limiter) noteAway(ctx context.Context, err error) {
 	l.away.Store(time.Now().UnixNano())
 	l.outage.Failed(ctx, "", err)

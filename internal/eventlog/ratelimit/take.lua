@@ -3,8 +3,9 @@
 --
 -- KEYS[1] the time in ms at which the limit is full again
 -- ARGV[1] number of tokens of a full limit   ARGV[2] ms in which it refills completely
--- Returns { granted, left, reset, retry }: 1 or 0, the tokens left, the ms until the limit is full
--- again, and, for a caller that got no token, the ms until there is one. A refusal changes nothing.
+-- Returns { granted, left, reset, retry }: 1 if a token was granted or else 0, the number of tokens
+-- left, the ms until the limit is full again, and, if no token was granted, the ms until one is
+-- available. A refusal changes nothing.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local count, window = tonumber(ARGV[1]), tonumber(ARGV[2])

@@ -14,11 +14,12 @@ import (
 // Position is a channel's newest seq together with a member's receipt in that channel.
 type Position struct {
 	Seq     int64
-	Seeded  bool    // Redis has a counter for the channel; if false, Seq is 0
+	Seeded  bool    // whether Redis has a counter for the channel; if false, Seq is 0
 	Receipt Receipt // the receipt that Redis holds; PostgreSQL may hold a greater one
 }
 
-// Positions returns the user's positions in channels, in the given order, in one round trip.
+// Positions returns the user's positions in the given channels, in the same order. It reads them in
+// one round trip.
 func (l *Log) Positions(ctx context.Context, user chat.UserID, channels []chat.ChannelID) ([]Position, error) {
 	if len(channels) == 0 {
 		return nil, nil

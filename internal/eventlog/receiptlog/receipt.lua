@@ -6,9 +6,9 @@
 -- KEYS[1] counter (hash seq, epoch)   KEYS[2] receipts (hash user → "delivered:read")
 -- KEYS[3] receipts stream   KEYS[4] topic
 -- ARGV[1] entry version   ARGV[2] channel id   ARGV[3] the item to publish, up to its frame
--- ARGV[4] the maximum number of members that the frame may name; if more have moved, it is empty
--- then four arguments per move: user, delivered, read, and '1' if the receipt may be moved only if
--- Redis already holds it. The caller passes no more moves than one stream entry may hold.
+-- ARGV[4] the maximum number of members in the frame; the frame is empty if more have moved
+-- then four arguments per move: user, delivered, read, and '1' to skip the move if Redis does not
+-- hold the receipt. The caller passes no more moves than one stream entry may hold.
 --
 -- Returns one "<result> <delivered>:<read>" per move, with the positions after the move. The result
 -- is '1' if the receipt moved, '0' if it did not, and '-' if the move was skipped because Redis

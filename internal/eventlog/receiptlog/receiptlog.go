@@ -1,6 +1,6 @@
-// Package receiptlog holds the receipts of members in Redis: for each channel, a hash with the
-// current positions, and for each partition, a stream of moves that sync-service stores in
-// PostgreSQL. No code outside this package writes these keys, except sync-service.
+// Package receiptlog manages the members' receipts in Redis. Each channel has a hash with the
+// current positions. Each partition has a stream of moves, which sync-service stores in PostgreSQL.
+// Only this package and sync-service write these keys.
 package receiptlog
 
 import (
@@ -24,8 +24,8 @@ var source string
 
 var script = redis.NewScript(source)
 
-// maxNamed is the maximum number of moved members that a publication names. If more have moved, it
-// names none, and readers read the receipts from Redis.
+// maxNamed is the maximum number of moved members that a publication names. If more members have
+// moved, the publication names none of them, and readers read the receipts from Redis.
 const maxNamed = 100
 
 // Log moves and reads receipts in Redis. It is safe for concurrent use and holds no state of its
@@ -35,7 +35,8 @@ type Log struct {
 	partitions int
 }
 
-// New returns the receipts stored in rdb, with the given number of partitions.
+// New returns a Log for the receipts stored in rdb. partitions is the deployment's number of
+// partitions.
 func New(rdb redis.UniversalClient, partitions int) *Log {
 	return &Log{rdb: rdb, partitions: partitions}
 }
@@ -47,7 +48,7 @@ func (l *Log) partition(c chat.ChannelID) int { return rediskey.Of(c.UUID, l.par
 // never exceeds Delivered.
 type Receipt struct{ Delivered, Read int64 }
 
-// Max returns the greater of two receipts, field by field.
+// Max returns a receipt with the greater Delivered and the greater Read of the two receipts.
 func (c Receipt) Max(other Receipt) Receipt {
 	return Receipt{max(c.Delivered, other.Delivered), max(c.Read, other.Read)}
 }
@@ -58,9 +59,9 @@ type Move struct {
 	Channel chat.ChannelID
 	User    chat.UserID
 	Receipt
-	// IfHeld makes the move only if Redis already holds the member's receipt. If Redis does not
-	// hold it, PostgreSQL may hold a greater one. In that case the caller reads the stored receipt
-	// and moves to the greater of the two.
+	// IfHeld skips the move if Redis does not hold the member's receipt, because PostgreSQL may
+	// hold a greater one. The caller then reads the stored receipt and calls Move again with the
+	// greater receipt.
 	IfHeld bool
 }
 
@@ -73,17 +74,19 @@ type Moved struct {
 	Said    bool // false if Redis did not answer; the other fields are then meaningless
 }
 
-// Move moves receipts forward and returns the result of each move, in the given order. It makes one
-// script call per channel, in one pipeline. A position beyond the channel's last seq is reduced to
-// that seq. Moving Read also moves Delivered; nothing moves back. It appends the changes to the
-// receipts stream and publishes them on the channel's topic as an item of event.KindReceipts.
+// Move moves receipts forward and returns the result of each move, in the given order. It sends all
+// moves in one pipeline, with one script call per channel. A channel with more than event.MaxMoves
+// moves needs several calls. A position beyond the channel's last seq is reduced to that seq. Read
+// never exceeds Delivered, so moving Read also moves Delivered. Positions never move back. Move
+// appends the changes to the receipts stream and publishes them on the channel's topic as an item
+// of event.KindReceipts.
 //
 // A receipt that Redis does not hold starts at 0, even though PostgreSQL may hold a greater one.
-// Readers use the greater of the two, and a caller that knows the stored receipt requests at least
-// that (see Move.IfHeld).
+// Readers use the greater receipt. A caller that knows the stored receipt requests positions that
+// are not below it (see Move.IfHeld).
 //
-// After an error, the receipts of some channels may have been moved. If a move has Seeded set, the
-// move was certainly made. A retry is harmless.
+// After an error, the receipts of some channels may have been moved. A move whose result has Seeded
+// set was certainly made. A retry is harmless.
 func (l *Log) Move(ctx context.Context, moves []Move) ([]Moved, error) {
 	moved := make([]Moved, len(moves))
 	var errs []error
@@ -105,8 +108,8 @@ func (l *Log) Move(ctx context.Context, moves []Move) ([]Moved, error) {
 	return moved, errors.Join(errs...)
 }
 
-// batch holds the moves of one call to the script, as indexes into the slice of all moves. They are
-// all in the same channel.
+// batch holds the moves of one call to the script, as indexes into the slice of all moves. All
+// moves of a batch are in the same channel.
 type batch struct {
 	channel chat.ChannelID
 	moves   []int
@@ -145,7 +148,8 @@ func (l *Log) scripts(batches []batch, moves []Move) []*redisscript.Call {
 	return calls
 }
 
-// settle copies the results of the batch's call into moved.
+// settle copies the results of the batch's script call into moved, at the indexes of the batch's
+// moves.
 func (b batch) settle(reply *redis.Cmd, moved []Moved) error {
 	results, err := reply.StringSlice()
 	if err != nil || len(results) == 0 {
@@ -166,8 +170,8 @@ func (b batch) settle(reply *redis.Cmd, moved []Moved) error {
 }
 
 // Held returns the receipts that Redis holds for the given members of a channel, or for all members
-// if users is empty. PostgreSQL may hold receipts for other members, and greater ones;
-// readers use the greater receipt.
+// if users is empty. PostgreSQL may hold receipts that Redis does not hold, or greater ones.
+// Readers use the greater receipt.
 func (l *Log) Held(ctx context.Context, c chat.ChannelID, users ...chat.UserID) (map[chat.UserID]Receipt, error) {
 	key := rediskey.Cursor(l.partition(c), c)
 	receipts := make(map[chat.UserID]Receipt)
@@ -207,8 +211,8 @@ func (l *Log) Held(ctx context.Context, c chat.ChannelID, users ...chat.UserID) 
 	return receipts, nil
 }
 
-// At returns the receipts that Redis holds, in the order of members, in one round trip. A
-// receipt that Redis does not hold is zero.
+// At returns the receipts of the given members, in the same order. It reads them from Redis in one
+// round trip. A receipt that Redis does not hold is zero.
 func (l *Log) At(ctx context.Context, members []chat.MemberKey) ([]Receipt, error) {
 	receipts := make([]Receipt, len(members))
 	if len(members) == 0 {

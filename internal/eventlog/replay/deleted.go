@@ -1,6 +1,6 @@
-// Package replay contains the rules for events that are read again later, from the tail or from
-// rows: readers do not get the text of deleted messages, and they get a tombstone in place of each
-// event that Redis has lost.
+// Package replay contains the rules for past events that are read from the tail or from rows.
+// Readers do not get the text of deleted messages. They get a tombstone in place of each event that
+// Redis has lost.
 package replay
 
 import (
@@ -20,7 +20,7 @@ func (d Deleted) Add(e *frame.Event) {
 }
 
 // RemoveText removes the text from e if e is a deleted message or an edit of a deleted message. It
-// reports whether e had a text to remove.
+// reports whether e had any text to remove.
 func (d Deleted) RemoveText(e *frame.Event) bool {
 	id, ok := e.TextOf()
 	if _, deleted := d[id]; !ok || !deleted || e.Body == "" {

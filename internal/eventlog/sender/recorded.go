@@ -8,8 +8,8 @@ import (
 )
 
 // Recorded returns the first ack of an event that may be a retry; see appender.Appender.Recorded.
-// It is for callers that may refuse an event before sending it, so that a retry still gets its ack,
-// even if the event would be refused now.
+// It is for callers that may refuse an event before they send it: a retry must still get its ack,
+// even if the caller would refuse the event now.
 func (s *Sender) Recorded(ctx context.Context, e *frame.Event) (ack appender.Ack, found bool, err error) {
 	ack, found, err = s.appender.Recorded(ctx, e)
 	if found && err == nil {

@@ -1,6 +1,6 @@
-// Package sender sends a user's event to the log: first the rate limit, then the append. The
-// gateway and the REST service both use it, so that they enforce the same rules and produce the
-// same traces.
+// Package sender sends a user's event to the log: it first checks the rate limit and then appends
+// the event. The gateway and the REST service both use it, so that they enforce the same rules and
+// produce the same traces.
 package sender
 
 import (
@@ -26,11 +26,11 @@ type Sender struct {
 	ctx     context.Context // context of the goroutines that handle refused sends
 	end     context.CancelFunc
 	mu      sync.Mutex
-	closed  bool // set when no more refused sends are accepted
+	closed  bool // whether Run has stopped accepting refused sends
 	refused sync.WaitGroup
 }
 
-// refusalTimeout limits how long handling a refused send may take.
+// refusalTimeout limits the time for handling a refused send.
 const refusalTimeout = 3 * time.Second
 
 // New returns a Sender. If traces is nil, it traces nothing.
@@ -52,8 +52,8 @@ func (s *Sender) Run(ctx context.Context) error {
 	return nil
 }
 
-// start runs f in a goroutine that Run waits for. It returns false, without running f, if Run no
-// longer waits.
+// start runs f in a goroutine that Run waits for. If Run no longer accepts goroutines, start
+// returns false and does not run f.
 func (s *Sender) start(f func()) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -66,7 +66,7 @@ func (s *Sender) start(f func()) bool {
 // Submit sends e on behalf of its sender; e must not change until done is called. It calls done
 // exactly once, possibly before Submit returns; done must not block. The error is an *apierr.Error:
 // RateLimited, or any error from the append. A retry of an event that was appended earlier gets its
-// first ack even if the user has no sends left. It takes no token and starts no block.
+// first ack, even if the user has used up the limit. A retry uses up no token and starts no block.
 func (s *Sender) Submit(e *frame.Event, done func(appender.Ack, error)) {
 	if trace := s.traces.Send(context.Background(), e); trace != nil {
 		s.submitTraced(e, trace, nil, done)
@@ -83,7 +83,8 @@ func (s *Sender) submitTraced(e *frame.Event, trace *msgtrace.Send, left *rateli
 	})
 }
 
-// submit sends e. Before it calls done, it sets *left, unless left is nil.
+// submit sends e. Before it calls done, it sets *left to the state of the sender's limit, unless
+// left is nil.
 func (s *Sender) submit(e *frame.Event, trace *msgtrace.Send, left *ratelimit.State, done func(appender.Ack, error)) {
 	s.limit.Reserve(e.SenderID, func(v ratelimit.Verdict, err error) {
 		trace.Reserved()
@@ -143,8 +144,8 @@ func (s *Sender) append(e *frame.Event, trace *msgtrace.Send, done func(appender
 	}
 }
 
-// refuse handles a send that got no token. If the send is a retry, it gets its first ack. If it is
-// not, the user is blocked.
+// refuse handles a send that got no token. If the send is a retry, refuse returns the first ack.
+// Otherwise it blocks the user.
 func (s *Sender) refuse(e *frame.Event, left time.Duration) (appender.Ack, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, refusalTimeout)
 	defer cancel()

@@ -12,15 +12,15 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// Sink receives what a Subscriber reads. Its methods are called from one goroutine and block the
-// subscription while they run.
+// Sink receives the messages that a Subscriber reads. Its methods are called from one goroutine,
+// which reads nothing else while they run.
 type Sink interface {
 	// Received handles a message. It must not modify the payload.
 	Received(topic string, payload []byte)
-	// Confirmed reports that messages for topic will arrive from now on. It is called after
-	// Subscribe and after each reconnect, when some messages may have been missed.
+	// Confirmed is called when a subscription is in effect: after Subscribe and after each
+	// reconnect. All later messages for topic will arrive; earlier ones may have been missed.
 	Confirmed(topic string)
-	// Flush reports that all messages from one read have been passed on.
+	// Flush is called when all messages from one read have been passed to Received.
 	Flush()
 }
 
@@ -31,7 +31,8 @@ type Subscriber struct {
 	home string
 	sink Sink
 
-	// calling is held while the sink is called, and by Run when it stops the calls.
+	// calling is held while a method of the sink runs. Run locks it to wait for that method and to
+	// prevent further calls.
 	calling sync.Mutex
 	stopped bool
 
@@ -45,8 +46,8 @@ type Subscriber struct {
 	asked   map[string]int      // number of unanswered commands on this connection, by topic
 }
 
-// Over returns a Subscriber for each connection, each with its own sink. It must be called once,
-// before anything runs. conns.Of returns the index for a partition.
+// Over returns one Subscriber for each connection, with a sink of its own. It must be called once,
+// before conns.Run. The index of a partition's Subscriber is conns.Of(partition).
 func Over(conns *logconn.Connections, newSink func() Sink) (all []*Subscriber) {
 	for partition, conn := range conns.All() {
 		s := newSubscriber(conn, partition, newSink())
@@ -58,8 +59,8 @@ func Over(conns *logconn.Connections, newSink func() Sink) (all []*Subscriber) {
 
 // newSubscriber returns a Subscriber over the connection to the node of a partition.
 func newSubscriber(conn *logconn.Conn, partition int, sink Sink) *Subscriber {
-	// Nothing is published to this topic of the partition. It keeps every connection subscribed to
-	// at least one topic.
+	// No messages are published to this topic. It ensures that every connection is subscribed to at
+	// least one topic.
 	home := rediskey.PartitionTopic(partition)
 	return &Subscriber{
 		conn: conn, sink: sink, home: home, topics: map[string]string{home: home},
@@ -67,8 +68,8 @@ func newSubscriber(conn *logconn.Conn, partition int, sink Sink) *Subscriber {
 	}
 }
 
-// Subscribe subscribes to a topic without waiting for Redis. Sink.Confirmed reports when messages
-// arrive.
+// Subscribe subscribes to a topic without waiting for Redis. Sink.Confirmed is called when the
+// subscription is in effect.
 func (s *Subscriber) Subscribe(topic string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -99,8 +100,8 @@ func (s *Subscriber) Run(ctx context.Context) error {
 	return nil
 }
 
-// listener implements logconn.Listener for a Subscriber, whose own API does not contain these
-// methods.
+// listener implements logconn.Listener for a Subscriber, without adding these methods to the
+// Subscriber's own API.
 type listener Subscriber
 
 // Pushed handles a push: a message, or the answer to a subscription command.
@@ -117,8 +118,8 @@ func (s *listener) Pushed(fields [][]byte) (answered bool, err error) {
 		}
 	case "ssubscribe":
 		topic := string(fields[1])
-		// An answer to an earlier Subscribe does not confirm a Subscribe that followed an
-		// Unsubscribe.
+		// If the topic was unsubscribed and subscribed again, only the answer to the last command
+		// confirms the subscription.
 		if _, last := s.answered(topic); last && topic != s.home && !s.stopped {
 			s.sink.Confirmed(topic)
 		}
@@ -134,7 +135,7 @@ func (s *listener) Pushed(fields [][]byte) (answered bool, err error) {
 	return false, nil
 }
 
-// Flush tells the sink that all messages from one read have been passed on.
+// Flush calls Sink.Flush. It is called when all messages from one read have been passed to the sink.
 func (s *listener) Flush() {
 	s.calling.Lock()
 	defer s.calling.Unlock()
@@ -173,8 +174,8 @@ func (s *listener) Changes() (join, leave []string) {
 	return join, leave
 }
 
-// answered records an answer to a subscription command. It reports whether a command for the topic
-// was outstanding, and whether no further answer for the topic is outstanding.
+// answered records an answer to a subscription command. asked reports whether a command for the
+// topic was outstanding. last reports whether this was the last outstanding answer for the topic.
 func (s *listener) answered(topic string) (asked, last bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -15,8 +15,9 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// part holds a channel's messages from the tail. Every event with a seq below split is stored.
-// Every message with a seq of split or higher is in the part.
+// part holds the messages of a channel's tail that may not be stored yet. Every event with a seq
+// below split is stored. Every message with a seq of split or higher is in the part, unless it is
+// deleted.
 type part struct {
 	after, upTo int64 // the lowest After and the lowest UpTo of the Questions about the channel
 	split       int64
@@ -24,7 +25,7 @@ type part struct {
 	deleted     []chat.EventID // messages deleted by an event whose seq is split or higher
 }
 
-// message is a message that no later event in the tail deletes.
+// message is a message in the tail that no later event deletes.
 type message struct {
 	seq      int64
 	sender   chat.UserID
@@ -32,11 +33,12 @@ type message struct {
 	all      bool // mentions all members
 }
 
-// noMentions occurs in a frame only if the message mentions nobody. Inside the message's text, the
-// quotes would be escaped.
+// noMentions occurs in a frame only if the message mentions nobody. If a message's text contains
+// the same characters, their quotes are escaped.
 var noMentions = []byte(`"mentions":[]`)
 
-// addTail sets the part's contents. The first of items is the first one that may not be stored yet.
+// addTail sets the part's contents from the tail's items. items[0] is the oldest item that may not
+// be stored yet.
 func (p *part) addTail(channel chat.ChannelID, items []event.Item) error {
 	var deleted []chat.EventID
 	for _, it := range items {
@@ -60,7 +62,7 @@ func (p *part) addTail(channel chat.ChannelID, items []event.Item) error {
 		if len(deleted) > 0 || !bytes.Contains(it.Frame, noMentions) {
 			e, err := frame.DecodeEvent(it.Frame)
 			if err != nil || slices.Contains(deleted, e.ID) {
-				continue // deleted, or stored as a tombstone because its frame cannot be decoded
+				continue // the message is deleted, or will be stored as a tombstone because its frame cannot be decoded
 			}
 			s.mentions, s.all = e.Mentions, slices.Contains(e.Mentions, mention.All(channel))
 		}
@@ -70,7 +72,7 @@ func (p *part) addTail(channel chat.ChannelID, items []event.Item) error {
 	return nil
 }
 
-// count counts the part's messages and mentions that match a question, and adds the numbers to n.
+// count counts the part's messages and mentions that match a Question, and adds the counts to n.
 func (p *part) count(q Question, n *Count, blocked map[pair]bool) {
 	for i := range p.messages {
 		s := &p.messages[i]
@@ -93,7 +95,7 @@ func (s *message) mentionsUser(user chat.UserID) bool {
 type pair struct{ user, sender chat.UserID }
 
 // blocked returns the pairs of a user and a sender in which one has blocked the other. It checks
-// the users of the questions against the senders of messages in the tails that mention them.
+// each user of a Question and the senders of messages in the tails that mention this user.
 func (c *Counter) blocked(ctx context.Context, questions []Question, channels map[chat.ChannelID]*part) (map[pair]bool, error) {
 	found := make(map[pair]bool)
 	var users, senders [][16]byte
@@ -129,10 +131,10 @@ func (c *Counter) blocked(ctx context.Context, questions []Question, channels ma
 	return found, nil
 }
 
-// countSQL answers the questions given as the arrays $1 to $4. It counts up to MaxCount and ignores
-// the messages in $5. A stored message has an empty body if and only if it is deleted. So counting
-// scans only a range of the primary key. For mentions it scans an index that contains only messages
-// with mentions.
+// countSQL answers the Questions that are passed as the arrays $1 to $4. It counts up to MaxCount
+// and ignores the messages in $5. A stored message has an empty body if and only if it is deleted,
+// so counting messages scans only a range of the primary key. Counting mentions scans an index that
+// contains only messages with mentions.
 var countSQL = fmt.Sprintf(`select k.n,
 		(select count(*) from (select %[1]s limit %[2]d) a),
 		(select count(*) from (select %[1]s and m.data -> 'mentions' is not null
@@ -142,7 +144,8 @@ var countSQL = fmt.Sprintf(`select k.n,
 	`from messages m where m.channel_id = k.id and m.seq > k.after and m.seq < k.before
 			and m.kind = 'message' and m.sender_id <> k.user_id and m.body <> '' and m.id <> all($5::uuid[])`, MaxCount)
 
-// countStored counts the messages with seqs below split.
+// countStored counts the messages below each channel's split, in PostgreSQL. All later messages are
+// counted in the channel's tail.
 func (c *Counter) countStored(ctx context.Context, questions []Question, channels map[chat.ChannelID]*part, counts []Count) error {
 	var ids, users [][16]byte
 	var after, before []int64

@@ -1,12 +1,13 @@
-// Package unread counts the messages that a member has not read: messages from others, after the
-// member's read position or join, that are not deleted. It also counts the messages that mention
-// the member, unless the sender or the member has blocked the other.
+// Package unread counts the messages that a member has not read. It counts messages from other
+// users that are not deleted and whose seqs are above both the member's read position and the seq
+// of the member's join. It also counts the messages that mention the member, unless the sender or
+// the member has blocked the other.
 //
-// Counts are not stored. Each count is computed from the log in two parts that do not overlap.
-// Everything below the first entry above the watermark is stored, and PostgreSQL counts it. From
-// that entry on, everything is in the channel's tail, whether it has been stored in the meantime or
-// not, and is counted there. The questions of one call share the watermarks, each channel's tail,
-// and one query.
+// Counts are not stored. Each count is the sum over two parts of the channel, which do not overlap.
+// They are separated by the channel's first entry above the watermark. All events before that entry
+// are stored, and PostgreSQL counts them. That entry and all later ones are in the channel's tail,
+// even if they have been stored in the meantime, and are counted there. All Questions of one call
+// share the same watermarks, tails and PostgreSQL query.
 //
 // A Counter is safe for concurrent use and starts no goroutine that outlives a call.
 package unread
@@ -32,12 +33,12 @@ import (
 // MaxCount is the value at which counting stops; it means "more than 999".
 const MaxCount = 1000
 
-// Question asks how many messages User has not read in Channel.
+// Question is a request for the number of messages in Channel that User has not read.
 type Question struct {
 	Channel chat.ChannelID
 	User    chat.UserID
-	After   int64 // count messages with a greater seq; this is the greater of the read position and the join
-	UpTo    int64 // count messages up to this seq, the last one that is shown to the user with the count
+	After   int64 // count messages with a greater seq: the greater of the member's read position and join
+	UpTo    int64 // count messages up to this seq: the last seq that the user gets together with the count
 }
 
 // Count is the answer to a Question. Both values are at most MaxCount.
@@ -63,12 +64,13 @@ type Counter struct {
 	marked time.Time
 }
 
-// marksTTL is how long watermarks are reused, so that frequent counts rarely have to read them.
-// Watermarks only rise. So with an outdated watermark, more of the tail is read than necessary, but
-// no message is missed.
+// marksTTL is the time for which watermarks are reused, so that frequent counts rarely have to read
+// them. Watermarks only rise. With an outdated watermark, a count reads more of the tail than
+// necessary, but misses no message.
 const marksTTL = 100 * time.Millisecond
 
-// watermarks returns the current watermarks, or those read at most marksTTL ago.
+// watermarks returns watermarks that were read at most marksTTL ago. If it has none, it reads the
+// current ones.
 func (c *Counter) watermarks(ctx context.Context) (map[int]unstored.Mark, error) {
 	c.mu.Lock()
 	marks, marked := c.marks, c.marked
@@ -96,8 +98,8 @@ func New(cfg Config) (*Counter, error) {
 	return &Counter{cfg: cfg}, nil
 }
 
-// Count answers questions, in the given order. While Redis is not responding, it counts only stored
-// messages.
+// Count returns the answers to questions, in the same order. While Redis is not responding, it
+// counts only stored messages.
 func (c *Counter) Count(ctx context.Context, questions []Question) ([]Count, error) {
 	counts := make([]Count, len(questions))
 	channels := make(map[chat.ChannelID]*part)
@@ -176,8 +178,8 @@ func (c *Counter) split(ctx context.Context, channels map[chat.ChannelID]*part) 
 	return nil
 }
 
-// enough reports whether no question needs entries older than items: either there is nothing older
-// to count, or the count for every question has already reached MaxCount.
+// enough reports whether the Questions about the channel can be answered without reading older
+// items. Either no Question counts older messages, or every count has already reached MaxCount.
 func (p *part) enough(items []event.Item) bool {
 	if items[0].Seq <= p.after+1 {
 		return true
@@ -190,5 +192,5 @@ func (p *part) enough(items []event.Item) bool {
 			most = max(most, by[it.Sender])
 		}
 	}
-	return n-most >= MaxCount // for any user, at least this many messages are from others
+	return n-most >= MaxCount // for every user, n-most is a lower bound of the number of messages from others
 }

@@ -23,10 +23,10 @@ import (
 )
 
 const (
-	// redisTimeout limits reads from Redis. Without the tail an answer would have holes, so the
+	// redisTimeout limits reads from Redis. Without the tail, the result would have holes. So the
 	// caller gets an error instead, and should get it quickly.
 	redisTimeout = 4 * time.Second
-	// firstPage is the number of items of a tail that the first read requests. While sync-service
+	// firstPage is the number of items that the first read of a tail requests. While sync-service
 	// runs, a channel never has that many unstored events.
 	firstPage = 64
 )
@@ -37,8 +37,8 @@ type Mark struct {
 	Seq int64 `bun:"entry_seq"`
 }
 
-// Before reports whether an entry is after the mark. It returns true for an id that cannot be
-// parsed.
+// Before reports whether the mark is before the entry with the given id. It returns true for an id
+// that cannot be parsed.
 func (m Mark) Before(entry string) bool {
 	ms, seq, _ := strings.Cut(entry, "-")
 	at, errMS := strconv.ParseInt(ms, 10, 64)
@@ -103,9 +103,9 @@ const newestLen = 16
 
 // NewestItems holds the newest items of a channel's tail, read before the watermark.
 //
-// Reading in this order is safe if the mark and the rows come from the same PostgreSQL snapshot, or
-// the rows from a later one. By then, any acknowledged event that is older than these items or was
-// trimmed from the tail is stored. It saves a separate PostgreSQL query.
+// Reading in this order saves a separate PostgreSQL query. It is safe if the rows come from the
+// same PostgreSQL snapshot as the watermark, or from a later one. The rows in that snapshot contain
+// every acknowledged event that is older than these items or was trimmed from the tail.
 type NewestItems struct {
 	items []event.Item
 	whole bool // the tail contains no other items
