@@ -3,19 +3,20 @@
 // Suppose that a few threads start to work at the same moment, for about ten milliseconds. The
 // kernel often puts them on the core of the thread that woke them. There they take turns while
 // other cores are almost idle, because the kernel balances the load over longer periods. So each
-// worker checks which cores the others are on, and moves to another one. The package ignores
-// everything else that runs on the cores.
+// worker checks on which cores the other workers run, and moves to a free core if necessary. The
+// package ignores all other threads on the machine.
 package affinity
 
 import "sync/atomic"
 
 // Spread is the set of workers of one task.
 type Spread struct {
-	at []atomic.Int64 // location of each worker; 0 if the worker has not started or has ended
+	at []atomic.Int64 // thread and core of each worker, packed; 0 if the worker has not started or has ended
 }
 
-// place is a thread and the core that it ran on. The thread matters because a goroutine may
-// continue on a thread that another worker used before.
+// place is an operating system thread and the core on which it last ran. The core alone is not
+// enough: the Go scheduler may run a worker on a thread that another worker has used, so both may
+// have recorded the same thread.
 type place struct{ thread, core int32 }
 
 func (p place) pack() int64 { return int64(p.thread)<<32 | int64(p.core) }
@@ -27,9 +28,9 @@ func NewSpread(workers int) *Spread { return &Spread{at: make([]atomic.Int64, wo
 
 // Apart checks whether the calling worker is on the same core as a worker with a lower number. If
 // so, it moves the calling worker to a core on which none of the other workers last ran. Workers
-// should call it regularly. It takes about 0.2 µs if the worker stays, and about 20 µs if it moves.
-// The thread's CPU affinity is unchanged when Apart returns. On systems other than Linux it does
-// nothing.
+// should call it regularly. A call takes about 0.2 µs if the worker stays on its core, and about 20
+// µs if it moves. The thread's CPU affinity is unchanged when Apart returns. On systems other than
+// Linux it does nothing.
 func (s *Spread) Apart(worker int) {
 	here, ok := current()
 	if !ok {
@@ -49,7 +50,8 @@ func (s *Spread) Apart(worker int) {
 // Ended marks a worker as finished.
 func (s *Spread) Ended(worker int) { s.at[worker].Store(0) }
 
-// on returns the core of a worker, or -1 if it has none or last ran on the given thread.
+// on returns the core of a worker, or -1 if the worker is not running or last ran on the given
+// thread.
 func (s *Spread) on(worker int, thread int32) int32 {
 	if n := s.at[worker].Load(); n != 0 && unpackPlace(n).thread != thread {
 		return unpackPlace(n).core
@@ -57,8 +59,8 @@ func (s *Spread) on(worker int, thread int32) int32 {
 	return -1
 }
 
-// taken returns the cores of all workers except the worker with the number except, which runs on
-// the given thread.
+// taken returns the cores on which the other workers last ran. The calling worker has the number
+// except and runs on the given thread.
 func (s *Spread) taken(except int, thread int32) (taken []int32) {
 	for i := range s.at {
 		if on := s.on(i, thread); i != except && on >= 0 {

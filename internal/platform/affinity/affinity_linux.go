@@ -18,8 +18,8 @@ func current() (here place, ok bool) {
 	return place{int32(thread), int32(core)}, true
 }
 
-// move moves the calling thread to a core that is not in off, and returns its new place. ok is
-// false if there is no other core that it may run on, or if a system call fails.
+// move moves the calling thread to a core that is not in off, and returns the thread with its new
+// core. ok is false if the thread may not run on any other core, or if a system call fails.
 func move(off []int32) (here place, ok bool) {
 	runtime.LockOSThread() // affinity is per thread
 	var all unix.CPUSet
@@ -38,13 +38,13 @@ func move(off []int32) (here place, ok bool) {
 	here, ok = current()
 	if restore(&all) {
 		runtime.UnlockOSThread()
-	} // if restore fails, the thread stays locked, so it ends with this goroutine and no other uses it
+	} // if restore fails, the thread stays locked: it ends with this goroutine, and no other goroutine uses it
 	return here, ok
 }
 
 // restore resets the CPU affinity of the calling thread. The kernel keeps an affinity mask in
 // addition to the process's cpuset, and the mask would still apply if the cpuset grew later. So
-// restore removes the mask, unless the process had one before (taskset).
+// restore removes the mask, unless the process had a mask before, for example from taskset.
 func restore(all *unix.CPUSet) bool {
 	var every, got unix.CPUSet
 	every.Fill()

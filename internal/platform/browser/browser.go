@@ -14,9 +14,9 @@ import (
 	"strings"
 )
 
-// OverHTTPS reports whether the browser that sent r uses https, to us or to a proxy. It trusts
-// X-Forwarded-Proto from any sender, because a sender that forges the header harms only its own
-// session.
+// OverHTTPS reports whether the browser that sent r connects over https, either to this server or
+// to a proxy. It trusts X-Forwarded-Proto from any sender, because a sender that forges the header
+// harms only its own session.
 //
 // A proxy may also terminate https without adding the header. In that case Sec-Fetch-Site shows
 // that the browser uses https, because browsers send it only to https and loopback addresses (Fetch

@@ -15,8 +15,8 @@ import (
 )
 
 // Origins holds the origins, in addition to our own, whose pages may use our users' cookies (the
-// setting PUBLIC_ORIGINS). Each is in the form that browsers send: scheme and host in lower case,
-// without the default port.
+// setting PUBLIC_ORIGINS). Each origin is in the form that browsers send: the scheme and host are
+// in lower case, and the default port is omitted.
 type Origins []string
 
 // UnmarshalText parses "https://app.example.com, http://localhost:5173". It rejects values that no
@@ -132,7 +132,7 @@ func (g *Guard) CheckRequest(r *http.Request) error {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
 		return nil
 	}
-	// The standard library compares only the host of an Origin.
+	// The standard library compares only the host of an Origin, not its scheme.
 	if origin := r.Header.Get("Origin"); !slices.Contains(g.origins, origin) && OverHTTPS(r) && strings.HasPrefix(origin, "http:") {
 		return errForeign
 	}

@@ -48,8 +48,9 @@ func hint(err error) string {
 	return ""
 }
 
-// PublicURL returns the scheme, host and path of a URL, for logs; user name, password, query and
-// fragment may be secret. A value that cannot be parsed is hidden entirely.
+// PublicURL returns the scheme, host and path of a URL, for use in logs. It omits the user name,
+// password, query and fragment, because they may be secret. A value that cannot be parsed is hidden
+// entirely.
 func PublicURL(value string) string {
 	u, err := url.Parse(value)
 	if err != nil || u.Host == "" {

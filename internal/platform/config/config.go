@@ -19,9 +19,9 @@ import (
 // Var describes one variable of a configuration.
 type Var struct {
 	Name    string // the environment variable
-	Default string // as written in the tag; empty means the zero value
+	Default string // default value, as written in the tag; empty means the zero value
 	Desc    string // what it configures
-	Type    string // as shown in --help: "duration", "percent", "list", …
+	Type    string // type as shown in --help: "duration", "percent", "list", …
 }
 
 // Error names an invalid variable and the reason why it is invalid.
@@ -50,8 +50,9 @@ func Load(cfg any, getenv func(string) string) error {
 	return errors.Join(errs...)
 }
 
-// loadField passes the library a struct with only this field. The library's errors name the Go
-// field, not the variable, and two nested structs may both have a field called Addr.
+// loadField loads one field, by passing the library a struct with only this field. The library's
+// errors name the Go field, not the variable, and two nested structs may both have a field called
+// Addr.
 func loadField(dst reflect.Value, name string, f reflect.StructField, getenv func(string) string) error {
 	tagName, _, _ := strings.Cut(f.Tag.Get("env"), ",")
 	environment := map[string]string{}

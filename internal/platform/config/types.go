@@ -139,7 +139,8 @@ func (c CIDRs) String() string {
 	return items.String()
 }
 
-// typeName returns the name for t to show in --help, for readers who do not know Go.
+// typeName returns the type name that --help shows for t. The names are meant for readers who do
+// not know Go.
 func typeName(t reflect.Type) string {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()

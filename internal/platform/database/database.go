@@ -20,9 +20,10 @@ type Options struct {
 	MaxConns         int           // default 10
 	StatementTimeout time.Duration // default 15s
 	ApplicationName  string        // shown in pg_stat_activity
-	// Inline is for services that query only through bun. bun writes arguments into the query text,
-	// so every query has a different text. Preparing these queries would fill pgx's cache and the
-	// server's memory with statements that are never reused.
+	// Inline makes pgx run queries without preparing them. It is for services that query only
+	// through bun. bun writes arguments into the query text, so every query has a different text.
+	// Preparing these queries would fill pgx's cache and the server's memory with statements that
+	// are never reused.
 	Inline bool
 }
 

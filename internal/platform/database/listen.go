@@ -10,9 +10,9 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// Listen calls heard once as soon as it is listening, so that no later notification can be missed,
-// and then for each NOTIFY on the channel. It uses its own connection, outside the pool. It returns
-// the connection's error, or nil once ctx is done.
+// Listen calls heard for each NOTIFY on the channel. It also calls heard once when it has begun to
+// listen, because earlier notifications may have been missed. It uses its own connection, outside
+// the pool. It returns the connection's error, or nil once ctx is done.
 func Listen(ctx context.Context, db *bun.DB, channel string, heard func()) error {
 	cfg, err := configOf(ctx, db)
 	if err != nil {
@@ -46,13 +46,13 @@ func ended(ctx context.Context, err error) error {
 	return err
 }
 
-// configOf returns the configuration that the pool connects with.
+// configOf returns the configuration of the pool's connections.
 func configOf(ctx context.Context, db *bun.DB) (cfg *pgx.ConnConfig, err error) {
 	conn, err := db.DB.Conn(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = conn.Close() }() // this only returns the connection to the pool
+	defer func() { _ = conn.Close() }() // Close only returns the connection to the pool
 	err = conn.Raw(func(driverConn any) error {
 		c, ok := driverConn.(*stdlib.Conn)
 		if !ok {

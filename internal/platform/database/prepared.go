@@ -12,10 +12,10 @@ import (
 	"github.com/uptrace/bun"
 )
 
-// Prepared runs a query that has one of a few fixed texts, with arguments as $1, $2, …, and calls
-// each for every row. It is for the most frequent queries. PostgreSQL parses and plans the text
-// once per connection, values are sent in binary format, and pgx scans the rows directly, without
-// database/sql or reflection. Use bun for all other queries.
+// Prepared runs a query whose text is one of a few fixed strings, with arguments as $1, $2, …, and
+// calls each for every row. It is for the most frequent queries. PostgreSQL parses and plans the
+// text once per connection, values are sent in binary format, and pgx scans the rows directly,
+// without database/sql or reflection. Use bun for all other queries.
 //
 // Prepared may call each for some rows before it returns an error. It sends a query again, on
 // another connection, only if it is certain that the server has not received it.
@@ -30,7 +30,8 @@ func Prepared(ctx context.Context, db *bun.DB, query string, args []any, each fu
 	}
 }
 
-// maxTries is the number of times that a query is sent again, the same as in database/sql.
+// maxTries is the maximum number of times that a query is sent again. database/sql has the same
+// limit.
 const maxTries = 2
 
 func prepared(ctx context.Context, db *bun.DB, query string, args []any, each func(pgx.Rows) error) error {
@@ -38,7 +39,7 @@ func prepared(ctx context.Context, db *bun.DB, query string, args []any, each fu
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close() }() // this returns the connection to the pool; a broken one is already gone
+	defer func() { _ = conn.Close() }() // Close returns the connection to the pool, unless the connection is broken
 	return conn.Raw(func(driverConn any) error {
 		c, ok := driverConn.(*stdlib.Conn)
 		if !ok {

@@ -78,7 +78,7 @@ func ping(ctx context.Context, db *bun.DB) (closed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	defer func() { _ = conn.Close() }() // this only returns the connection to the pool
+	defer func() { _ = conn.Close() }() // Close only returns the connection to the pool
 	err = conn.Raw(func(driverConn any) error {
 		c, ok := driverConn.(*stdlib.Conn)
 		if !ok {

@@ -10,8 +10,8 @@ import (
 	"parley.chat/internal/platform/config"
 )
 
-// Parse parses the value of DATABASE_URL. pgx's errors quote the value and hide the password only
-// if pgx recognizes it as one. So Parse's errors describe the problem in their own words.
+// Parse parses the value of DATABASE_URL. pgx's errors quote the value, and hide the password only
+// if pgx recognizes it. So Parse's errors describe the problem in their own words.
 func Parse(value string) (*pgx.ConnConfig, error) {
 	cfg, err := pgx.ParseConfig(value)
 	if err == nil {

@@ -1,5 +1,5 @@
 // Package descriptors budgets a process's file descriptors, so that a flood of connections leaves
-// enough of them for health checks, metrics and the stores.
+// enough descriptors for health checks, metrics and the connections to Redis and PostgreSQL.
 //
 // A connection is called plain from the time it is accepted until a handler hijacks it (for a
 // WebSocket) or it ends. A Listener limits the number of plain connections; the handler limits the
@@ -22,13 +22,13 @@ import (
 )
 
 const (
-	// idleGrace is how long a plain connection may make no progress before it is closed if its slot
-	// is needed.
+	// idleGrace is the time without progress after which a plain connection may be closed to make
+	// room.
 	idleGrace = time.Second
 	// retryPause is the pause between two attempts to accept a connection while the process or the
 	// machine has no free file descriptors.
 	retryPause = 100 * time.Millisecond
-	// repeatInterval is how often a continuing lack of descriptors is logged.
+	// repeatInterval is the interval at which a continuing lack of descriptors is logged again.
 	repeatInterval = time.Minute
 
 	minPlain, maxPlain = 64, 4096
@@ -43,9 +43,9 @@ func Plain(limit int) int {
 	return min(max(limit/8, minPlain), maxPlain)
 }
 
-// Listener limits the plain connections to an HTTP server. If file descriptors run out, it logs
-// only a few lines. State must be the server's ConnState, and Serving must wrap its handler. It is
-// safe for concurrent use and starts no goroutine.
+// Listener limits the plain connections to an HTTP server. While file descriptors are exhausted, it
+// logs at most one error per minute. State must be the server's ConnState, and Serving must wrap
+// its handler. It is safe for concurrent use and starts no goroutine.
 type Listener struct {
 	net.Listener
 	max    int
@@ -57,10 +57,10 @@ type Listener struct {
 	changed chan struct{}
 
 	mu    sync.Mutex // guards the fields below; nothing blocks while it is held
-	order *list.List // of *plain; the one that has made no progress for the longest time comes first
+	order *list.List // list of *plain; the connection that has gone longest without progress comes first
 	at    map[net.Conn]*list.Element
 
-	failing  time.Time // when accepts began to fail; like the two fields below, used only by Accept
+	failing  time.Time // when Accept began to fail; like the two fields below, used only by Accept
 	reminded time.Time
 	failures int
 }
@@ -160,7 +160,7 @@ func (l *Listener) room() error {
 		select {
 		case <-l.closed:
 		case <-l.changed:
-		case <-time.After(retryPause): // by then a connection may have been idle long enough to be closed
+		case <-time.After(retryPause): // after this pause, a connection may have been idle long enough to be closed
 		}
 	}
 }
@@ -202,7 +202,7 @@ func (l *Listener) State(conn net.Conn, state http.ConnState) {
 		default:
 		}
 	case http.StateNew:
-		if l.at[conn] == nil { // if the connection is in the map, Accept has already counted it
+		if l.at[conn] == nil { // otherwise, Accept has already counted the connection
 			l.at[conn] = l.order.PushBack(&plain{conn: conn, moved: time.Now()})
 		}
 	default:

@@ -1,7 +1,7 @@
-// Package gctune sets how much garbage a process may accumulate before Go collects it: a percentage
-// of the live memory or, if that is less, as much as fits into a fixed total. With a percentage
-// alone, as set by GOGC, a small heap with a high allocation rate is collected many times a second.
-// That can take a sixth of the CPU time.
+// Package gctune sets the amount of garbage that a process may accumulate before Go collects it.
+// The amount is a percentage of the live memory, but at least as much as fits into a fixed total.
+// With only a percentage, as set by GOGC, a small heap with a high allocation rate is collected
+// many times a second. These collections can take a sixth of the CPU time.
 //
 // A program calls Keep once. Libraries must not call it, because the whole process shares the
 // collector.
@@ -17,15 +17,15 @@ import (
 type Policy struct {
 	Percent int // of the live memory
 	// Room is the number of bytes of heap and stacks, including live memory, that may be in use
-	// before anything is collected.
+	// before a collection starts.
 	Room uint64
 }
 
 // maxPercent limits the percentage for a heap with almost no live memory.
 const maxPercent = 1000
 
-// Keep applies the policy from now on. It adjusts the percentage after each collection, in the
-// runtime's finalizer goroutine.
+// Keep applies the policy until the process ends. It adjusts Go's GC percentage (GOGC) after each
+// collection, in the runtime's finalizer goroutine.
 func (p Policy) Keep() {
 	k := &keeper{policy: p}
 	k.adjust()
@@ -34,7 +34,7 @@ func (p Policy) Keep() {
 
 type keeper struct {
 	policy  Policy
-	percent int // the value that was set last; 0 if none was set
+	percent int // the percentage that was set last; 0 if none was set
 }
 
 // marker becomes unreachable immediately, so every collection runs its finalizer.
@@ -52,7 +52,7 @@ func (k *keeper) adjust() {
 	samples := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}}
 	metrics.Read(samples)
 	percent := k.policy.percentFor(samples[0].Value.Uint64() + samples[1].Value.Uint64())
-	// Setting it stops the world briefly, so set it only if it changes noticeably.
+	// Setting the percentage stops the world briefly, so set it only if the change is noticeable.
 	if k.percent == 0 || percent > k.percent+k.percent/8 || percent < k.percent-k.percent/8 {
 		k.percent = percent
 		debug.SetGCPercent(percent)

@@ -10,8 +10,8 @@ import (
 )
 
 // Addresses returns the addresses of a name, sorted and without duplicates. It returns the IPv4
-// addresses if there are any, because an instance that has both kinds of address must be counted
-// only once. If name is an address, it returns that address.
+// addresses if there are any, because an instance that has an IPv4 and an IPv6 address must be
+// counted only once. If name is an address, it returns that address.
 func Addresses(ctx context.Context, resolver *net.Resolver, name string) ([]netip.Addr, error) {
 	if a, err := netip.ParseAddr(name); err == nil {
 		return []netip.Addr{a}, nil

@@ -18,9 +18,9 @@ import (
 const (
 	// defaultDrain is the drain deadline if none is given.
 	defaultDrain = 30 * time.Second
-	// lastCall is the total time for all parts that are still running at the drain deadline. So if
-	// one part hangs, the parts that it relies on, such as a private database, can still stop
-	// cleanly.
+	// lastCall is the additional time that all parts still running at the drain deadline have in
+	// total. So if one part hangs, the parts that it relies on, such as a private database, can
+	// still stop cleanly.
 	lastCall = time.Second
 )
 
@@ -43,8 +43,8 @@ type running struct {
 
 // Run starts the parts and blocks until all of them have returned. It stops them when ctx is done
 // or when one of them returns. It returns the first error, with the part's name, or nil after a
-// clean stop. Stopping must finish within drain (zero: 30 s). If a part takes longer, the error
-// names it and its goroutine is abandoned, so the program should exit.
+// clean stop. Stopping must finish within the duration drain; 0 selects the default of 30 s. If a
+// part takes longer, the error names it and its goroutine is abandoned, so the program should exit.
 func Run(ctx context.Context, log *slog.Logger, drain time.Duration, parts ...Part) error {
 	all := make([]*running, 0, len(parts))
 	first := make(chan error, len(parts)) // results of parts that returned by themselves, in order

@@ -19,8 +19,9 @@ type ExitCoder interface {
 }
 
 // Main is the body of a main function. It calls run with a context that is canceled on SIGINT or
-// SIGTERM, and prints its error to standard error. After an error it exits with 1 or, if the error
-// is an ExitCoder, with its exit code. A second signal kills the process immediately.
+// SIGTERM, and prints the error that run returns to standard error. After an error, the program
+// exits with 1 or, if the error is an ExitCoder, with its exit code. A second signal kills the
+// process immediately.
 func Main(run func(ctx context.Context, args []string, getenv func(string) string, stderr io.Writer) error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // restores the default action, so the next signal ends the process

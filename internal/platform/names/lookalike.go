@@ -42,10 +42,10 @@ func runeOf(code string) rune {
 }
 
 // maxKeyBytes is the maximum length of a key. A longer key is replaced by its hash, because one
-// character may expand to 18 and PostgreSQL can index at most 2,704 bytes.
+// character may expand to 18 characters and PostgreSQL can index at most 2,704 bytes.
 const maxKeyBytes = 512
 
-// Key returns a text that is equal for names that look alike: the skeleton of UTS 39, ignoring
+// Key returns a string that is equal for names that look alike: the skeleton of UTS 39, ignoring
 // case, blanks and invisible characters. It is for comparison, not for display.
 func Key(name string) string {
 	seen := strings.Map(func(r rune) rune {
@@ -100,7 +100,7 @@ func mixed(word string) bool {
 	return true
 }
 
-// scriptOf returns the script of a character, or "" for one that belongs to every script.
+// scriptOf returns the script of a character, or "" for a character that belongs to every script.
 func scriptOf(r rune) string {
 	if r < 0x80 {
 		if unicode.IsLetter(r) {

@@ -54,8 +54,8 @@ func CheckUsername(name string) error {
 	return nil
 }
 
-// reservedKeys are the keys of names that no user may have, because their owner would seem to be an
-// operator of the server.
+// reservedKeys returns the keys of the names that no user may have, because a user with one of them
+// would seem to be an operator of the server.
 var reservedKeys = sync.OnceValue(func() map[string]bool {
 	keys := map[string]bool{}
 	for _, name := range []string{
@@ -69,7 +69,7 @@ var reservedKeys = sync.OnceValue(func() map[string]bool {
 
 // IsReserved reports whether a name is reserved, or looks like a reserved one.
 func IsReserved(name string) bool {
-	for _, form := range []string{name, strings.ToLower(name)} { // a capital I looks like l, but is also an i
+	for _, form := range []string{name, strings.ToLower(name)} { // a capital I looks like l, but in lower case it is i
 		if reservedKeys()[strings.Trim(Key(form), " _.-")] {
 			return true
 		}

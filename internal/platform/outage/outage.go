@@ -1,5 +1,6 @@
-// Package outage logs a lasting failure in a few lines instead of one line per failed attempt: one
-// when the failure begins, one a minute while it lasts, and one when it ends.
+// Package outage logs a lasting failure in a few lines instead of one line per failed attempt. It
+// logs one line when the failure begins, one line per minute while it lasts, and one line when it
+// ends.
 package outage
 
 import (
@@ -12,7 +13,7 @@ import (
 	"time"
 )
 
-// interval is the time between two lines about a lasting failure.
+// interval is the minimum time between two lines about a lasting failure.
 const interval = time.Minute
 
 // Log logs one kind of outage, such as a store that cannot be reached. An outage may affect several
@@ -23,26 +24,26 @@ type Log struct {
 	log          *slog.Logger
 	begins, ends string
 
-	failing atomic.Int32 // len(parts), atomic so that Worked is cheap while nothing fails
+	failing atomic.Int32 // number of failing parts; atomic, so that Worked needs no lock while nothing fails
 
 	// mu guards the fields below. It is held while a line is written, so that lines stay in order.
 	mu       sync.Mutex
 	parts    map[string]struct{} // parts whose most recent attempt failed
 	failures int                 // number of failed attempts since the outage began
-	began    time.Time           // when the outage began, whether logged or only counted
+	began    time.Time           // when the outage began, even if it has not been logged
 	logged   time.Time           // when the last line about a failure was written
-	shown    bool                // the outage was logged, so its end must also be logged
+	shown    bool                // whether the outage was logged; if so, its end must also be logged
 }
 
-// New returns a Log that writes to log. begins is the message during an outage; ends is the message
-// when it is over.
+// New returns a Log that writes to log. begins is the message that is logged during an outage; ends
+// is the message that is logged at its end.
 func New(log *slog.Logger, begins, ends string) *Log {
 	return &Log{log: log, begins: begins, ends: ends, parts: map[string]struct{}{}}
 }
 
-// Failed records that an attempt by part failed with err. part names one of a few steps and may be
-// empty. If an outage recurs within a minute of the last line, its failures are only counted, and
-// it is logged once that minute is over.
+// Failed records that an attempt by part failed with err. part is one of a small number of names
+// and may be empty. If another outage begins within a minute of the last line, Failed only counts
+// the failures. It logs the outage once that minute is over, if the outage still lasts.
 func (l *Log) Failed(ctx context.Context, part string, err error, attrs ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -80,7 +81,8 @@ func (l *Log) Worked(ctx context.Context, part string) {
 	l.log.InfoContext(ctx, l.ends, attrs...) //nolint:sloglint // the messages given to New are constants
 }
 
-// attrs returns the attributes for a line. The lock must be held.
+// attrs returns the log attributes of the outage: the number of failures, its duration and the
+// affected parts. The lock must be held.
 func (l *Log) attrs(now time.Time) []any {
 	attrs := []any{"failures", l.failures, "lasting", now.Sub(l.began).Round(time.Millisecond)}
 	if steps := slices.Sorted(maps.Keys(l.parts)); len(steps) > 1 || steps[0] != "" {

@@ -1,5 +1,6 @@
 // Package pgsession gives every PostgreSQL session the settings that Parley needs, regardless of
-// the defaults of the server, the database and the login, and verifies the settings.
+// the defaults of the server, the database and the login. It also verifies that these settings are
+// in effect.
 //
 // It applies the settings with a statement after connecting, because a pooler such as PgBouncer
 // refuses or drops startup parameters. A later statement reads them back. A session that cannot be
@@ -79,8 +80,8 @@ func unusable(err *pgconn.PgError) bool {
 
 // Error is the reason why a session cannot be used.
 type Error struct {
-	Reason  string // public: contains no names, no addresses and no text from a server
-	Refused bool   // waiting does not help; the database or the pooler must be changed
+	Reason  string // safe to publish: contains no names, no addresses and no text from a server
+	Refused bool   // whether retrying is useless, because the database or the pooler must be changed
 	Err     error  // details for the log; may be nil
 }
 
@@ -97,7 +98,8 @@ func (e *Error) Unwrap() error { return e.Err }
 // because of its settings.
 var ErrReadOnly = &Error{Reason: "is read-only"}
 
-// setting is a setting with the value that PostgreSQL shows when it is in effect.
+// setting is a PostgreSQL setting with its required value, in the form in which PostgreSQL shows
+// it.
 type setting struct{ name, value string }
 
 // settings lists the settings that our SQL or its results depend on. standard_conforming_strings
@@ -122,13 +124,13 @@ const mark = "parley.session"
 
 // maker sets up the sessions of one configuration.
 type maker struct {
-	cfg    *pgconn.Config // for connections that are made without a maker; see proveAlone
+	cfg    *pgconn.Config // configuration without a maker, for the second connection in proveAlone
 	role   string
 	setup  string
-	values []string // values of setup's parameters; the mark's value follows them
+	values []string // arguments of the setup statement, except the last one, which is the mark
 	check  string
 
-	alone atomic.Bool // a test has shown that the pooler does not share sessions
+	alone atomic.Bool // whether a test has shown that the pooler does not share sessions
 }
 
 func newMaker(cfg *pgconn.Config, o Options) *maker {
@@ -193,7 +195,8 @@ func (m *maker) make(ctx context.Context, c *pgconn.PgConn) error {
 	if err != nil {
 		return err
 	}
-	// If the numbers differ, there is a pooler, because poolers report a made-up process number.
+	// If the process ID reported at connect is not the backend's, the server is behind a pooler,
+	// because poolers report a made-up process ID.
 	if pid == strconv.FormatUint(uint64(c.PID()), 10) || m.alone.Load() {
 		return nil
 	}
@@ -249,7 +252,7 @@ func (s *made) check(ctx context.Context, c *pgconn.PgConn) (pid string, err err
 
 // proveAlone verifies that a pooler does not give the session of c to other clients while c is
 // idle. It opens a transaction on a second connection. A pooler that shares sessions would assign
-// it the session of c, which was used last, or move c to another session.
+// the session of c, which was used last, to the second connection, or move c to another session.
 func (m *maker) proveAlone(ctx context.Context, c *pgconn.PgConn, s *made) error {
 	probe, err := pgconn.ConnectConfig(ctx, m.cfg)
 	if err != nil {

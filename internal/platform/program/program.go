@@ -19,14 +19,14 @@ import (
 	"parley.chat/internal/platform/telemetry"
 )
 
-// Service is a service without its listeners. Its constructor opens clients, but does no I/O with
-// the stores and starts no goroutines.
+// Service is a service without its listeners. Its constructor opens clients, but sends nothing to
+// Redis or PostgreSQL and starts no goroutines.
 type Service interface {
 	// Handler serves the service's API. It is nil if the service has none.
 	Handler() http.Handler
 	// Checks returns the readiness checks of the service.
 	Checks() []telemetry.Check
-	// Parts returns the parts in the order in which they start. They may run only once.
+	// Parts returns the parts in the order in which they start. Each part may run only once.
 	Parts() []lifecycle.Part
 	// Close releases the resources that the constructor opened. It must not be called while parts
 	// run.
@@ -38,8 +38,8 @@ type Process struct {
 	Name        string // label for logs and metrics, such as "ws-server"
 	Addr        string // listen address for the API and the probes
 	MetricsAddr string // listen address for /metrics
-	// MetricsAtAddr means that /metrics is served at Addr rather than at MetricsAddr. In that case,
-	// Addr must not be public.
+	// MetricsAtAddr makes the process serve /metrics at Addr instead of MetricsAddr. Addr must then
+	// not be public.
 	MetricsAtAddr bool
 	ProfileAddr   string // listen address for profiles; "" disables them
 	RedisURL      string
@@ -66,7 +66,7 @@ func (p Process) serve(ctx context.Context, redisURL string) error {
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", p.Addr, err)
 	}
-	defer func() { _ = listener.Close() }() // already closed if the listener's part has run
+	defer func() { _ = listener.Close() }() // the listener is already closed if the part "http" has run
 	reg := telemetry.NewRegistry(p.Name)
 	service, err := p.New(redisURL, listener.Addr().String(), reg)
 	if err != nil {
@@ -94,8 +94,8 @@ func (p Process) serve(ctx context.Context, redisURL string) error {
 	return errors.Join(err, service.Close())
 }
 
-// Redis returns a part that waits until Redis is suitable for a service, closes ready, and then
-// watches the settings of Redis. The part fails if Redis can never be suitable.
+// Redis returns a part that waits until Redis is suitable for a service, closes the channel ready,
+// and then watches the settings of Redis. The part fails if Redis can never be suitable.
 func Redis(rdb redis.UniversalClient, watch *redisclient.Watch, partitions int, commands redisclient.Commands, log *slog.Logger) (part lifecycle.Part, ready <-chan struct{}) {
 	suitable := make(chan struct{})
 	return lifecycle.Part{Name: "redis", Run: func(ctx context.Context) error {
@@ -110,7 +110,7 @@ func Redis(rdb redis.UniversalClient, watch *redisclient.Watch, partitions int, 
 	}}, suitable
 }
 
-// After returns part with its Run delayed until ready is closed.
+// After returns a copy of part whose Run waits until ready is closed before it does its work.
 func After(ready <-chan struct{}, part lifecycle.Part) lifecycle.Part {
 	run := part.Run
 	part.Run = func(ctx context.Context) error {

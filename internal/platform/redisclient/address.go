@@ -124,9 +124,9 @@ func noMaintenance() *maintnotifications.Config {
 	return &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 }
 
-// perNode returns a TLS configuration that verifies each node against the host that was dialed,
-// which is what crypto/tls does if ServerName is empty. In the configuration from the URL,
-// ServerName is the host of the first seed node.
+// perNode returns a TLS configuration that verifies each node against the host that was dialed. It
+// clears ServerName, which is the host of the first seed node in the configuration from the URL. If
+// ServerName is empty, crypto/tls uses the host that was dialed.
 func perNode(c *tls.Config) *tls.Config {
 	if c == nil {
 		return nil
@@ -181,7 +181,8 @@ func infoOf(reply string) map[string]string {
 	return fields
 }
 
-// eachMaster calls f with a client for each server that accepts writes, one after another.
+// eachMaster calls f once for each server that accepts writes, with a client for that server. The
+// calls do not overlap.
 func eachMaster(ctx context.Context, rdb redis.UniversalClient, f func(*redis.Client) error) error {
 	switch c := rdb.(type) {
 	case *redis.Client:

@@ -18,17 +18,17 @@ import (
 // does not help.
 var ErrUnsuitable = errors.New("this Redis cannot be used")
 
-// ErrCluster is wrapped by the ErrUnsuitable that is returned if a client for a single server
-// reaches a Redis Cluster. That happens if Redis did not answer when Discover asked. The remedy is
-// to start again with AsCluster.
+// ErrCluster is wrapped in an ErrUnsuitable if a client for a single server has reached a Redis
+// Cluster. That happens if Redis did not answer Discover. The caller should start again with the
+// URL that AsCluster returns.
 var ErrCluster = errors.New("REDIS_URL leads to a Redis Cluster: add ?cluster=true to it, or give the URLs of several nodes, comma-separated")
 
-// repeatInterval is how often Await repeats the log line with the reason for waiting.
+// repeatInterval is the interval at which Await repeats the log line with the reason for waiting.
 const repeatInterval = time.Minute
 
 // Await blocks until Redis can serve a deployment with the given number of partitions and permits
-// the commands. It logs the reason when it starts to wait, when the reason changes, and once a
-// minute. It returns nil, an ErrUnsuitable, or the context's error.
+// the given commands. It logs the reason when it starts to wait, when the reason changes, and once
+// a minute. It returns nil, an ErrUnsuitable, or the context's error.
 func Await(ctx context.Context, rdb redis.UniversalClient, partitions int, commands Commands, log *slog.Logger) error {
 	var said string
 	var saidAt time.Time
@@ -56,8 +56,8 @@ func Await(ctx context.Context, rdb redis.UniversalClient, partitions int, comma
 	}
 }
 
-// checkAll runs Check and verifies that the commands are permitted. If a command is refused within
-// Check, the error names it together with all other refused commands.
+// checkAll runs Check and verifies that the commands are permitted. If the user may not run a
+// command that Check sends, the error lists all commands that are not permitted.
 func checkAll(ctx context.Context, rdb redis.UniversalClient, partitions int, commands Commands) error {
 	err := Check(ctx, rdb, partitions)
 	if err != nil && !redis.HasErrorPrefix(err, "NOPERM") {
@@ -87,8 +87,8 @@ func Check(ctx context.Context, rdb redis.UniversalClient, partitions int) error
 	return checkWrites(ctx, rdb, partitions)
 }
 
-// reached wraps the error of the first command. If the error shows that the client is for a Redis
-// Cluster and the server does not belong to one, the result is an ErrUnsuitable.
+// reached wraps the error of the first command that Check sends. If the error shows that the client
+// is for a Redis Cluster and the server does not belong to one, the result is an ErrUnsuitable.
 func reached(err error) error {
 	if strings.Contains(err.Error(), "cluster support disabled") {
 		return fmt.Errorf("%w: REDIS_URL is for a Cluster, but the server is a single one: use one URL, without cluster=true", ErrUnsuitable)
@@ -112,13 +112,13 @@ func checkServer(info map[string]string, rdb redis.UniversalClient) error {
 }
 
 // checkWrites verifies that each partition's server accepts writes. SETRANGE with an empty value
-// changes nothing, but is refused wherever a write that needs memory is refused. That covers a
-// read-only replica; a server that is loading its data, is out of memory or cannot save its data;
-// and a Redis Cluster that has lost a master.
+// changes nothing, but a server that refuses writes also refuses this command. The check therefore
+// detects a read-only replica; a server that is loading its data, is out of memory or cannot save
+// its data; and a Redis Cluster that has lost a master.
 func checkWrites(ctx context.Context, rdb redis.UniversalClient, partitions int) error {
 	var begun *redis.BoolCmd
 	var recorded *redis.StringCmd
-	// Pipelined's error is ignored: it is only the first of the commands' errors.
+	// The error of Pipelined is ignored, because each command has its own error.
 	cmds, _ := rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		begun = p.SetNX(ctx, rediskey.Partitions, partitions, 0)
 		recorded = p.Get(ctx, rediskey.Partitions)

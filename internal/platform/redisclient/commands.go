@@ -16,7 +16,7 @@ import (
 // name: "xadd", "xgroup|create".
 type Commands []string
 
-// common lists the commands that every service needs, for connections, for scripts, and for Check
+// common lists the commands that every service needs for its connections and scripts, and for Check
 // and Watch. cluster|slots is needed only in Redis Cluster.
 var common = Commands{
 	"ping", "select", "client|setname", "info", "multi", "discard", "cluster|slots", "command",
@@ -85,12 +85,12 @@ func call(command, key, topic string) []any {
 	return args
 }
 
-// onlyCluster lists the commands that are not needed on a single server.
+// onlyCluster lists the commands that are needed only in Redis Cluster.
 var onlyCluster = Commands{"cluster|slots", "command"}
 
-// allowed returns an ErrUnsuitable that names the commands that Redis does not permit us to run.
-// Redis checks permissions as soon as a command is queued in a transaction. So allowed queues all
-// commands and then discards the transaction, so that none of them runs. ACL DRYRUN would require
+// allowed returns an ErrUnsuitable that lists the commands that Redis does not permit the user to
+// run. Redis checks permissions when a command is queued in a transaction. So allowed queues all
+// commands and then discards the transaction; none of the commands runs. ACL DRYRUN would require
 // permission to inspect other users.
 func (c Commands) allowed(ctx context.Context, rdb redis.UniversalClient, partitions int) error {
 	if c == nil {
@@ -98,7 +98,7 @@ func (c Commands) allowed(ctx context.Context, rdb redis.UniversalClient, partit
 	}
 	partition := func(*redis.Client) int { return 0 }
 	if cluster, ok := rdb.(*redis.ClusterClient); ok {
-		on := map[string]int{} // by node address, one of the node's partitions
+		on := map[string]int{} // one partition of each node, by the node's address
 		for p := range partitions {
 			node, err := cluster.MasterForKey(ctx, rediskey.Probe(p))
 			if err != nil {
@@ -136,11 +136,11 @@ func (c Commands) allowed(ctx context.Context, rdb redis.UniversalClient, partit
 func (c Commands) refused(ctx context.Context, node *redis.Client, partition int) (refused Commands, err error) {
 	opt := *node.Options()
 	opt.PoolSize, opt.MinIdleConns, opt.MaxRetries = 1, 0, -1
-	own := redis.NewClient(&opt) // closing it also ends a transaction that is still open
+	own := redis.NewClient(&opt) // closing the client also ends a transaction that is still open
 	defer func() { _ = own.Close() }()
-	conn := own.Conn() // one connection for all commands; a pool could use a different one for a pipeline
+	conn := own.Conn() // all commands must use one connection, but a pool could use another one for the pipeline
 	defer func() { _ = conn.Close() }()
-	// Without a transaction the commands would run, so MULTI is sent first, in a separate round
+	// Outside a transaction, the commands would run. So MULTI is sent first, in a separate round
 	// trip.
 	switch err := conn.Do(ctx, "multi").Err(); {
 	case redis.HasErrorPrefix(err, "NOPERM"):

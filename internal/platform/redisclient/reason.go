@@ -12,7 +12,7 @@ import (
 )
 
 // Reason describes err for /readyz, which is public. The description contains no addresses and no
-// text from the server; they are in err, for the log.
+// text from the server. The log shows err itself.
 func Reason(err error) string {
 	if err == nil {
 		return "ok"
@@ -34,7 +34,7 @@ func Reason(err error) string {
 	return "cannot be reached"
 }
 
-// answers maps the errors with which a server refuses requests, by message prefix, to descriptions.
+// answers maps the prefixes of a server's error replies to descriptions.
 var answers = []struct{ prefix, state string }{
 	{"WRONGPASS", "refuses the user name or the password"},
 	{"NOAUTH", "asks for a password"},

@@ -1,9 +1,10 @@
 // Package redisclient connects a process to the Redis server or Redis Cluster of its deployment. It
 // parses REDIS_URL, opens clients, and checks that the server provides what Parley needs.
 //
-// Opening a client does no I/O. Await blocks until the server can serve; Check verifies that it
-// still can, for readiness; a Watch reads the server's settings every minute. No error and no log
-// line from this package contains a user name or a password.
+// Opening a client does no I/O. Await blocks until the server can serve the deployment. Check
+// verifies, for readiness probes, that the server can still do so. A Watch reads the server's
+// settings every minute. No error and no log line from this package contains a user name or a
+// password.
 package redisclient
 
 import (
@@ -16,8 +17,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// MinVersion is the oldest major version of Redis that has the feature that Parley needs: sharded
-// pub/sub that also works from scripts.
+// MinVersion is the oldest major version of Redis that Parley supports. Parley needs sharded
+// pub/sub, and needs to publish from scripts.
 const MinVersion = 7
 
 const (
@@ -32,7 +33,7 @@ const (
 // Options configures a client.
 type Options struct {
 	PoolSize int  // connections per node; 0 selects go-redis's default, 10 per core
-	NoRetry  bool // for calls that must not be repeated without the caller's knowledge
+	NoRetry  bool // disables retries, for calls that must not be repeated without the caller's knowledge
 }
 
 // retries returns the value for go-redis's option MaxRetries: 0 selects its default, -1 disables
@@ -44,8 +45,8 @@ func (o Options) retries() int {
 	return 0
 }
 
-// quiet stops go-redis from writing to standard error. Every failure is also returned as an error
-// from some call.
+// quiet stops go-redis from writing to standard error. All failures that go-redis logs are also
+// returned as errors.
 type quiet struct{}
 
 func (quiet) Printf(context.Context, string, ...any) {}
@@ -67,7 +68,7 @@ func Open(urls string, o Options) (redis.UniversalClient, error) {
 	return a.client(o), nil
 }
 
-// ServerOf returns the connection options of the server that holds key, with its address.
+// ServerOf returns the connection options of the server that holds key, including its address.
 func ServerOf(ctx context.Context, rdb redis.UniversalClient, key string) (*redis.Options, error) {
 	switch c := rdb.(type) {
 	case *redis.Client:

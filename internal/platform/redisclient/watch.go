@@ -25,7 +25,7 @@ const (
 // risk is a Redis setting that can cause acknowledged messages to be lost.
 type risk struct {
 	setting string                              // label for the metric
-	holds   func(info map[string]string) bool   // reports whether a server with this INFO has the setting
+	holds   func(info map[string]string) bool   // reports whether a server with this INFO output has the setting
 	text    func(info map[string]string) string // for the reader; contains no addresses
 }
 
@@ -33,7 +33,7 @@ func fixed(text string) func(map[string]string) string {
 	return func(map[string]string) string { return text }
 }
 
-// risks are the settings that a Watch checks. INFO contains all of them, so no permission for
+// risks lists the settings that a Watch checks. INFO contains all of them, so no permission for
 // CONFIG is needed.
 var risks = []risk{
 	{
@@ -92,7 +92,8 @@ func (w *Watch) Warnings() []string {
 	return slices.Clone(w.warnings)
 }
 
-// Run checks until ctx is done. While Redis is not responding, the last result remains in effect.
+// Run checks the settings once a minute until ctx is done. While Redis is not responding, the last
+// result remains in effect.
 func (w *Watch) Run(ctx context.Context) error {
 	tick := time.NewTicker(w.every)
 	defer tick.Stop()
@@ -184,10 +185,10 @@ func eachServer(ctx context.Context, rdb redis.UniversalClient, f func(*redis.Cl
 	if err == nil && reached == 0 {
 		return fmt.Errorf("no node answered: %s", strings.Join(refused, "; "))
 	}
-	return err // a node that is down has no settings to check
+	return err // nodes that are down are skipped, as long as one node has answered
 }
 
-// Ready is a readiness check: it reports whether Redis can currently serve a deployment of the
+// Ready is a readiness check: it reports whether Redis can currently serve a deployment with the
 // given number of partitions. If a setting can cause messages to be lost, Redis still counts as
 // ready, but the result is marked as degraded.
 func (w *Watch) Ready(ctx context.Context, partitions int) error {

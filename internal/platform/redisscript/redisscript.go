@@ -22,8 +22,8 @@ type Call struct {
 // call, the call has changed nothing, and Run sends it again after loading the script. Each call
 // has its own reply; Run returns the error of the first call that failed, in the order of calls.
 //
-// The functions in also may add commands to the first round trip. The caller must check the errors
-// of these commands.
+// To add other commands to the first round trip, the caller passes functions as the last parameter.
+// It must check the errors of these commands itself.
 func Run(ctx context.Context, rdb redis.UniversalClient, calls []*Call, also ...func(redis.Pipeliner)) error {
 	send(ctx, rdb, calls, also...)
 	var missing []*Call
@@ -58,7 +58,7 @@ func send(ctx context.Context, rdb redis.UniversalClient, calls []*Call, also ..
 	})
 }
 
-// load loads the scripts that calls use into every server that may run them.
+// load loads the scripts of the given calls into every server that may run them.
 func load(ctx context.Context, rdb redis.UniversalClient, calls []*Call) error {
 	loaded := make(map[string]bool, 1)
 	for _, c := range calls {

@@ -70,7 +70,7 @@ const (
 type Reader struct {
 	src        io.Reader
 	buf        []byte
-	start, end int // bounds of the bytes that were read but not yet consumed
+	start, end int // bounds of the bytes in buf that were read but not yet consumed
 	fields     [][]byte
 }
 

@@ -1,11 +1,11 @@
 // Package socket reads and writes sockets at the lowest cost that Go's netpoller allows.
 //
 // The sockets of package net are non-blocking, so reading or writing one is a short system call.
-// However, package syscall announces it to the scheduler as a call that may block, which wakes the
-// runtime's monitor thread whenever the process was idle. For a server that does a little work a
-// thousand times a second, this costs a sixth of its CPU time. The system calls made here are not
-// announced. Where that is not possible (on systems other than Linux, or with TLS), reads and
-// writes use the net.Conn, and TryWrite writes nothing.
+// However, package syscall announces each call to the scheduler as one that may block. If the
+// process was idle, the announcement wakes the runtime's monitor thread. A server that does a
+// little work a thousand times a second spends a sixth of its CPU time on this. This package does
+// not announce its system calls. Where that is not possible (on systems other than Linux, or with
+// TLS), reads and writes use the net.Conn, and TryWrite writes nothing.
 //
 // The package starts no goroutines.
 package socket
@@ -25,7 +25,7 @@ type Side struct {
 	b   []byte
 	n   int
 	err syscall.Errno
-	try func(fd uintptr) bool // created only once, because creating a closure per call would allocate memory each time
+	try func(fd uintptr) bool // callback for raw, reused because a new closure per call would allocate
 }
 
 func newSide(c net.Conn) Side {
@@ -74,7 +74,7 @@ func (r *Reader) Read(b []byte) (int, error) {
 // Writer writes a socket.
 type Writer struct{ side Side }
 
-// NewWriter returns the writing side of c. It returns a value, to avoid an allocation per
+// NewWriter returns the writing side of c. The Writer is not a pointer, to avoid an allocation per
 // connection.
 func NewWriter(c net.Conn) Writer { return Writer{newSide(c)} }
 
@@ -114,29 +114,29 @@ func (w *Writer) Write(b []byte) (int, error) {
 	return n + m, err
 }
 
-// Sender writes to a socket without locking. It uses the file descriptor and so bypasses the locks
-// that protect a net.Conn against a concurrent Close. So only its user may close the socket, and
-// the Sender must not be used after that. With thousands of connections that are rarely written to,
-// each lock would be a cache miss.
+// Sender writes to a socket without locking. It uses the file descriptor directly, without the
+// locks that protect a net.Conn against a concurrent Close. So only the user of the Sender may
+// close the socket, and must not use the Sender afterwards. With thousands of connections that are
+// rarely written to, each lock would be a cache miss.
 //
 // The owner of a Sender must also keep a reference to the net.Conn, because the garbage collector
 // closes an unreachable net.Conn.
 type Sender struct{ after int } // file descriptor plus one; 0 means none
 
-// NewSender returns the writing side of c. It returns a value, to avoid an allocation per
+// NewSender returns the writing side of c. The Sender is not a pointer, to avoid an allocation per
 // connection.
 func NewSender(c net.Conn) Sender {
 	var s Sender
 	if sc, ok := c.(syscall.Conn); ok && direct {
 		if raw, err := sc.SyscallConn(); err == nil {
-			// Control fails if the connection is closed. The Sender is then empty.
+			// Control fails if the connection is closed. The Sender then writes nothing.
 			_ = raw.Control(func(fd uintptr) { s.after = int(fd) + 1 })
 		}
 	}
 	return s
 }
 
-// TryWrite is like Writer.TryWrite. The socket must not be closed before it has returned.
+// TryWrite is like Writer.TryWrite. The socket must not be closed before TryWrite has returned.
 func (s Sender) TryWrite(b []byte) (int, error) {
 	if s.after == 0 {
 		return 0, nil

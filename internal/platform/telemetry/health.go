@@ -35,7 +35,7 @@ type Check struct {
 type StateError struct {
 	Reason   string // for /readyz, such as "is read-only"
 	Err      error  // for the log; may be nil
-	Degraded bool   // the service can still do its work; the error is shown, but /readyz still returns 200
+	Degraded bool   // the service still works, so /readyz shows the error but returns 200
 }
 
 func (s *StateError) Error() string {
@@ -47,10 +47,11 @@ func (s *StateError) Error() string {
 
 func (s *StateError) Unwrap() error { return s.Err }
 
-// noAnswer is shown for an error that is not a StateError.
+// noAnswer is the reason that /readyz shows for an error that is not a StateError.
 const noAnswer = "does not answer"
 
-// Handler serves /healthz, /readyz and /metrics, for use on an address that is not public.
+// Handler serves /healthz, /readyz and /metrics. It must be used only on an address that is not
+// public.
 func Handler(reg *prometheus.Registry, log *slog.Logger, checks ...Check) http.Handler {
 	mux := http.NewServeMux()
 	Probes(mux, log, checks...)
@@ -93,9 +94,10 @@ type CheckResult struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// ReadyHandler runs the checks concurrently. It returns 200 if every check that is not optional
-// passes, and 503 if not. The response shows the state of each check. A failing check is logged
-// when it starts to fail, once a minute while requests for it continue, and when it passes again.
+// ReadyHandler runs the checks concurrently. It returns 503 if a check fails, unless the check is
+// optional or its error is degraded, and 200 otherwise. The response shows the state of each check.
+// While checks fail and requests continue, failures are logged once a minute. The recovery is also
+// logged.
 func ReadyHandler(log *slog.Logger, checks ...Check) http.Handler {
 	failures := outage.New(log, "not ready", "ready again")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -112,7 +114,7 @@ func ReadyHandler(log *slog.Logger, checks ...Check) http.Handler {
 				}
 			}
 			if r.Context().Err() != nil {
-				continue // the client has disconnected, which says nothing about the check
+				continue // the client has disconnected, which may be the only reason for a failure
 			}
 			if err != nil {
 				failures.Failed(r.Context(), checks[i].Name, err, "check", checks[i].Name)

@@ -1,4 +1,4 @@
-// Package telemetry provides the telemetry of every service: its log, its metrics and its health.
+// Package telemetry provides logging, metrics, profiling and health checks for the services.
 package telemetry
 
 import (
@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// timeForm is RFC 3339 with milliseconds and a fixed width, so that lines can be sorted as text.
+// timeForm is the RFC 3339 layout with milliseconds. Its width is fixed, so log lines sort as text.
 const timeForm = "2006-01-02T15:04:05.000Z07:00"
 
 // NewLogger returns a logger that writes one JSON object per line, with the time in UTC and the

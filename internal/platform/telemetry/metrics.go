@@ -27,12 +27,12 @@ func NewRegistry(service string) *prometheus.Registry {
 	return reg
 }
 
-// linkedVersion and linkedRevision are set by the linker (-X) if the source is built outside a git
-// checkout, as in an image.
+// linkedVersion and linkedRevision are set by the linker (-X) in builds without a git checkout,
+// such as image builds.
 var linkedVersion, linkedRevision string
 
-// build returns the version and revision set by the linker or, if they are not set, the ones
-// recorded by the Go tool.
+// build returns the version and revision that the linker set. If they are unset, it returns the
+// values that the go command recorded.
 func build() (version, revision string) {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		version = info.Main.Version

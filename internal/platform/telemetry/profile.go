@@ -7,9 +7,9 @@ import (
 	"net/http/pprof"
 )
 
-// ProfileHandler serves the profiles of the process under /debug/pprof/, for go tool pprof. A
-// client that can request them can slow the process down and see its command line, so serve it only
-// on an address for operators.
+// ProfileHandler serves the process's profiles under /debug/pprof/, for go tool pprof. Clients with
+// access to it can slow down the process and read its command line, so serve it only on an address
+// for operators.
 func ProfileHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
@@ -20,8 +20,8 @@ func ProfileHandler() http.Handler {
 	return mux
 }
 
-// ServeProfiles serves ProfileHandler on addr until ctx is done. It is a part for lifecycle.Run. If
-// addr is empty, it serves nothing.
+// ServeProfiles serves ProfileHandler on addr until ctx is done. It is meant to be run by
+// lifecycle.Run. If addr is empty, it serves nothing.
 func ServeProfiles(ctx context.Context, addr string, log *slog.Logger) error {
 	if addr == "" {
 		<-ctx.Done()

@@ -12,21 +12,21 @@ import (
 	"parley.chat/internal/platform/descriptors"
 )
 
-// Limits of a server. There is no write timeout, because WebSockets and large responses take a long
-// time, and handlers have their own timeouts.
+// Limits of an HTTP server. There is no write timeout, because WebSockets and large responses take
+// a long time. Handlers set their own timeouts.
 const (
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 30 * time.Second
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 32 << 10
-	// shutdownTimeout limits how long active requests may take during a shutdown. The drain
-	// deadline of lifecycle may be shorter.
+	// shutdownTimeout limits how long active requests may take during a shutdown. Package
+	// lifecycle's drain deadline may be shorter.
 	shutdownTimeout = 20 * time.Second
 )
 
-// Serve serves handler on addr until ctx is done, lets active requests finish, and returns nil. It
-// is a part for lifecycle.Run. It does not wait for connections that a handler has hijacked
-// (WebSockets).
+// Serve serves handler on addr until ctx is done. It then waits for active requests to finish and
+// returns nil. It is meant to be run by lifecycle.Run. It does not wait for connections that a
+// handler has hijacked (WebSockets).
 func Serve(ctx context.Context, addr string, handler http.Handler, log *slog.Logger) error {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
@@ -35,8 +35,8 @@ func Serve(ctx context.Context, addr string, handler http.Handler, log *slog.Log
 	return ServeListener(ctx, l, handler, log)
 }
 
-// ServeListener is like Serve but uses l, which it closes. It limits the number of connections that
-// no handler has hijacked, so that clients that send nothing cannot use up the process's file
+// ServeListener is like Serve but accepts connections from l, which it closes. It limits the number
+// of connections that are not hijacked, so that idle clients cannot exhaust the process's file
 // descriptors.
 func ServeListener(ctx context.Context, l net.Listener, handler http.Handler, log *slog.Logger) error {
 	bounded := descriptors.Listen(l, descriptors.Plain(descriptors.Limit()), log)

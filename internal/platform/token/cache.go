@@ -6,15 +6,15 @@ import (
 	"sync"
 )
 
-// maxGeneration is the maximum size of each of the two generations of cached tokens.
+// maxGeneration is the maximum number of tokens in each of the cache's two generations.
 const maxGeneration = 1536
 
 // cache holds tokens whose signatures have been verified. Verifying a signature takes about 100 µs,
-// as long as all other work for a request for a history page. A client sends the same token for
-// minutes, or reconnects with it at the same time as many others. The key is the token's SHA-256,
-// so that a memory dump contains no token.
+// as long as the rest of a request for a history page. A client uses the same token for minutes,
+// and many clients may reconnect at the same time. The cache key is the token's SHA-256 hash, so
+// the cache itself contains no tokens.
 //
-// The cache does not cover checks whose result may change: whether the signing key is still valid,
+// Checks whose result can change are repeated for each use: whether the signing key is still valid
 // and whether the token has expired.
 type cache struct {
 	mu    sync.Mutex
@@ -34,7 +34,7 @@ func (k *cache) get(sum [sha256.Size]byte) (verified, bool) {
 	v, ok := k.newer[sum]
 	if !ok {
 		if v, ok = k.older[sum]; ok {
-			k.putLocked(sum, v) // in use, so keep it in the newer generation
+			k.putLocked(sum, v) // the token is still in use, so move it to the newer generation
 		}
 	}
 	return v, ok

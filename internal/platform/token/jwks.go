@@ -24,7 +24,7 @@ type jwks struct {
 	Keys []jwk `json:"keys"`
 }
 
-// EncodeJWKS returns keys as a JSON Web Key Set, in the order of their ids.
+// EncodeJWKS encodes keys as a JSON Web Key Set, ordered by id.
 func EncodeJWKS(keys StaticKeys) []byte {
 	set := jwks{Keys: []jwk{}}
 	for _, kid := range slices.Sorted(maps.Keys(keys)) {

@@ -58,27 +58,27 @@ func (s StaticKeys) Key(_ context.Context, kid string) (ed25519.PublicKey, error
 // make up a kid.
 const reloadInterval = 2 * time.Second
 
-// Settle is how long a new key is used only to verify tokens before it signs any. By then every
-// process, which reads the folder once a minute, has published the key, so every gateway can get
-// the key for any token it receives.
+// Settle is how long a new key is used only to verify tokens, before it is also used to sign them.
+// Each process reads the folder once a minute, so by then every process has published the key. A
+// gateway can therefore get the key of any token that it receives.
 const Settle = 3 * time.Minute
 
 // Keys is a folder of private keys, each in a file <kid>.pem (PKCS#8). All of them are used to
-// verify tokens. Tokens are signed with the key whose name sorts last among the keys that are older
-// than Settle or, if there are none, with the first key. Rotate adds a newer file. Prune deletes
-// the files of keys once the tokens that they signed have expired.
+// verify tokens. Tokens are signed with the last key, by name, that is older than Settle. If there
+// is none, the first key is used. Rotate adds a newer key file. Prune deletes a key file once all
+// tokens signed with the key have expired.
 type Keys struct {
 	dir string
 	now func() time.Time
 
-	mu     sync.Mutex // guards the fields below; held while the folder is read
+	mu     sync.Mutex // guards the fields below; locked while the folder is being read
 	loaded time.Time
 	all    []SigningKey // by name
 	public StaticKeys
 }
 
-// LoadKeys reads the keys in dir. If there is no key, it creates dir and a first key. Several
-// processes may call it at the same time and will end up with the same key.
+// LoadKeys reads the keys in dir. If there is no key, it creates dir and a first key. If several
+// processes call it at the same time, they all use the same first key.
 func LoadKeys(dir string) (*Keys, error) {
 	k := &Keys{dir: dir, now: time.Now}
 	k.mu.Lock()
@@ -109,8 +109,8 @@ func (k *Keys) Signing() SigningKey {
 	return k.all[signing(k.all, k.now())]
 }
 
-// Key returns the key with id kid. For an unknown kid it reads the folder again, since another
-// process may have just added the file.
+// Key returns the key with id kid. If kid is unknown, Key reads the folder again, because another
+// process may have just added the key.
 func (k *Keys) Key(ctx context.Context, kid string) (ed25519.PublicKey, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -179,7 +179,7 @@ func readKey(path string) (ed25519.PrivateKey, error) {
 	return key, nil
 }
 
-// createFirst creates a key in dir unless another process has done so in the meantime.
+// createFirst creates a key in dir, unless another process has already created one.
 func createFirst(dir string) (err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("create the folder of keys: %w", err)

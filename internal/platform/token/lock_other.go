@@ -2,6 +2,6 @@
 
 package token
 
-// lock does nothing on this system. Two processes that start at the same time may each create a
-// first key, and tokens signed with either of them are accepted.
+// lock does nothing on this operating system. Two processes that start at the same time may each
+// create a first key. Tokens signed with either key are accepted.
 func lock(string) (unlock func() error, err error) { return func() error { return nil }, nil }

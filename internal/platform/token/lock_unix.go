@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// lock locks a file and returns a function that unlocks it. The system releases the lock if the
-// process dies.
+// lock locks a file and returns a function that unlocks it. The operating system releases the lock
+// if the process dies.
 func lock(path string) (unlock func() error, err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

@@ -21,38 +21,39 @@ const maxSet = 64 << 10
 // RemoteConfig configures RemoteKeys. A zero optional field selects its default.
 type RemoteConfig struct {
 	URL string // required: the address of the key set
-	// Fallback returns a copy of the set for use while the URL is not responding. The issuer keeps
-	// the copy in a place to which only it can write. If Fallback is nil, there is no copy.
+	// Fallback returns a copy of the key set to use while the URL is not responding. It must read
+	// the copy from storage that only the issuer can write to. If Fallback is nil, there is no
+	// copy.
 	Fallback func(context.Context) (StaticKeys, error)
 	Client   *http.Client  // default: a new client
-	Timeout  time.Duration // default 3s; applies separately to the fetch and to Fallback
-	Refresh  time.Duration // default 5m: how often the set is fetched, and so how long a retired key may remain in use here
-	Retry    time.Duration // default 2s: minimum time between two fetches for unknown kids
+	Timeout  time.Duration // time limit for each fetch and for each call of Fallback; default 3s
+	Refresh  time.Duration // time between fetches, and so the longest time that a retired key stays in use; default 5m
+	Retry    time.Duration // minimum time between two fetches for unknown key ids; default 2s
 	Logger   *slog.Logger  // default slog.Default()
 }
 
-// RemoteKeys is the key set behind a URL. It is fetched on first use, whenever a token names a kid
-// that is missing (so a rotation needs no restart), and at the interval Refresh while Run is
-// running. While the URL is not responding, the set returned by Fallback is used.
+// RemoteKeys is a key set that is fetched from a URL: on first use, when a token's kid is not in
+// the set, and at the interval Refresh while Run is running. A key rotation therefore needs no
+// restart. While the URL is not responding, RemoteKeys uses the set that Fallback returns.
 type RemoteKeys struct {
 	cfg RemoteConfig
-	// fetching is used as a lock: it holds one value, and only the goroutine that has received the
-	// value may fetch the set and use tried and failed. It is a channel so that a goroutine can
-	// stop waiting for it.
+	// fetching is a lock. It holds one value, and only the goroutine that received the value may
+	// fetch the set and access tried and failed. A goroutine can stop waiting for a channel, but
+	// not for a mutex.
 	fetching chan struct{}
 	tried    time.Time // time of the last fetch
-	failed   error     // why the last fetch from the URL failed, or nil
+	failed   error     // error of the last fetch from the URL, or nil
 
 	set atomic.Pointer[StaticKeys] // stored by fetch
 }
 
-// NewRemoteKeys returns the key set behind cfg.URL. It does no I/O.
+// NewRemoteKeys returns the key set at cfg.URL. It does no I/O.
 func NewRemoteKeys(cfg RemoteConfig) *RemoteKeys {
 	cfg.Timeout = cmp.Or(cfg.Timeout, 3*time.Second)
 	cfg.Refresh, cfg.Retry = cmp.Or(cfg.Refresh, 5*time.Minute), cmp.Or(cfg.Retry, 2*time.Second)
 	cfg.Logger = cmp.Or(cfg.Logger, slog.Default())
 	if cfg.Client == nil {
-		// Keep-alive is not worthwhile for one request every few minutes.
+		// Do not keep a connection open for one request every few minutes.
 		cfg.Client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true, Proxy: http.ProxyFromEnvironment}}
 	}
 	r := &RemoteKeys{cfg: cfg, fetching: make(chan struct{}, 1)}
@@ -61,7 +62,7 @@ func NewRemoteKeys(cfg RemoteConfig) *RemoteKeys {
 }
 
 // Run refreshes the set until ctx is done. If Run is not running, missing keys are still fetched,
-// but a retired key is never forgotten.
+// but a retired key may never be removed.
 func (r *RemoteKeys) Run(ctx context.Context) error {
 	tick := time.NewTicker(r.cfg.Refresh)
 	defer tick.Stop()
@@ -96,7 +97,7 @@ func (r *RemoteKeys) Key(ctx context.Context, kid string) (ed25519.PublicKey, er
 	}
 	defer func() { r.fetching <- struct{}{} }()
 	if key, ok := r.find(kid); ok {
-		return key, nil // another caller has fetched it in the meantime
+		return key, nil // another caller fetched the key while this one was waiting
 	}
 	if time.Since(r.tried) >= r.cfg.Retry {
 		// The fetch serves all waiting callers, so it continues even if this caller's ctx is
@@ -109,7 +110,8 @@ func (r *RemoteKeys) Key(ctx context.Context, kid string) (ed25519.PublicKey, er
 		}
 	}
 	if r.failed != nil {
-		// The fallback may be older than the kid, so it cannot prove that the key does not exist.
+		// The fallback set may be older than the key, so it cannot prove that the key does not
+		// exist.
 		return nil, r.failed
 	}
 	return nil, ErrUnknownKey

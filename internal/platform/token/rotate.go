@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// State is the current use of a key in the folder.
+// State describes what a key in the folder is currently used for.
 type State string
 
 // The states, in the order of a key's lifetime.
@@ -19,8 +19,8 @@ const (
 	Outlived State = "outlived" // every token that it signed has expired; Prune deletes it
 )
 
-// reloadDelay is how long a process may continue to sign with a key after the next key has settled.
-// It may do so because it has not read the folder since the next key was added.
+// reloadDelay is how long a process may continue to sign with the previous key after a new key has
+// become a signing key. A process learns of a new key when it next reads the folder.
 const reloadDelay = 2 * time.Minute
 
 // KeyInfo describes a key in the folder.
@@ -30,8 +30,8 @@ type KeyInfo struct {
 	Until time.Time // zero if not limited
 }
 
-// createdAt returns the time at which a key was created, according to its kid. It returns the zero
-// time if the kid does not contain a time.
+// createdAt returns the creation time that a key's kid contains. It returns the zero time if the
+// kid does not contain a time.
 func createdAt(kid string) time.Time {
 	stamp, _, _ := strings.Cut(kid, "-")
 	at, err := time.Parse(kidTime, stamp)
@@ -41,8 +41,8 @@ func createdAt(kid string) time.Time {
 	return at
 }
 
-// signing returns the index of the key to sign with, which is the last one that has settled. keys
-// must not be empty.
+// signing returns the index of the key to sign with: the last key that is older than Settle, or
+// else the first key. keys must not be empty.
 func signing(keys []SigningKey, now time.Time) int {
 	for i := len(keys) - 1; i > 0; i-- {
 		if !createdAt(keys[i].ID).Add(Settle).After(now) {
@@ -75,7 +75,8 @@ func (k *Keys) infos(ttl time.Duration) []KeyInfo {
 		case i == signs:
 			list[i].State = Signs
 		default:
-			// The next key takes over once it has settled and each process has read the folder.
+			// Processes may sign with this key until the next key is older than Settle and each
+			// process has read the folder again.
 			list[i].State, list[i].Until = Verifies, createdAt(k.all[i+1].ID).Add(Settle+reloadDelay+ttl+leeway)
 			if !list[i].Until.After(now) {
 				list[i].State = Outlived
@@ -85,9 +86,9 @@ func (k *Keys) infos(ttl time.Duration) []KeyInfo {
 	return list
 }
 
-// Rotate adds a new key to dir. Tokens are signed with it once it has settled (see Settle).
+// Rotate adds a new key to dir. Tokens are signed with it once it is older than Settle.
 func Rotate(dir string) (SigningKey, error) {
-	keys, err := LoadKeys(dir) // do not add a key to a folder that cannot be read
+	keys, err := LoadKeys(dir) // if the folder cannot be read, add no key
 	if err != nil {
 		return SigningKey{}, err
 	}
@@ -96,7 +97,8 @@ func Rotate(dir string) (SigningKey, error) {
 		return SigningKey{}, err
 	}
 	newest := keys.all[len(keys.all)-1].ID
-	if key.ID <= newest { // created within the same second, or newest was created on a machine whose clock is ahead
+	// The newest key may be from the same second, or from a machine whose clock is ahead.
+	if key.ID <= newest {
 		at := createdAt(newest)
 		if at.IsZero() {
 			return SigningKey{}, fmt.Errorf("key %s sorts after every new one: rename its file", newest)
@@ -107,7 +109,7 @@ func Rotate(dir string) (SigningKey, error) {
 	return key, WriteKey(dir, key)
 }
 
-// Prune deletes the keys in the state Outlived and returns their ids.
+// Prune deletes the keys whose tokens have all expired (state Outlived), and returns their ids.
 func Prune(dir string, ttl time.Duration) ([]string, error) {
 	keys, err := LoadKeys(dir)
 	if err != nil {

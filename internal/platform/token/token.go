@@ -1,8 +1,8 @@
 // Package token issues and verifies Parley's access tokens: JSON Web Tokens signed with Ed25519.
 //
-// chat-service issues them with a private key that only it has. A gateway verifies them with the
-// public keys, which it gets over HTTP or, when chat-service is down, from PostgreSQL. Everything
-// in this package is safe for concurrent use, and nothing starts a goroutine.
+// chat-service signs them with a private key that no other service has. A gateway verifies them
+// with the public keys. It fetches these over HTTP or, when chat-service is down, from PostgreSQL.
+// Everything in this package is safe for concurrent use. The package starts no goroutines.
 package token
 
 import (
@@ -26,14 +26,14 @@ const (
 	// DefaultTTL is the default lifetime of a token.
 	DefaultTTL = 15 * time.Minute
 	// MaxTTL is the maximum accepted time between iat and exp. It limits the damage from a token
-	// that was signed by mistake or with a stolen key. It also limits how long an ended session
-	// must remain marked.
+	// that was signed by mistake or with a stolen key. It also limits how long a session must
+	// remain marked as ended.
 	MaxTTL = 24 * time.Hour
 	// leeway is how far a verifier's clock may be behind the issuer's. It applies only to iat and
 	// nbf: a token expires exactly at exp, according to the verifier's clock.
 	leeway = time.Minute
-	// maxLength is the maximum length, in bytes, of a token that is parsed at all. Our tokens are
-	// about 450 bytes long.
+	// maxLength is the maximum length of a token, in bytes; longer tokens are rejected without
+	// parsing. Parley's tokens are about 450 bytes long.
 	maxLength = 4 << 10
 )
 
@@ -47,8 +47,8 @@ var (
 	ErrNotYet = errors.New("the token is not valid yet by the clock of this machine")
 )
 
-// Messages for a service to log when a token is not valid yet, and when a token is valid again
-// after that.
+// Log messages for services. ClockBehind reports a token that is not valid yet. ClockRight reports
+// the next valid token after ClockBehind.
 const (
 	ClockBehind = "tokens are not valid yet by the clock of this machine: synchronize the clocks of all machines (NTP)"
 	ClockRight  = "tokens are valid by the clock of this machine again"
@@ -62,10 +62,10 @@ type Claims struct {
 	UserID    chat.UserID
 	SessionID chat.SessionID
 	Username  string
-	ExpiresAt time.Time // in a call to Issue, zero means now plus the issuer's TTL
+	ExpiresAt time.Time // when passed to Issue, zero means the current time plus the issuer's TTL
 }
 
-// wireClaims is Claims with the names from the JWT registry.
+// wireClaims is the JSON form of Claims, with the claim names from the JWT registry.
 type wireClaims struct {
 	jwt.RegisteredClaims
 	SessionID string `json:"sid"`
@@ -83,7 +83,7 @@ type Issuer struct {
 }
 
 // NewIssuer returns an Issuer whose tokens have the lifetime ttl (0 selects DefaultTTL). A
-// SigningKey is itself a Signer, which is enough for a test or a load generator.
+// SigningKey implements Signer, which suffices for tests and load generators.
 func NewIssuer(signer Signer, ttl time.Duration) *Issuer {
 	return &Issuer{signer: signer, ttl: cmp.Or(ttl, DefaultTTL), now: time.Now}
 }
@@ -133,8 +133,8 @@ func NewVerifier(keys KeySource) *Verifier { return newVerifier(keys, time.Now) 
 
 func newVerifier(keys KeySource, now func() time.Time) *Verifier {
 	return &Verifier{keys: keys, now: now, parser: jwt.NewParser(
-		// The signing method is fixed and never chosen by the token; this is sufficient to refuse
-		// "none" and HS256.
+		// The signing method is fixed and does not depend on the token, so tokens with "none" or
+		// HS256 are refused.
 		jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}),
 		jwt.WithIssuer(Name), jwt.WithAudience(Name),
 		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(leeway), jwt.WithTimeFunc(now),
@@ -190,14 +190,14 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (Claims, error) {
 	return good.claims, nil
 }
 
-// claimFaults lists everything that can be wrong with the claims of a token whose signature is
-// valid.
+// claimFaults lists the errors that the parser returns for invalid claims in a correctly signed
+// token.
 var claimFaults = []error{
 	jwt.ErrTokenExpired, jwt.ErrTokenNotValidYet, jwt.ErrTokenUsedBeforeIssued, jwt.ErrTokenInvalidAudience,
 	jwt.ErrTokenInvalidIssuer, jwt.ErrTokenRequiredClaimMissing, jwt.ErrTokenInvalidSubject, jwt.ErrTokenInvalidId,
 }
 
-// only reports whether err wraps at least one of the given faults and no other claim fault.
+// only reports whether err wraps at least one of the given claim errors and no other claim error.
 func only(err error, faults ...error) bool {
 	found := false
 	for _, fault := range claimFaults {

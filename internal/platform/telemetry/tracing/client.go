@@ -24,16 +24,16 @@ const (
 	defaultTimeout = 10 * time.Second // default timeout per attempt in the OpenTelemetry specification
 	firstPause     = 500 * time.Millisecond
 	maxPause       = 5 * time.Second
-	// maxRetryAfter keeps a Retry-After within the range of a Duration; the batch's own timeout is
-	// much shorter.
+	// maxRetryAfter caps the number of seconds in a Retry-After header, so that it fits in a
+	// time.Duration. The batch's own timeout is much shorter.
 	maxRetryAfter = time.Hour
-	answerBytes   = 64 << 10 // maximum number of bytes read from a response, so that its connection can be reused
-	reasonBytes   = 256      // maximum number of bytes of a refusal that are shown
+	answerBytes   = 64 << 10 // maximum number of bytes to read from a response, to make its connection reusable
+	reasonBytes   = 256      // maximum length of the collector's text in an error, in bytes
 )
 
-// client posts spans to a collector as protobuf. It replaces the OpenTelemetry project's client,
-// which depends on gRPC only for the type of the request message. It is safe for concurrent use and
-// starts no goroutines except those of its connections, which Stop closes.
+// client posts spans to a collector as protobuf. The OpenTelemetry project's own client is not
+// used, because it imports gRPC only for the request message's type. client is safe for concurrent
+// use. It starts no goroutines except those of its HTTP connections, which Stop closes.
 type client struct {
 	url     string
 	headers Headers
@@ -55,8 +55,8 @@ func newClient(cfg Config) (*client, error) {
 		url: u.JoinPath("v1", "traces").String(), headers: headers, gzip: cfg.Compression == "gzip", timeout: cfg.timeout(),
 		http: &http.Client{
 			Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, IdleConnTimeout: 90 * time.Second},
-			// Following a redirect would turn the POST into a GET, or send the headers, which
-			// contain keys, to another host.
+			// Do not follow redirects: that would turn the POST into a GET, or send the keys in the
+			// headers to another host.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}, nil
@@ -71,8 +71,8 @@ func (c *client) Stop(context.Context) error {
 	return nil
 }
 
-// rejectedError means that the collector rejected some spans of a batch. With 0 spans it is only a
-// warning.
+// rejectedError reports that the collector rejected some spans of a batch. If spans is 0, it is
+// only a warning.
 type rejectedError struct {
 	spans  int
 	reason string
@@ -82,9 +82,10 @@ func (e *rejectedError) Error() string {
 	return fmt.Sprintf("the collector rejected %d spans: %q", e.spans, e.reason)
 }
 
-// UploadTraces posts a batch and retries until the batch is accepted or refused, or ctx is done. If
-// the response to an attempt is lost, the collector receives the spans twice and recognizes them by
-// their ids. The error is a *rejectedError if the collector accepted only some of the spans.
+// UploadTraces posts a batch. It retries until the collector accepts or refuses the batch, or ctx
+// is done. If the response to an attempt is lost, the collector receives the spans twice and
+// recognizes them by their ids. The error is a *rejectedError if the collector accepted only some
+// of the spans.
 func (c *client) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSpans) error {
 	body, err := c.encode(spans)
 	if err != nil {
@@ -103,8 +104,8 @@ func (c *client) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSpan
 	}
 }
 
-// encode returns the body of a request. ExportTraceServiceRequest has the same wire format as
-// TracesData, but the package that declares it also declares the gRPC service.
+// encode returns the body of an export request. It encodes TracesData, which has the same wire
+// format as ExportTraceServiceRequest. That type is not used, because its package imports gRPC.
 func (c *client) encode(spans []*tracepb.ResourceSpans) ([]byte, error) {
 	body, err := proto.Marshal(&tracepb.TracesData{ResourceSpans: spans})
 	if err != nil || !c.gzip {
@@ -121,8 +122,8 @@ func (c *client) encode(spans []*tracepb.ResourceSpans) ([]byte, error) {
 	return packed.Bytes(), nil
 }
 
-// post makes one attempt. It reports whether a retry may succeed, and the delay that the collector
-// requests.
+// post makes one attempt to send a batch. It reports whether a retry may succeed, and returns the
+// delay that the collector requests.
 func (c *client) post(ctx context.Context, body []byte) (again bool, after time.Duration, err error) {
 	attempt, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
@@ -155,8 +156,8 @@ func (c *client) post(ctx context.Context, body []byte) (again bool, after time.
 	return false, 0, err
 }
 
-// retryAfter returns the delay that a response requests. The header gives a number of seconds or a
-// date; without it, the result is 0.
+// retryAfter returns the delay in the Retry-After header, which holds a number of seconds or a
+// date. It returns 0 if the header is missing or invalid.
 func retryAfter(h http.Header) time.Duration {
 	v := h.Get("Retry-After")
 	if n, err := strconv.ParseInt(v, 10, 64); err == nil {
@@ -194,13 +195,13 @@ func rejected(h http.Header, answer []byte) error {
 	return &e
 }
 
-// field is the value of a field: a number or bytes, depending on its type.
+// field is the value of a protobuf field: a number or bytes, depending on the wire type.
 type field struct {
 	number uint64
 	bytes  []byte
 }
 
-// fields yields the fields of a message, up to the first malformed one.
+// fields yields the fields of a protobuf message, up to the first malformed field.
 func fields(message []byte) iter.Seq2[protowire.Number, field] {
 	return func(yield func(protowire.Number, field) bool) {
 		for len(message) > 0 {

@@ -34,7 +34,7 @@ func (h *Headers) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// isToken reports whether name is a valid header name.
+// isToken reports whether name is a valid HTTP header name.
 func isToken(name string) bool {
 	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
 		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("!#$%&'*+-.^_`|~", r))

@@ -9,8 +9,8 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 )
 
-// queue holds ended spans. It replaces the SDK's processor, which does not report how many spans it
-// drops and starts its goroutine in its constructor.
+// queue holds ended spans until they are sent. The SDK's span processor is not used, because it
+// does not report how many spans it drops, and its constructor starts a goroutine.
 type queue struct {
 	spans                 chan sdktrace.ReadOnlySpan
 	sent, failed, dropped prometheus.Counter
@@ -48,8 +48,8 @@ func (q *queue) Shutdown(context.Context) error { return nil }
 // ForceFlush does nothing; see Shutdown.
 func (q *queue) ForceFlush(context.Context) error { return nil }
 
-// next waits for a span, and then briefly for more. Once ctx is done, it returns the queued spans,
-// and finally an empty batch.
+// next returns the next batch. It waits for a first span, and then at most batchWait for more. Once
+// ctx is done, it returns the queued spans without waiting, and finally an empty batch.
 func (q *queue) next(ctx context.Context) []sdktrace.ReadOnlySpan {
 	var batch []sdktrace.ReadOnlySpan
 	select {
@@ -73,7 +73,7 @@ func (q *queue) next(ctx context.Context) []sdktrace.ReadOnlySpan {
 	return batch
 }
 
-// rest adds queued spans to a batch, without waiting.
+// rest adds queued spans to a batch without waiting for more, and returns the batch.
 func (q *queue) rest(batch []sdktrace.ReadOnlySpan) []sdktrace.ReadOnlySpan {
 	for len(batch) < batchSpans {
 		select {

@@ -1,5 +1,5 @@
 // Package tracing sends spans to an OpenTelemetry collector over OTLP/HTTP, if one is configured.
-// It registers nothing globally. Without a collector it creates and sends nothing.
+// It registers nothing globally. If no collector is configured, it creates and sends nothing.
 //
 // Ended spans wait in a bounded queue. Ending a span never blocks: if the queue is full, the span
 // is dropped and counted. Spans that the collector does not accept are also counted.
@@ -66,16 +66,17 @@ const (
 	queueSpans = 4096
 	batchSpans = 512
 	batchWait  = time.Second
-	// attempts is the total time that a batch may take, including retries and the pauses between
-	// them, as a multiple of the timeout per attempt.
+	// attempts times the timeout per attempt is the maximum total time for sending a batch,
+	// including retries and pauses.
 	attempts = 2
-	// maxMilliseconds is one hour. A larger value is assumed to be a mistake.
+	// maxMilliseconds is the maximum timeout setting: one hour. A larger value is assumed to be a
+	// mistake.
 	maxMilliseconds = 3_600_000
-	// flushTimeout limits how long a collector may delay the end of the program.
+	// flushTimeout limits how long sending the last spans may delay the program's exit.
 	flushTimeout = 3 * time.Second
 )
 
-// Tracing creates spans and, while Run runs, sends them. It is safe for concurrent use.
+// Tracing creates spans, and sends them while Run is running. It is safe for concurrent use.
 type Tracing struct {
 	cfg   Config
 	log   *slog.Logger
@@ -95,8 +96,8 @@ func New(cfg Config, service string, reg prometheus.Registerer, log *slog.Logger
 	return t
 }
 
-// Tracer returns a tracer for requests. OTEL_TRACES_SAMPLER selects the sampler: by default every
-// request is sampled, unless it belongs to a caller's trace that is not sampled.
+// Tracer returns a tracer for requests. OTEL_TRACES_SAMPLER selects the sampler. By default,
+// the tracer follows the caller's sampling decision, and samples every request without one.
 func (t *Tracing) Tracer(name string) trace.Tracer {
 	p := t.Provider()
 	if p == nil {
@@ -105,8 +106,8 @@ func (t *Tracing) Tracer(name string) trace.Tracer {
 	return p.Tracer(name)
 }
 
-// Provider returns a provider of tracers whose spans are sent to the collector, or nil if there
-// is no collector.
+// Provider returns a tracer provider whose spans are sent to the collector, or nil if there is no
+// collector.
 func (t *Tracing) Provider(options ...sdktrace.TracerProviderOption) trace.TracerProvider {
 	if t.queue == nil {
 		return nil
@@ -114,8 +115,8 @@ func (t *Tracing) Provider(options ...sdktrace.TracerProviderOption) trace.Trace
 	return sdktrace.NewTracerProvider(append(options, sdktrace.WithResource(t.own), sdktrace.WithSpanProcessor(t.queue))...)
 }
 
-// Run sends spans until ctx is done. It then sends the remaining ones, which takes at most 3 s. It
-// also sends spans that ended before Run was called.
+// Run sends spans until ctx is done. It then sends the remaining spans, for at most 3 s. It also
+// sends spans that ended before Run was called.
 func (t *Tracing) Run(ctx context.Context) error {
 	if t.queue == nil {
 		<-ctx.Done()
@@ -159,7 +160,7 @@ func (t *Tracing) send(ctx context.Context, to sdktrace.SpanExporter, batch []sd
 	t.queue.sent.Add(float64(len(batch) - lost))
 	t.queue.failed.Add(float64(lost))
 	if err != nil && !failing {
-		// Only the trace is lost; the traced work itself was done.
+		// Log only a warning: the traces are lost, but the traced requests were served.
 		t.log.WarnContext(ctx, "failed to send traces", "spans", lost, "err", err)
 	}
 	return lost > 0 // a warning from the collector must not hide the next failure
