@@ -1,5 +1,5 @@
-// Command loadtest measures Parley. It starts the programs to measure, puts load on them, and
-// reports the results. See docs/benchmarks.md.
+// Command loadtest measures Parley's performance. It starts the programs to be measured, generates
+// load, and reports the results. See docs/benchmarks.md.
 package main
 
 import (
@@ -31,13 +31,13 @@ type runFlags struct {
 	Runs   int    `default:"1" help:"Number of runs."`
 }
 
-// restFlags is like runFlags, for the REST scenarios.
+// restFlags is like runFlags but for the REST scenarios.
 type restFlags struct {
 	Target string `default:"parley" enum:"parley,rest" help:"Target: parley, or rest (the floor)."`
 	Runs   int    `default:"1" help:"Number of runs."`
 }
 
-// drainFlags is like runFlags, for the drain scenario.
+// drainFlags is like runFlags but for the drain scenario.
 type drainFlags struct {
 	Target string `default:"parley" enum:"parley,copy" help:"Target: parley, or copy (the floor)."`
 	Runs   int    `default:"1" help:"Number of runs."`
@@ -117,8 +117,8 @@ func main() {
 	}
 }
 
-// run is the part of main that tests can call. It writes results to stdout as JSON, one per line,
-// and progress to stderr.
+// run implements main in a form that tests can call. It writes the results to stdout, one JSON
+// object per line, and the progress to stderr.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var c cli
 	parser, err := kong.New(&c, kong.Name("loadtest"), kong.Description("Measures Parley. Everything runs on this machine, over loopback."), kong.UsageOnError())
@@ -187,8 +187,8 @@ func (c *cli) chosen(command string) (runFlags, scenario.Scenario) {
 	return c.Storm.runFlags, &c.Storm.Storm
 }
 
-// picture returns a function that draws a command's result if the flags request a picture. If they
-// do not, the function does nothing.
+// picture returns a function that draws a command's result. If the flags do not request a picture,
+// the function does nothing.
 func (c *cli) picture(command string) func(*scenario.Result) error {
 	switch {
 	case command == "curve" && c.Curve.SVG != "":
@@ -201,7 +201,8 @@ func (c *cli) picture(command string) func(*scenario.Result) error {
 	return func(*scenario.Result) error { return nil }
 }
 
-// onStage builds the programs, opens a stage, calls do, and closes the stage.
+// onStage builds the programs to be measured and opens a stage, which runs them with a private
+// PostgreSQL and Redis. It calls do with the stage, and then closes it.
 func (c *cli) onStage(ctx context.Context, stderr io.Writer, do func(*stage.Stage) error) (err error) {
 	dir, err := os.MkdirTemp("", "parley-load-bin-")
 	if err != nil {

@@ -1,12 +1,11 @@
-// Command bare is the floor of the fan-out scenarios: a minimal broadcaster on gorilla/websocket.
-// It has no store, no Redis, no ordering, no queue, no heartbeat and no authentication. It sends
-// each message to every connection of the channel, with one prepared message and one write per
-// connection.
+// Command bare is the floor of the fan-out scenarios: a minimal broadcaster built on
+// gorilla/websocket. It has no store, no Redis, no ordering, no queue, no heartbeat and no
+// authentication. It encodes each message once (a prepared message) and writes it to every
+// connection of the channel.
 //
-// It is frozen. Parley's figures are relative to it, so it must become neither faster nor slower.
-// It uses 1 KiB buffers in each direction, the smallest size that allows a message to be read in
-// one go. Each connection has its own reader goroutine, so that net/http can free the memory of the
-// request.
+// Do not change this program: Parley's results are reported relative to it, so its speed must stay
+// the same. Its read and write buffers are 1 KiB, the smallest size that holds a whole message.
+// Each connection has its own reader goroutine, so that net/http can free the request's memory.
 package main
 
 import (
@@ -18,8 +17,8 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// room contains the connections of a channel. mu also ensures that each connection has one writer
-// at a time.
+// room contains the connections of a channel. mu also ensures that only one goroutine at a time
+// writes to a connection.
 type room struct {
 	mu    sync.Mutex
 	conns map[*websocket.Conn]struct{}
@@ -81,6 +80,6 @@ func (r *room) broadcast(data []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for c := range r.conns {
-		_ = c.WritePreparedMessage(message) // the reader of a broken connection removes it
+		_ = c.WritePreparedMessage(message) // the reader removes a broken connection
 	}
 }

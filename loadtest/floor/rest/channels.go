@@ -83,7 +83,7 @@ func (s *server) list(ctx context.Context, user chat.UserID) (page[channel], err
 	return p, s.unread(ctx, user, p.Items)
 }
 
-// unread adds the number of messages that the user has not read in each channel.
+// unread sets each channel's number of unread messages.
 func (s *server) unread(ctx context.Context, user chat.UserID, list []channel) error {
 	var place []int
 	var ids, users []uuid.UUID

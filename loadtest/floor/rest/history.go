@@ -48,7 +48,7 @@ func cursor(position string) *string {
 	return &s
 }
 
-// historySQL is chat-service's query for a page, without the check of the user's access.
+// historySQL is chat-service's query for a history page, without the access check.
 const historySQL = `select m.seq, m.id, m.sender_id, m.client_id, m.body, m.data, m.sent_at, u.deleted_at is not null,
 		s.edit_seq, s.edited_at, s.body, s.mentions, s.delete_seq, s.deleted_at, r.seqs, r.emojis, r.users, r.removed
 	from (select seq, id, sender_id, client_id, body, data, sent_at from messages
@@ -87,7 +87,7 @@ func (r *stored) fields() []any {
 	}
 }
 
-// history reads the newest page of a channel.
+// history reads the newest history page of a channel.
 func (s *server) history(ctx context.Context, channel chat.ChannelID) (page[message], error) {
 	p := page[message]{Items: make([]message, 0, limit+1)}
 	rows, err := s.db.Query(ctx, historySQL, channel.UUID, int64(0), newest, limit+1)

@@ -1,9 +1,9 @@
-// Command rest is the floor of the REST scenarios: a minimal server on echo and pgx. It serves a
-// history page and a user's list of channels, using the same SQL statements and returning the same
-// JSON as chat-service. It has no login, no validation, no Redis, no metrics and no log.
+// Command rest is the floor of the REST scenarios: a minimal server built on echo and pgx. It
+// serves a history page and a user's list of channels. It uses the same SQL statements and returns
+// the same JSON as chat-service. It has no login, no validation, no Redis, no metrics and no log.
 //
-// The X-User header names the user. The channels' counters, which chat-service reads from Redis,
-// are read once at startup, because no messages are sent while it runs.
+// The X-User header identifies the user. chat-service reads the channels' counters from Redis. This
+// server reads them only at startup, because no messages are sent while it runs.
 package main
 
 import (
@@ -27,7 +27,7 @@ import (
 // limit is the number of items on a page.
 const limit = 50
 
-// server contains the state of the two handlers.
+// server contains the data that the two handlers share.
 type server struct {
 	db    *pgxpool.Pool
 	heads map[chat.ChannelID]int64 // read-only
@@ -84,7 +84,7 @@ func (s *server) learnHeads(ctx context.Context) error {
 	return nil
 }
 
-// raw returns an id in a form that pgx handles without reflection.
+// raw converts an id to a type that pgx encodes without reflection.
 func raw(id *uuid.UUID) *[16]byte { return (*[16]byte)(id) }
 
 // messages handles GET /v1/channels/{id}/messages: the newest page.
@@ -113,7 +113,7 @@ func (s *server) channels(c echo.Context) error {
 	return c.JSON(http.StatusOK, page)
 }
 
-// newest is the upper bound of the seqs that the first page reads.
+// newest is the upper bound for the seqs on the first history page.
 const newest = int64(math.MaxInt64)
 
 func cursorBefore(seq int64) *string {

@@ -1,9 +1,10 @@
-// Command script is the floor of ingest: it only runs the append script against one Redis,
-// pipelined. There is no gateway, no WebSocket, no ack to a client and no subscriber.
+// Command script is the floor of the ingest scenario. It only calls the append script on one Redis
+// server, with pipelining. There is no gateway, no WebSocket, no ack to a client and no subscriber.
 //
-// It contains no copy of the script. It lets the appender of internal/eventlog append one event to
-// each channel and records the commands. Then it sends these commands again, byte for byte, with
-// new event and client ids: one event per call, with the requested number of calls in flight.
+// It contains no copy of the script. First it makes internal/eventlog's appender append one event
+// to each channel, and records the commands. Then it replays these commands, replacing only the
+// event and client ids. Each call appends one event, and the requested number of calls is in
+// flight.
 package main
 
 import (

@@ -19,7 +19,7 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// call is an encoded command, with the offsets of the event's ids in it.
+// call is an encoded script call and the offsets of the event's ids in it.
 type call struct {
 	wire    []byte
 	eventID []int
@@ -37,7 +37,7 @@ type recording struct {
 	last []byte
 }
 
-// Write implements net.Conn. It relies on a single append being one write.
+// Write implements net.Conn. It relies on the client writing each script call with a single Write.
 func (t tap) Write(b []byte) (int, error) {
 	if bytes.Contains(b, []byte("\r\nEVALSHA\r\n")) {
 		t.seen.mu.Lock()
@@ -87,7 +87,7 @@ func record(ctx context.Context, opts *redis.Options, channels, body int) (calls
 	return calls, nil
 }
 
-// callOf finds the ids in a recorded command.
+// callOf returns a recorded command as a call. It fails if the command does not contain the ids.
 func callOf(wire []byte, eventID, client string) (*call, error) {
 	c := &call{wire: wire}
 	c.eventID, c.client = find(c.wire, eventID), find(c.wire, client)
@@ -108,7 +108,7 @@ func find(b []byte, text string) (at []int) {
 	}
 }
 
-// refresh sets the ids in the call to the ids of event n.
+// refresh replaces the ids in the call with unique ids for event n, and returns the call's bytes.
 func (c *call) refresh(n int) []byte {
 	var id [36]byte
 	copy(id[:], "00000000-0000-7000-8000-000000000000")

@@ -1,5 +1,5 @@
-// Package plot draws lines as SVG. The pictures are small, contain no script, and are readable on
-// light and dark pages.
+// Package plot draws line charts as SVG. The pictures are small, contain no script, and are
+// readable on light and dark backgrounds.
 package plot
 
 import (
@@ -23,7 +23,7 @@ type Line struct {
 type Chart struct {
 	Title  string
 	X, Y   string // labels of the axes
-	LogX   bool   // logarithmic, marked at the x values of the first line
+	LogX   bool   // logarithmic scale, with marks at the x values of the first line
 	LogY   bool   // logarithmic, marked at powers of ten
 	Lines  []Line
 	Notes  []string // below the title
@@ -97,7 +97,7 @@ func (c *Chart) draw(b *bytes.Buffer) {
 	}
 }
 
-// axes returns the axes that the lines need, and false if there are no lines.
+// axes returns axes whose ranges fit the lines. ok is false if there is nothing to draw.
 func (c *Chart) axes(head, foot float64) (x, y axis, ok bool) {
 	x = axis{from: math.Inf(1), to: math.Inf(-1), begin: left, end: width - right, log: c.LogX}
 	y = axis{from: math.Inf(1), to: math.Inf(-1), begin: foot, end: head, log: c.LogY}
@@ -135,7 +135,7 @@ func (c *Chart) grid(b *bytes.Buffer, x, y axis) {
 	}
 	marks := x.marks()
 	if c.LogX {
-		marks = c.Lines[0].X // the x values at which it was measured
+		marks = c.Lines[0].X // mark the x values at which measurements were made
 	}
 	for _, v := range marks {
 		fmt.Fprintf(b, `<text x="%.1f" y="%.1f" text-anchor="middle">%s</text>`+"\n", x.at(v), y.begin+16, Short(v))
@@ -145,7 +145,7 @@ func (c *Chart) grid(b *bytes.Buffer, x, y axis) {
 	fmt.Fprintf(b, `<text transform="translate(16 %.1f) rotate(-90)" text-anchor="middle">%s</text>`+"\n", (y.begin+y.end)/2, html.EscapeString(c.Y))
 }
 
-// marks returns the round values to mark on an axis.
+// marks returns the round values at which to draw marks on an axis.
 func (a axis) marks() (list []float64) {
 	if a.log {
 		for v := a.from; v <= a.to*1.0001; v *= 10 {

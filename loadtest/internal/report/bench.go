@@ -21,8 +21,8 @@ import (
 	"parley.chat/loadtest/internal/stats"
 )
 
-// Bench runs every scenario next to its floor, the minimal program that it is compared with. Its
-// fields are command-line flags.
+// Bench runs every scenario and its floor, the minimal program with which the scenario is compared.
+// Its fields are command-line flags.
 type Bench struct {
 	Runs  int      `default:"3" help:"Runs of each scenario; the tables show medians."`
 	Noise float64  `default:"0.15" help:"Fraction by which a floor may differ from the median before its run is repeated."`
@@ -51,12 +51,12 @@ type run struct {
 	what   scenario.Scenario
 }
 
-// comparison is a floor and the scenarios that are compared with it in the same run. Some scenarios
-// have no floor.
+// comparison holds a floor, a minimal program for the same job, and the scenarios that are run and
+// compared with it. Some scenarios have no floor.
 type comparison struct {
 	name  string
 	floor run                            // no floor if its key is empty
-	noise func(*scenario.Result) float64 // the floor's figure that shows how quiet the machine was
+	noise func(*scenario.Result) float64 // the floor's metric that shows how noisy the machine was during the run
 	runs  []run
 }
 
@@ -89,8 +89,9 @@ type Report struct {
 	Noisy   []string                      `json:"noisy,omitempty"`
 }
 
-// Run runs the benchmark. It writes the page after each scenario, so that a later failure does not
-// lose any results. If Only is set, the results of the other scenarios do not change.
+// Run runs the benchmark. It writes the results page after each comparison, so that a later failure
+// does not lose earlier results. If Only is set, the other scenarios keep the results of earlier
+// benchmarks.
 func (b *Bench) Run(ctx context.Context, s *stage.Stage, say io.Writer) error {
 	r := &Report{Machine: machine(), Results: map[string][]*scenario.Result{}}
 	if len(b.Only) > 0 {
@@ -113,7 +114,7 @@ func (b *Bench) Run(ctx context.Context, s *stage.Stage, say io.Writer) error {
 	return nil
 }
 
-// adopt loads the results that an earlier benchmark stored next to the page.
+// adopt loads the results that an earlier benchmark stored as JSON next to the results page.
 func (r *Report) adopt(page string) error {
 	data, err := os.ReadFile(dataOf(page))
 	if errors.Is(err, os.ErrNotExist) {
@@ -134,7 +135,8 @@ func (r *Report) adopt(page string) error {
 
 func dataOf(page string) string { return strings.TrimSuffix(page, filepath.Ext(page)) + ".json" }
 
-// compare runs a comparison b.Runs times, and repeats the runs in which the machine was not quiet.
+// compare runs a comparison b.Runs times, and repeats runs whose floor differs too much from the
+// median.
 func (b *Bench) compare(ctx context.Context, s *stage.Stage, say io.Writer, d comparison, r *Report) error {
 	all := d.runs
 	if d.floor.key != "" {
@@ -186,7 +188,7 @@ func (b *Bench) compare(ctx context.Context, s *stage.Stage, say io.Writer, d co
 	return nil
 }
 
-// latencyPicture is the path of the drawn curves, relative to the page.
+// latencyPicture is the path of the picture of the latency curves, relative to the results page.
 const latencyPicture = "images/latency.svg"
 
 // WritePicture writes a picture, and creates its folder if it is missing.
@@ -200,8 +202,8 @@ func WritePicture(path string, svg []byte) error {
 	return nil
 }
 
-// write stores the results and writes the tables into the page. It does not change the other text
-// on the page.
+// write stores the results as JSON and replaces the generated tables in the page. It does not
+// change the page's other text.
 func (r *Report) write(page string) error {
 	if err := os.MkdirAll(filepath.Dir(page), 0o755); err != nil {
 		return fmt.Errorf("write the report: %w", err)

@@ -21,7 +21,7 @@ const (
 	end   = "<!-- bench: end -->"
 )
 
-// splice returns page with the text between the markers replaced by tables.
+// splice replaces the text between the markers in page with tables.
 func splice(page, tables string) (string, error) {
 	before, rest, ok1 := strings.Cut(page, begin)
 	_, after, ok2 := strings.Cut(rest, end)
@@ -91,7 +91,8 @@ func (r Row) spread() string {
 	return fmt.Sprintf("%s – %s", amount(slices.Min(r.Runs), "", "0"), amount(slices.Max(r.Runs), unit, "0"))
 }
 
-// verdict states whether the medians meet the bar and, if only some of the runs meet it, how many.
+// verdict returns a sentence that says whether the medians meet the bar. If only some runs meet it,
+// the text includes their number.
 func (r Row) verdict() string {
 	if r.Bar == "" {
 		return ""
@@ -129,7 +130,7 @@ func (r *Report) costs(b *strings.Builder, key string) {
 	}
 }
 
-// amount formats a number with its unit. It returns "none" if the number is zero.
+// amount formats a number with its unit. If the number is zero, it returns the argument none.
 func amount(v float64, unit, none string) string {
 	if v == 0 {
 		return none
@@ -165,14 +166,14 @@ func machine() Machine {
 	return m
 }
 
-// loadAverage returns the average number of runnable threads in the last minute, or 0 if the kernel
-// does not report it.
+// loadAverage returns the system's load average over the last minute, or 0 if it is not available.
 func loadAverage() float64 {
 	v, _ := strconv.ParseFloat(word("/proc/loadavg", 0), 64)
 	return v
 }
 
-// word returns the nth word of a small file, or "" if the file cannot be read.
+// word returns word n of a file, counting from 0. It returns "" if there is no such word or the
+// file cannot be read.
 func word(path string, n int) string {
 	b, _ := os.ReadFile(path)
 	if words := strings.Fields(string(b)); n < len(words) {
@@ -181,7 +182,7 @@ func word(path string, n int) string {
 	return ""
 }
 
-// after returns the text that follows a key and a colon in a file.
+// after returns the value of the first "key: value" line with the given key in a file.
 func after(path, key string) string {
 	b, _ := os.ReadFile(path)
 	for line := range strings.Lines(string(b)) {

@@ -7,8 +7,8 @@ import (
 	"parley.chat/loadtest/internal/stats"
 )
 
-// Row is a line of the table: a measured figure, the floor's figure, and the bar that the ratio or
-// the value must meet.
+// Row is a row of the results table: a measured value, the floor's value, and the bar that the
+// value or the ratio of the two must meet.
 type Row struct {
 	Scenario string  `json:"scenario"`
 	Figure   string  `json:"figure"`
@@ -16,7 +16,8 @@ type Row struct {
 	Floor    float64 `json:"floor,omitempty"`
 	Value    float64 `json:"value"`
 	Ratio    float64 `json:"ratio,omitempty"` // ratio of the medians
-	// Runs contains the ratio of each run to its own floor, or its value if there is no floor.
+	// Runs contains, for each run, the ratio of its value to the floor's value in the same run. If
+	// there is no floor, it contains the values.
 	Runs    []float64 `json:"runs,omitempty"`
 	Bar     string    `json:"bar,omitempty"`
 	Met     bool      `json:"met"`               // whether the medians meet the bar; true if there is no bar
@@ -34,7 +35,7 @@ func values(results []*scenario.Result, f func(*scenario.Result) float64) []floa
 	return all
 }
 
-// These functions return the figures of a result.
+// These functions each return one metric of a result.
 
 func memory(r *scenario.Result) float64     { return r.Server().BytesPerConnection / 1024 }
 func perMillion(r *scenario.Result) float64 { return r.Server().CPUPerMillion }
@@ -51,17 +52,17 @@ func kilo(f func(*scenario.Result) float64) func(*scenario.Result) float64 {
 	return func(r *scenario.Result) float64 { return f(r) / 1e3 }
 }
 
-// faults returns the number of events and receipts that were lost, repeated or skipped. A valid run
-// has none.
+// faults returns the number of delivery and storage errors: events or receipts that were lost,
+// repeated or skipped. A valid run has none.
 func faults(r *scenario.Result) float64 {
 	return float64(r.Lost+r.Holes+r.Repeats) + r.Figures["clients_without_all"] + r.Figures["not_stored"] + r.Figures["cursors_behind"]
 }
 
-// rule describes a row before it has values.
+// rule defines a row of the results table: its metric, the results to compare, and the bar.
 type rule struct {
-	scenario, floor  string // keys of results; floor is empty if there is none
+	scenario, floor  string // keys of the results; floor is "" if there is no floor
 	figure, unit     string
-	value, floorsOwn func(*scenario.Result) float64 // floorsOwn is nil if value is used for the floor, too
+	value, floorsOwn func(*scenario.Result) float64 // floorsOwn is the floor's metric; nil means value
 	bar              string
 	met              func(value, ratio float64) bool
 }
@@ -78,7 +79,7 @@ func ratioAtLeast(limit float64) func(float64, float64) bool {
 	return func(_, r float64) bool { return r >= limit }
 }
 
-// rules are the rows of the table, with their bars.
+// rules define the rows of the results table, in order.
 var rules = []rule{
 	{"idle", "idle/bare", "memory per connection", "KiB", memory, nil, "≤ 11 KiB", atMost(11)},
 	{"idle", "", "heap per connection", "KiB", func(r *scenario.Result) float64 { return r.Figures["heap_inuse_bytes_per_connection"] / 1024 }, nil, "", nil},
@@ -126,7 +127,7 @@ var rules = []rule{
 	{"mixed", "", "page of history, p99", "ms", figure("history_p99_ms"), nil, "", nil},
 }
 
-// rows evaluates the rules with the medians of the results.
+// rows returns the table's rows, computed from the medians of the results.
 func rows(results map[string][]*scenario.Result) (filled []Row) {
 	for _, rule := range rules {
 		got := results[rule.scenario]

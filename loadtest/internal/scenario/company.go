@@ -11,16 +11,17 @@ type company struct {
 	of      [][]int // channels by user, the largest first
 }
 
-// newCompany creates a company. The sizes of its large channels follow Zipf's law: all users are in
-// the first, every second user in the second, every third in the third. Each user is then added to
-// small channels until they are in the given number of channels. The result is the same every time.
+// newCompany creates a company. The sizes of its large channels follow Zipf's law: the first
+// contains all users, the second contains half of them, the third contains a third. It then adds
+// each user to small channels until the user is in the given number of channels. The same arguments
+// always give the same result.
 func newCompany(people, large, each, team int) *company {
 	rng := rand.New(rand.NewPCG(1, 2)) // any fixed seed
 	c := &company{of: make([][]int, people)}
 	for k := range large {
 		c.add(rng.Perm(people)[:max(people/(k+1), 1)])
 	}
-	var seats []int // contains each user once per small channel that the user still needs
+	var seats []int // user indexes; a user occurs once per small channel that the user will join
 	for i := range people {
 		for range each - len(c.of[i]) {
 			seats = append(seats, i)
@@ -41,8 +42,8 @@ func (c *company) add(members []int) {
 	c.rosters = append(c.rosters, slices.Clone(members))
 }
 
-// pick returns one of a user's channels according to Zipf's law: the largest most often, the second
-// largest half as often.
+// pick returns a random channel of a user. The probabilities follow Zipf's law: the second-largest
+// channel is half as likely as the largest.
 func (c *company) pick(rng *rand.Rand, person int) int {
 	list, total := c.of[person], 0.0
 	for rank := range list {

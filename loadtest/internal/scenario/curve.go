@@ -11,8 +11,8 @@ import (
 	"parley.chat/loadtest/internal/stats"
 )
 
-// Curve measures latency against load: fan-out and ingest at several fractions of their highest
-// rates.
+// Curve measures latency as a function of load. It measures fan-out and ingest at several fractions
+// of their highest rates.
 type Curve struct {
 	Members    int           `default:"1000" help:"Members of the fan-out channel."`
 	Ramp       float64       `default:"100" help:"Messages per second in the first step of the search for the highest rate."`
@@ -25,7 +25,7 @@ type Curve struct {
 // Name implements Scenario.
 func (*Curve) Name() string { return "curve" }
 
-// parts are the measured fractions of the highest rate.
+// parts lists the fractions of the highest rate at which latency is measured.
 var parts = []float64{.10, .25, .50, .75, .90, 1}
 
 // Point is a point of a curve.
@@ -118,7 +118,7 @@ func (s *Curve) ingest(ctx context.Context, env Env, r *Result) (err error) {
 	return nil
 }
 
-// hold measures ingest at one rate, and waits until all clients have received all messages.
+// hold measures ingest at the rate t.rate, and waits until all clients have received all messages.
 func (s *Curve) hold(ctx context.Context, c *crew, t *turns) (*Result, error) {
 	r, err := c.measure(ctx, s, func() error {
 		t.begin(c.loop, int(t.rate*s.Hold.Seconds()))
@@ -169,7 +169,7 @@ func DrawCurves(results []*Result) []byte {
 	return plot.SVG(chart)
 }
 
-// pointsAt returns point i of the named curve of each result.
+// pointsAt returns the point at index i of each result's curve with the given name.
 func pointsAt(results []*Result, name string, i int) (points []Point) {
 	for _, r := range results {
 		if r != nil && i < len(r.Curves[name]) {

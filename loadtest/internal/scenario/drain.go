@@ -10,8 +10,8 @@ import (
 	"parley.chat/loadtest/internal/stats"
 )
 
-// Drain measures how fast instances of sync-service store a backlog that waits in Redis. Its floor
-// stores the same rows with one plain COPY.
+// Drain measures how fast sync-service instances move a backlog from Redis to PostgreSQL. Its floor
+// stores the same rows with a single plain COPY.
 type Drain struct {
 	Entries   int    `default:"1000000" help:"Number of entries in the backlog."`
 	Channels  int    `default:"1000" help:"Number of channels of the entries."`

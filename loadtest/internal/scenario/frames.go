@@ -11,13 +11,14 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// frameBuilder builds the frames that clients send. The next call reuses its buffers.
+// frameBuilder builds the frames that clients send. It reuses its buffers, so a frame is valid only
+// until the next call.
 type frameBuilder struct {
 	target   string
 	channels []string
 	padding  string
 	sender   string // sender of the messages to the bare broadcaster
-	run      string // the first half of all client ids of this run
+	run      string // prefix of all client ids in this run
 	payload  []byte
 	frame    []byte
 	n        int64
@@ -37,8 +38,8 @@ func newFrameBuilder(target string, channels []chat.ChannelID, body int) *frameB
 	return s
 }
 
-// upgrade returns the request that opens a user's WebSocket. Unless all is set, it subscribes to
-// nothing.
+// upgrade returns the HTTP request that opens a user's WebSocket. If all is false, the connection
+// starts without subscriptions.
 func (s *frameBuilder) upgrade(host string, p stage.Person, all bool) []byte {
 	switch {
 	case s.target == Bare:
@@ -50,8 +51,8 @@ func (s *frameBuilder) upgrade(host string, p stage.Person, all bool) []byte {
 }
 
 // message returns the frame that sends a message to a channel. For Parley it is a send frame. The
-// bare broadcaster passes on what it receives, so it gets the message as Parley would encode it,
-// with the same size and with its seq.
+// bare broadcaster forwards each frame unchanged, so its frame is a message event of the same size
+// as Parley's, including the seq.
 func (s *frameBuilder) message(channel int, seq, stamp int64) []byte {
 	s.n++
 	b := s.payload[:0]
@@ -75,7 +76,7 @@ func (s *frameBuilder) message(channel int, seq, stamp int64) []byte {
 	return s.frame
 }
 
-// appendID appends a UUID that has not been used before.
+// appendID appends a UUID that is unique within the run for each value of n.
 func (s *frameBuilder) appendID(b []byte) []byte {
 	return wire.AppendPadded(append(b, s.run...), s.n, 12)
 }
@@ -85,13 +86,15 @@ func (s *frameBuilder) appendBody(b []byte, stamp int64) []byte {
 	return append(append(append(b, ' '), s.padding...), '"')
 }
 
-// resume returns the frame that subscribes to a channel, starting after a seq.
+// resume returns the frame that subscribes to a channel, starting with the first event after
+// lastSeen.
 func (s *frameBuilder) resume(channel int, lastSeen int64) []byte {
 	return wire.AppendFrame(nil, wire.Text, fmt.Appendf(nil,
 		`{"type":"subscribe","ref":"1","channel_id":%q,"last_seen_seq":%d}`, s.channels[channel], lastSeen))
 }
 
-// cursors returns the frame that reports channels as received and read up to the given positions.
+// cursors returns the frame that reports receipts: all events before the given positions have been
+// delivered and read.
 func (s *frameBuilder) cursors(at ...swarm.Position) []byte {
 	b := s.payload[:0]
 	for _, p := range at {
@@ -109,13 +112,13 @@ func (s *frameBuilder) cursors(at ...swarm.Position) []byte {
 	return s.frame
 }
 
-// typing returns the frame that reports that a user has started or stopped typing.
+// typing returns a typing frame. on reports whether the user has started typing or has stopped.
 func (s *frameBuilder) typing(channel int, on bool) []byte {
 	return wire.AppendFrame(nil, wire.Text, fmt.Appendf(nil, `{"type":"typing","channel_id":%q,"typing":%t}`, s.channels[channel], on))
 }
 
-// resumeAll returns the frame that subscribes to all channels of a client from its current
-// positions.
+// resumeAll returns the frame that subscribes to all of a client's channels, starting at its
+// current positions.
 func (s *frameBuilder) resumeAll(positions []swarm.Position) []byte {
 	b := append(s.payload[:0], `{"type":"subscribe","ref":"1","channels":[`...)
 	for i, p := range positions {

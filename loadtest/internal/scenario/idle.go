@@ -49,7 +49,8 @@ func (s *Idle) Run(ctx context.Context, env Env) (_ *Result, err error) {
 	return r, nil
 }
 
-// runtimeMemory adds the gateway's Go runtime memory statistics, per connection.
+// runtimeMemory adds the Go runtime's memory statistics for the gateway, per connection, to the
+// result.
 func (c *crew) runtimeMemory(ctx context.Context, r *Result) error {
 	page, err := c.server.Metrics(ctx)
 	if err != nil {
@@ -70,7 +71,7 @@ func (c *crew) runtimeMemory(ctx context.Context, r *Result) error {
 	return nil
 }
 
-// metric returns the value of a metric without labels from a page of Prometheus text.
+// metric returns the value of an unlabeled metric in a page in the Prometheus text format.
 func metric(page, name string) (float64, error) {
 	for line := range strings.Lines(page) {
 		if value, ok := strings.CutPrefix(line, name+" "); ok {

@@ -10,8 +10,8 @@ import (
 	"parley.chat/loadtest/internal/swarm"
 )
 
-// Ingest measures publishers that each send their next message when the previous one is
-// acknowledged.
+// Ingest measures how fast messages are acknowledged. Each publisher sends its next message when
+// the previous one is acknowledged.
 type Ingest struct {
 	Publishers int           `default:"50" help:"Number of publishers, each in its own channel."`
 	Members    int           `default:"2" help:"Members of each channel, including the publisher."`
@@ -71,7 +71,7 @@ func (s *Ingest) Run(ctx context.Context, env Env) (_ *Result, err error) {
 	return r, nil
 }
 
-// AppendScript is the floor of Ingest: only the append script.
+// AppendScript is the floor of Ingest. It measures only the append script.
 type AppendScript struct {
 	Events   int    `default:"200000" help:"Number of events to append."`
 	Channels int    `default:"50" help:"Number of channels to append to."`
@@ -82,7 +82,7 @@ type AppendScript struct {
 // Name implements Scenario.
 func (*AppendScript) Name() string { return "script" }
 
-// Run implements Scenario. It has only one target.
+// Run implements Scenario. It ignores env.Target, because there is only one program to measure.
 func (s *AppendScript) Run(ctx context.Context, env Env) (_ *Result, err error) {
 	if err := env.Stage.StartRedis(ctx, s.Fsync); err != nil {
 		return nil, err

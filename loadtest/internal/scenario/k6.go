@@ -10,8 +10,8 @@ import (
 	"parley.chat/loadtest/internal/stage"
 )
 
-// K6 runs a k6 script against all of Parley, for teams that also use k6 for other tests. k6 prints
-// the results itself.
+// K6 runs a k6 script against a complete Parley deployment. It is meant for teams that already use
+// k6. k6 prints the results itself.
 type K6 struct {
 	Program  string        `required:"" help:"Path of the k6 program; make k6 builds it."`
 	Script   string        `arg:"" type:"existingfile" help:"Path of the script, such as loadtest/k6/company.js."`
@@ -20,7 +20,7 @@ type K6 struct {
 	Duration time.Duration `default:"20s" help:"Duration of the run."`
 }
 
-// Run runs the script. It also returns an error if one of the script's thresholds is crossed.
+// Run runs the script. It also returns an error if the run crosses one of the script's thresholds.
 func (s *K6) Run(ctx context.Context, st *stage.Stage, out io.Writer) (err error) {
 	defer func() { err = errors.Join(err, st.Clear(), st.Forget(context.WithoutCancel(ctx))) }()
 	if err := st.StartRedis(ctx, localserver.FsyncEverySec); err != nil {

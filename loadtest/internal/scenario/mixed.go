@@ -35,14 +35,14 @@ type Mixed struct {
 	Profile  string        `help:"File for a CPU profile of the gateway, over 30 s or the measured time if that is shorter."`
 }
 
-// underWay is how long deliveries that are in flight at the end may take. These deliveries still
-// count.
+// underWay is the time allowed for deliveries that are in flight when the load ends. The
+// measurement includes these deliveries.
 const underWay = 250 * time.Millisecond
 
 // Name implements Scenario.
 func (*Mixed) Name() string { return "mixed" }
 
-// mixed is the state of a running Mixed.
+// mixed holds the state of a running Mixed scenario.
 type mixed struct {
 	*crew
 	s        *Mixed
@@ -54,14 +54,14 @@ type mixed struct {
 	going    bool
 
 	sending, reading, churn schedule
-	next                    map[*swarm.Conn]int // channel in which a typing user will send
+	next                    map[*swarm.Conn]int // channel in which a user is typing
 	moved                   map[*swarm.Conn][]int64
 	positions               []swarm.Position // buffer of read
 	away                    []absence        // ordered by time of return
-	pause                   int64            // number of clients that have resumed after a cut
+	pause                   int64            // number of clients that have reconnected after the scenario cut them off
 }
 
-// absence is a client that was disconnected, and the time at which it returns.
+// absence records a disconnected client and the time at which it reconnects.
 type absence struct {
 	conn *swarm.Conn
 	back int64
@@ -104,7 +104,7 @@ func (s *Mixed) Run(ctx context.Context, env Env) (_ *Result, err error) {
 	return r, m.finish(ctx, r)
 }
 
-// setUp starts the gateway and creates the clients.
+// setUp starts Redis and the gateway, and creates the clients.
 func (m *mixed) setUp(ctx context.Context, env Env) (err error) {
 	c := &crew{env: env, said: make([]int64, len(m.company.rosters))}
 	m.crew = c
@@ -160,7 +160,7 @@ func (m *mixed) begin() {
 		conn.Ask(m.frames.upgrade(m.server.Addr, m.people.People[i], false)) // used for reconnecting
 	}
 	m.next, m.moved = map[*swarm.Conn]int{}, map[*swarm.Conn][]int64{}
-	// A speaker acts twice per message: once to start typing and once to send. So the period is
+	// A speaker acts twice per message: it starts typing, and then it sends. So the interval is
 	// half of Say.
 	m.sending = schedule{every: m.s.Say / 2, n: len(m.speakers)}
 	m.reading = schedule{every: m.s.Read, n: len(m.loop.Conns)}
@@ -174,7 +174,7 @@ func (m *mixed) begin() {
 	}
 }
 
-// tick performs the actions that are due. It returns true to end the load.
+// tick performs the actions that are due. It returns true after an error, to end the load.
 func (m *mixed) tick() bool {
 	now := m.loop.Now()
 	if m.going {
@@ -193,7 +193,7 @@ func (m *mixed) tick() bool {
 	return m.loop.Tally.Errors > 0
 }
 
-// speak makes a user start typing, or send the message after typing.
+// speak makes a user start typing or, if the user is already typing, send the message.
 func (m *mixed) speak(conn *swarm.Conn) {
 	channel, typing := m.next[conn]
 	if !typing {
@@ -208,7 +208,7 @@ func (m *mixed) speak(conn *swarm.Conn) {
 	m.loop.Write(conn, m.frames.typing(channel, false))
 }
 
-// read reports a user's new positions in all channels in one frame, as the SDK does.
+// read sends a user's new receipts for all channels in one frame, as the SDK does.
 func (m *mixed) read(conn *swarm.Conn) {
 	if !conn.Open() {
 		return
@@ -239,7 +239,7 @@ func (m *mixed) cut(now int64) {
 	}
 }
 
-// missing returns the number of events that clients have not received.
+// missing returns the number of events that clients have not received yet, summed over all clients.
 func (m *mixed) missing() (n int64) {
 	for _, conn := range m.loop.Conns {
 		for _, p := range conn.Positions {
@@ -249,8 +249,8 @@ func (m *mixed) missing() (n int64) {
 	return n
 }
 
-// finish waits until all clients have reconnected and received everything, and compares the result
-// with the stored rows.
+// finish waits until all clients have reconnected and received all events. It then compares the
+// sent messages with the stored rows.
 func (m *mixed) finish(ctx context.Context, r *Result) error {
 	next := m.loop.Now()
 	err := m.loop.Run(ctx, 20*time.Second, func() bool {
@@ -285,7 +285,8 @@ func (m *mixed) finish(ctx context.Context, r *Result) error {
 	return nil
 }
 
-// background contains the activities that run alongside the clients.
+// background holds the activities that run at the same time as the clients: history reads and
+// profiling.
 type background struct {
 	stop    context.CancelFunc
 	ended   chan error // one value per activity
@@ -294,7 +295,7 @@ type background struct {
 	failed  int64
 }
 
-// startBackground starts reading history pages, and profiles the gateway if that was requested.
+// startBackground starts goroutines that read history pages and, if requested, profile the gateway.
 func (m *mixed) startBackground(ctx context.Context, server *stage.Process) *background {
 	a := &background{ended: make(chan error, 2)}
 	readers, cancel := context.WithCancel(ctx)
@@ -328,8 +329,8 @@ func (a *background) report(r *Result) {
 	r.Errors += a.failed
 }
 
-// readPages reads history pages at a fixed rate, one at a time, each as a random user and in one of
-// that user's channels.
+// readPages reads history pages at a fixed rate, one at a time. For each request, it chooses a
+// random user and one of the user's channels.
 func (a *background) readPages(ctx context.Context, m *mixed, server *stage.Process) error {
 	rng := rand.New(rand.NewPCG(5, 6)) // the loop's generator belongs to another goroutine
 	tick := time.NewTicker(time.Duration(float64(time.Second) / m.s.History))

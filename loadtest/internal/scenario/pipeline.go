@@ -12,8 +12,8 @@ import (
 	"parley.chat/loadtest/internal/swarm"
 )
 
-// Pipeline measures all services together: publishers, subscribers that report their positions, and
-// the sync-service that stores the acknowledged messages.
+// Pipeline measures all services together. Publishers send messages, subscribers report receipts,
+// and sync-service stores the acknowledged messages.
 type Pipeline struct {
 	Publishers int           `default:"50" help:"Number of publishers, each in its own channel."`
 	Members    int           `default:"2" help:"Members of each channel, including the publisher."`
@@ -28,17 +28,17 @@ type Pipeline struct {
 // Name implements Scenario.
 func (*Pipeline) Name() string { return "pipeline" }
 
-// markEvery is the sampling interval, in acknowledged messages: for one in markEvery, the time
-// until its row appears is measured.
+// markEvery is the sampling interval in acknowledged messages. For one message in markEvery, the
+// time from the ack until the row is visible is measured.
 const markEvery = 100
 
-// pipeline is the state of a running Pipeline.
+// pipeline holds the state of a running Pipeline scenario.
 type pipeline struct {
 	*crew
 	s       *Pipeline
 	watch   *stage.Watch
 	readers []*swarm.Conn // everyone except the publishers
-	acked   []int64       // by channel; a channel's acks arrive in the order of its seqs
+	acked   []int64       // number of acks by channel, equal to the channel's last acknowledged seq
 	acks    int64
 	turns   turns
 	cursors schedule
@@ -69,12 +69,12 @@ func (s *Pipeline) Run(ctx context.Context, env Env) (_ *Result, err error) {
 	return r, p.check(ctx, r)
 }
 
-// load puts the load on the services, and waits until all clients have received all messages.
+// load generates the load, and waits until all clients have received all messages.
 func (p *pipeline) load(ctx context.Context) (*Result, error) {
 	s := p.s
 	p.loop.OnAck = p.onAck
-	// The latency is measured from the actual send, not from the time when the send was due:
-	// waiting for the previous ack is not part of the server's latency here.
+	// Measure the latency from the actual send, not from the time at which the send was due. The
+	// wait for the previous ack must not count as the server's latency.
 	p.turns = turns{rate: s.Rate, say: func(conn *swarm.Conn, _ int64) { p.say(conn, p.loop.Now()) }}
 	for i, conn := range p.loop.Conns {
 		conn.Next = 1 // the channels are new
@@ -108,20 +108,20 @@ func (p *pipeline) onAck(conn *swarm.Conn, now int64) {
 	p.turns.acked(conn, now)
 }
 
-// tick sends the positions that are due. It returns true to end the load.
+// tick sends the receipts that are due. It returns true after an error, to end the load.
 func (p *pipeline) tick() bool {
 	p.cursors.due(p.loop.Now(), func(i int) { p.moveCursor(p.readers[i]) })
 	return p.loop.Tally.Errors > 0
 }
 
-// moveCursor reports that a reader has received and read everything it has.
+// moveCursor sends a reader's receipt for all messages that it has received.
 func (p *pipeline) moveCursor(conn *swarm.Conn) {
 	if conn.Open() && conn.Next > 1 {
 		p.loop.Write(conn, p.frames.cursors(swarm.Position{Channel: conn.Channel, Next: conn.Next}))
 	}
 }
 
-// lags summarizes how far behind sync-service was, and how long it took until messages were in
+// lags adds two metrics to the result: sync-service's lag, and the time until messages were in
 // PostgreSQL.
 func (p *pipeline) lags(r *Result) {
 	f, third := r.Figures, len(p.watch.Lags)/3
@@ -145,9 +145,9 @@ func (p *pipeline) lags(r *Result) {
 	}
 }
 
-// growing returns 1 if the lag grows, and 0 if not. It counts as growing if the mean of its last
-// third is more than one and a half times the mean of its first third, and exceeds it by more than
-// the number of messages per second.
+// growing returns 1 if the lag grows, and 0 if not. first and last are the mean lags of the first
+// and last third. The lag grows if last exceeds 1.5 times first, and exceeds first by more than one
+// second's messages.
 func growing(first, last, perSecond float64) float64 {
 	if last > 1.5*first && last-first > perSecond {
 		return 1
@@ -157,7 +157,7 @@ func growing(first, last, perSecond float64) float64 {
 
 func mean(ns []int64) float64 { return float64(sum(ns)) / float64(max(len(ns), 1)) }
 
-// check waits until everything is stored, and compares the stored messages with the acknowledged
+// check waits until all messages are stored, and compares the stored messages with the acknowledged
 // ones.
 func (p *pipeline) check(ctx context.Context, r *Result) error {
 	var wanted []stage.Cursor
@@ -186,8 +186,8 @@ func (p *pipeline) check(ctx context.Context, r *Result) error {
 	return p.checkCursors(ctx, r, wanted)
 }
 
-// checkCursors waits until the last reported positions are stored. That takes a while, because a
-// gateway moves a position at most once a second and sync-service merges the moves.
+// checkCursors waits until the last reported receipts are stored. This can take seconds, because a
+// gateway forwards a receipt at most once a second, and sync-service merges receipts.
 func (p *pipeline) checkCursors(ctx context.Context, r *Result, wanted []stage.Cursor) error {
 	for end := p.loop.Now() + int64(20*time.Second); ; {
 		behind, err := p.env.Stage.CursorsBehind(ctx, wanted)
@@ -207,7 +207,8 @@ func (p *pipeline) checkCursors(ctx context.Context, r *Result, wanted []stage.C
 	}
 }
 
-// schedule spreads a periodic action for n elements evenly over the period.
+// schedule performs an action for each of n elements once per period, evenly spread over the
+// period.
 type schedule struct {
 	every time.Duration
 	n     int
@@ -215,7 +216,7 @@ type schedule struct {
 	done  int64
 }
 
-// due calls do for each element that is due.
+// due calls do with the index of each element whose action is due.
 func (d *schedule) due(now int64, do func(i int)) {
 	if d.every <= 0 || d.n == 0 {
 		return

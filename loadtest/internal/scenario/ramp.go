@@ -9,8 +9,9 @@ import (
 	"parley.chat/loadtest/internal/swarm"
 )
 
-// A rate is sustained if no connection was closed, at least inTimePart of all expected deliveries
-// took at most inTime, and the 99th percentile of the actual deliveries is also at most inTime.
+// A rate is sustained if the server closes no connection, at least the fraction inTimePart of the
+// expected deliveries take at most inTime, and the 99th percentile of the measured latencies is at
+// most inTime.
 const (
 	inTimePart = 0.98
 	inTime     = 250 * time.Millisecond
@@ -25,8 +26,9 @@ type step struct {
 	serverCores, generatorCores float64
 }
 
-// highestRate searches for the highest sustained rate. It raises the rate by half until a step
-// fails, then bisects, and finally holds the result for twice as long.
+// highestRate searches for the highest sustained rate. It raises the rate by 50% per step until a
+// step fails, and then bisects. Finally, it verifies the result with a step that takes twice as
+// long.
 func (c *crew) highestRate(ctx context.Context, first float64, d time.Duration) (best step, err error) {
 	fails := 0.0
 	for rate := first; fails == 0; rate *= 1.5 {
@@ -62,7 +64,7 @@ func (c *crew) highestRate(ctx context.Context, first float64, d time.Duration) 
 	return step{}, nil
 }
 
-// try puts load on the channel at one rate.
+// try measures one step of the search: it sends messages at the given rate for the duration d.
 func (c *crew) try(ctx context.Context, rate float64, d time.Duration) (step, error) {
 	if err := c.reconnectClosed(ctx); err != nil {
 		return step{}, err
@@ -92,8 +94,8 @@ func (c *crew) try(ctx context.Context, rate float64, d time.Duration) (step, er
 	return s, c.settle(ctx, 20*time.Second)
 }
 
-// reconnectClosed reconnects the clients whose connections were closed. They do not receive the
-// messages that they have missed.
+// reconnectClosed reconnects the clients whose connections were closed. It does not make them fetch
+// the messages that they missed.
 func (c *crew) reconnectClosed(ctx context.Context) error {
 	var gone []*swarm.Conn
 	for _, conn := range c.loop.Conns {

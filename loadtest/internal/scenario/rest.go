@@ -12,8 +12,8 @@ import (
 	"parley.chat/loadtest/internal/web"
 )
 
-// History measures clients that read the newest page of a channel, each as fast as the server
-// responds.
+// History measures reads of a channel's newest history page. Each client sends its next request as
+// soon as it has the response.
 type History struct {
 	Clients  int           `default:"16" help:"Number of concurrent clients."`
 	People   int           `default:"20" help:"Number of users."`
@@ -45,7 +45,8 @@ func (s *History) Run(ctx context.Context, env Env) (*Result, error) {
 	return read(ctx, env, s, o, s.Clients, s.Warm, s.Duration, requests)
 }
 
-// Channels measures clients that list their channels, each as fast as the server responds.
+// Channels measures requests for a user's list of channels. Each client sends its next request as
+// soon as it has the response.
 type Channels struct {
 	Clients  int           `default:"16" help:"Number of concurrent clients."`
 	People   int           `default:"20" help:"Number of users."`
@@ -73,14 +74,15 @@ func (s *Channels) Run(ctx context.Context, env Env) (*Result, error) {
 	return read(ctx, env, s, o, s.Clients, s.Warm, s.Duration, requests)
 }
 
-// get returns a request like one that an API client sends. Only the minimal server (floor/rest)
-// reads X-User; chat-service ignores it.
+// get returns the bytes of a GET request as an API client would send it. Only the floor
+// (floor/rest) reads the X-User header; chat-service ignores it.
 func get(addr, path string, p stage.Person, mark string, items int) web.Request {
 	return web.Request{Mark: []byte(mark), Items: items, Bytes: []byte("GET " + path + " HTTP/1.1\r\nHost: " + addr +
 		"\r\nUser-Agent: parley-loadtest\r\nAccept: application/json\r\nAuthorization: Bearer " + p.Token + "\r\nX-User: " + p.ID.String() + "\r\n\r\n")}
 }
 
-// read fills the stage, starts the target, lets the clients read, and summarizes the results.
+// read fills the database with test data, starts Parley or the floor, runs the clients, and
+// summarizes the results.
 func read(ctx context.Context, env Env, s Scenario, o stage.LibraryOptions, clients int, warm, long time.Duration,
 	requests func(addr string, l *stage.Library) []web.Request,
 ) (_ *Result, err error) {
@@ -128,7 +130,7 @@ func read(ctx context.Context, env Env, s Scenario, o stage.LibraryOptions, clie
 	return r, nil
 }
 
-// answered adds the clients' measurements, and the cost of the requests, to the result.
+// answered adds the clients' measurements and the CPU time per request to the result.
 func (r *Result) answered(t *web.Tally, from, to stage.Snapshot) {
 	r.Sent, r.Errors, r.FirstError, r.Latency = t.Requests+t.Errors, t.Errors, t.FirstError, t.Latency.Quantiles()
 	n := float64(max(t.Requests, 1))

@@ -1,5 +1,6 @@
-// Package scenario defines the measurements. Each scenario fills a stage, puts the same load on a
-// gateway or its floor, and summarizes the results. The fields of a scenario are its flags.
+// Package scenario defines the measurements. Each scenario fills the stores with test data, applies
+// the same load to Parley or to its floor, a minimal program for the same job, and summarizes the
+// results. A scenario's fields are its command-line flags.
 package scenario
 
 import (
@@ -30,7 +31,7 @@ type Env struct {
 	Say    io.Writer // progress messages for people
 }
 
-// Scenario is the interface that every scenario in this package implements.
+// Scenario is a measurement that can be run against a target: Parley or a floor.
 type Scenario interface {
 	Name() string
 	Run(ctx context.Context, env Env) (*Result, error)
@@ -45,7 +46,7 @@ type Cost struct {
 	BytesPerConnection float64 `json:"bytes_per_connection,omitempty"` // growth of RSS since before the first connection
 }
 
-// Result contains the figures of one run of a scenario.
+// Result contains the measurements of one run of a scenario.
 type Result struct {
 	Scenario string    `json:"scenario"`
 	Target   string    `json:"target"`
@@ -77,8 +78,8 @@ type Result struct {
 	Curves    map[string][]Point `json:"curves,omitempty"`  // the scenario's figures that are curves
 }
 
-// Clean returns an error that lists all faults that clients have seen: losses, holes, repeats,
-// errors and closes.
+// Clean returns nil if the run had no faults. Otherwise it returns an error that lists the losses,
+// holes, repeats, errors and closes.
 func (r *Result) Clean() error {
 	if r.Lost == 0 && r.Holes == 0 && r.Repeats == 0 && r.Errors == 0 && len(r.Closes) == 0 {
 		return nil
@@ -87,7 +88,7 @@ func (r *Result) Clean() error {
 		r.Scenario, r.Target, r.Lost, r.Holes, r.Repeats, r.Errors, r.FirstError, r.Closes)
 }
 
-// crew contains the clients of a scenario and the server that they talk to.
+// crew contains a scenario's clients and the server to which they connect.
 type crew struct {
 	env    Env
 	loop   *swarm.Loop
@@ -98,8 +99,8 @@ type crew struct {
 	said   []int64        // messages sent, by channel
 }
 
-// newCrew starts the target and creates the members of the given number of channels as clients,
-// without connecting them.
+// newCrew starts the target and creates one client for each member of each channel. It does not
+// connect the clients.
 func newCrew(ctx context.Context, env Env, channels, members, body int, fsync string) (c *crew, err error) {
 	c = &crew{env: env, said: make([]int64, channels)}
 	defer func() {
@@ -163,9 +164,9 @@ func (c *crew) say(conn *swarm.Conn, stamp int64) {
 	c.loop.Write(conn, c.frames.message(conn.Channel, c.said[conn.Channel], stamp))
 }
 
-// stampOf returns the time stamp of a paced message: the time at which it is sent or, if the
-// generator is late by more than a timer's error, the time at which it was due. So a delay in the
-// generator does not hide a delay in the server.
+// stampOf returns the time stamp for a message that is sent at a fixed rate. It is the current time
+// or, if the generator is late by 1 ms or more, the time at which the message was due. To avoid
+// coordinated omission, the latency then includes the generator's delay.
 func (c *crew) stampOf(due int64) int64 {
 	if now := c.loop.Now(); now-due < int64(time.Millisecond) {
 		return now
@@ -173,7 +174,8 @@ func (c *crew) stampOf(due int64) int64 {
 	return due
 }
 
-// lost returns the number of events that did not reach a client that should have received them.
+// lost returns the number of events that clients should have received but did not, summed over all
+// clients.
 func (c *crew) lost() (n int64) {
 	for _, conn := range c.loop.Conns {
 		n += c.said[conn.Channel] - conn.Got
@@ -181,7 +183,8 @@ func (c *crew) lost() (n int64) {
 	return n
 }
 
-// outstanding returns the number of events that may still arrive at the connected clients.
+// outstanding returns the number of events that connected clients have not received yet, summed
+// over these clients.
 func (c *crew) outstanding() (n int64) {
 	for _, conn := range c.loop.Conns {
 		if conn.Open() {
@@ -191,9 +194,9 @@ func (c *crew) outstanding() (n int64) {
 	return n
 }
 
-// settle waits, for at most timeout, until all clients have all events.
+// settle waits until all connected clients have received all events, but no longer than timeout.
 func (c *crew) settle(ctx context.Context, timeout time.Duration) error {
-	next := c.loop.Now() // counting takes longer than one iteration of the loop
+	next := c.loop.Now() // counting the outstanding events is too slow for every iteration of the loop
 	return c.loop.Run(ctx, timeout, func() bool {
 		if now := c.loop.Now(); now >= next {
 			next = now + int64(time.Millisecond)
@@ -203,8 +206,8 @@ func (c *crew) settle(ctx context.Context, timeout time.Duration) error {
 	})
 }
 
-// measure calls run and returns a summary of its measurements. The summary's Settings field holds
-// the scenario itself.
+// measure calls run and returns a summary of what was measured while it ran. The summary's Settings
+// field holds s.
 func (c *crew) measure(ctx context.Context, s Scenario, run func() error) (*Result, error) {
 	said := sum(c.said)
 	from, err := c.env.Stage.Snapshot(ctx)
@@ -255,7 +258,7 @@ func (c *crew) costs(from, to stage.Snapshot, deliveries int64, connections int)
 	return costs
 }
 
-// server returns the name of the process that holds the connections.
+// server returns the name of the program that holds the clients' connections.
 func (r *Result) server() string {
 	if r.Target == Bare {
 		return "bare"
@@ -263,7 +266,7 @@ func (r *Result) server() string {
 	return "ws-server"
 }
 
-// Server returns the cost of the process that holds the connections.
+// Server returns the cost of the process that holds the clients' connections.
 func (r *Result) Server() Cost { return r.Processes[r.server()] }
 
 func sum(ns []int64) (total int64) {
@@ -273,5 +276,6 @@ func sum(ns []int64) (total int64) {
 	return total
 }
 
-// errHole reports that clients have seen faults that must never occur.
+// errHole reports that clients have missed events or received events twice, which must never
+// happen.
 var errHole = errors.New("clients saw holes or repeats")

@@ -10,7 +10,7 @@ import (
 	"parley.chat/loadtest/internal/swarm"
 )
 
-// Fanout measures one large channel: the cost of a delivery at a low rate, and the highest
+// Fanout measures one large channel: the CPU time per delivery at a low rate, and the highest
 // sustained rate.
 type Fanout struct {
 	Members  int           `default:"1000" help:"Members of the channel, each with one connection."`
@@ -76,9 +76,9 @@ func (s *ManyChannels) Run(ctx context.Context, env Env) (_ *Result, err error) 
 	return c.steady(ctx, s, s.Rate*float64(s.Channels), s.Duration)
 }
 
-// speaker returns the client that sends message i. The channels take turns, as do the first members
-// of each channel. If the server does not order messages from different senders, only the first
-// member sends.
+// speaker returns the client that sends message i. Senders rotate through the channels and through
+// the first members of each channel. If the server does not order messages from different senders,
+// only the first member sends.
 func (c *crew) speaker(i int) *swarm.Conn {
 	voices := 16
 	if c.env.Target == Bare {
@@ -96,7 +96,7 @@ func (c *crew) pace(n int, rate float64) {
 	})
 }
 
-// run sends n messages at the given rate and returns once the last one has been sent.
+// run sends n messages at the given rate and waits until the last one has been sent.
 func (c *crew) run(ctx context.Context, n int, rate float64) error {
 	c.pace(n, rate)
 	return c.loop.Run(ctx, time.Duration(float64(n)/rate*float64(time.Second))+10*time.Second, func() bool { return c.loop.Unsent() == 0 })

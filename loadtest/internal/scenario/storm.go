@@ -11,8 +11,9 @@ import (
 	"parley.chat/loadtest/internal/swarm"
 )
 
-// Storm measures clients that all reconnect at the same time and have missed messages. The bare
-// broadcaster keeps no messages, so for it only the reconnections are measured.
+// Storm makes all clients reconnect at the same time, and measures how long it takes until they
+// have received the messages that they missed. The bare broadcaster stores no messages, so for this
+// target Storm measures only the time to reconnect.
 type Storm struct {
 	Clients  int           `default:"2000" help:"Number of clients."`
 	Channels int           `default:"20" help:"Number of channels; each client is in one."`
@@ -32,7 +33,7 @@ func (s *Storm) Name() string {
 
 // Run implements Scenario.
 func (s *Storm) Run(ctx context.Context, env Env) (_ *Result, err error) {
-	members := s.Clients/s.Channels + 1 // including one member who stays connected and sends
+	members := s.Clients/s.Channels + 1 // one additional member stays connected and sends
 	c, err := newCrew(ctx, env, s.Channels, members, s.Body, localserver.FsyncEverySec)
 	if err != nil {
 		return nil, err
@@ -75,7 +76,7 @@ func (s *Storm) sendMissed(ctx context.Context, c *crew, members int) error {
 	return c.loop.Run(ctx, 20*time.Second, func() bool { return c.loop.Tally.Deliveries >= want })
 }
 
-// move makes the clients use a gateway that has just started.
+// move starts another gateway and makes the disconnected clients use it.
 func (s *Storm) move(ctx context.Context, c *crew, members int) error {
 	second, err := c.env.Stage.Gateway(ctx)
 	if err != nil {
@@ -128,7 +129,7 @@ func (s *Storm) reconnectAll(ctx context.Context, c *crew, back []*swarm.Conn) (
 	r.Latency = stats.Quantiles{} // the messages were sent long before, so their latency is meaningless
 	r.Figures["seconds"], r.Figures["opened_seconds"] = r.Seconds, opened.Seconds()
 	r.Figures["clients_without_all"] = float64(missing)
-	// Wait briefly for repeats, which would arrive within a moment.
+	// Wait briefly, because repeated events would arrive shortly after the last missed one.
 	if err := c.loop.Run(ctx, 500*time.Millisecond, func() bool { return false }); err != nil {
 		return nil, err
 	}

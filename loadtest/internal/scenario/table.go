@@ -13,7 +13,7 @@ import (
 )
 
 // Table measures how the size of the messages table affects inserts and history reads. It measures
-// the table as it is and a variant that is partitioned by the hash of the channel id.
+// the table itself, and a variant that is partitioned by the hash of the channel id.
 type Table struct {
 	Sizes    []int64       `default:"1000000,2000000,5000000,10000000,20000000,50000000" help:"Table sizes (in rows) at which to measure."`
 	Limit    time.Duration `default:"10m" help:"Maximum duration. Each of the two tables gets half of it and stops growing when its half is over."`
@@ -33,7 +33,7 @@ const (
 	hashedCurve = "hashed"
 )
 
-// Run implements Scenario. It has only one target.
+// Run implements Scenario. It measures only PostgreSQL, whatever env.Target is.
 func (s *Table) Run(ctx context.Context, env Env) (*Result, error) {
 	r := &Result{
 		Scenario: s.Name(), Target: env.Target, Started: time.Now().UTC().Round(time.Second), Settings: s,
@@ -51,7 +51,7 @@ func (s *Table) Run(ctx context.Context, env Env) (*Result, error) {
 	return r, nil
 }
 
-// grow fills one table step by step and measures at each size.
+// grow fills one table step by step, and measures inserts and reads at each size.
 func (s *Table) grow(ctx context.Context, env Env, r *Result, name string, partitions int) (err error) {
 	t, err := env.Stage.MakeTable(ctx, partitions, s.Channels, s.Body)
 	if err != nil {
@@ -92,8 +92,8 @@ func (s *Table) grow(ctx context.Context, env Env, r *Result, name string, parti
 	return nil
 }
 
-// measure fills the table up to the given size, measuring the inserts, and then reads pages from
-// it.
+// measure inserts s.Insert more rows and reads history pages. It returns the insert rate and the
+// latency of the reads.
 func (s *Table) measure(ctx context.Context, t *stage.Table) (Point, error) {
 	if err := t.Settle(ctx); err != nil {
 		return Point{}, err

@@ -6,18 +6,19 @@ import (
 	"parley.chat/loadtest/internal/swarm"
 )
 
-// turns makes publishers send at a given rate. A publisher sends again only after its previous
-// message was acknowledged. The next message is sent by an idle publisher; if none is idle, the
-// send waits until one is. If there is no rate, every idle publisher sends immediately.
+// turns makes publishers send at a given rate. A publisher sends only when its previous message has
+// been acknowledged. If a send is due and no publisher is idle, it waits for the next idle
+// publisher. If rate is 0, every idle publisher sends immediately.
 type turns struct {
 	rate  float64
 	idle  []*swarm.Conn
-	owed  []int64 // the times at which the waiting sends were due
+	owed  []int64 // due times of the sends that wait for an idle publisher
 	going bool
 	say   func(conn *swarm.Conn, due int64)
 }
 
-// begin schedules n sends from now on. If there is no rate, every idle publisher sends immediately.
+// begin schedules n sends, starting now. If rate is 0, it ignores n, and every idle publisher sends
+// immediately.
 func (t *turns) begin(loop *swarm.Loop, n int) {
 	t.going = true
 	if t.rate > 0 {
@@ -42,7 +43,7 @@ func (t *turns) next(due int64) {
 	t.say(conn, due)
 }
 
-// acked reports that a publisher may send again.
+// acked records that a publisher's message was acknowledged, so that the publisher may send again.
 func (t *turns) acked(conn *swarm.Conn, now int64) {
 	switch {
 	case t.going && t.rate == 0:

@@ -17,7 +17,7 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// Backlog describes messages that are distributed over many channels, round-robin.
+// Backlog describes messages that are distributed over channels in round-robin order.
 type Backlog struct {
 	Channels []chat.ChannelID
 	Entries  int
@@ -43,8 +43,8 @@ func (b *Backlog) event(i int) frame.Event {
 	}
 }
 
-// Append appends a backlog to the streams in the format of the gateways, but without the append
-// script. It then waits until Redis has rewritten its append-only file.
+// Append adds a backlog to the streams in the format that gateways use, but without running the
+// append script. It then waits until Redis has rewritten its append-only file.
 func (s *Stage) Append(ctx context.Context, b *Backlog) error {
 	opts, err := redis.ParseURL(s.RedisURL())
 	if err != nil {
@@ -71,8 +71,8 @@ func (s *Stage) Append(ctx context.Context, b *Backlog) error {
 			}
 		}
 	}
-	// Filling Redis causes deferred work that is not part of the drain. So make Redis rewrite its
-	// file now, not during the drain.
+	// The new entries would make Redis rewrite its append-only file during the drain. So rewrite it
+	// now.
 	if err := awaitRewrite(ctx, rdb); err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func (s *Stage) Append(ctx context.Context, b *Backlog) error {
 	return awaitRewrite(ctx, rdb)
 }
 
-// awaitRewrite waits until Redis is not rewriting its append-only file.
+// awaitRewrite waits until no rewrite of Redis's append-only file is running or scheduled.
 func awaitRewrite(ctx context.Context, rdb *redis.Client) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -113,12 +113,13 @@ func row(e *frame.Event) []any {
 	}
 }
 
-// CopyPlainly stores a backlog with one COPY of rows that are already encoded, which is the fastest
-// way to load them into PostgreSQL. It returns the duration of the COPY.
+// CopyPlainly stores a backlog with a single COPY of encoded rows, the fastest way to load rows
+// into PostgreSQL. It returns the duration of the COPY.
 func (s *Stage) CopyPlainly(ctx context.Context, b *Backlog) (took time.Duration, err error) {
 	err = s.withDatabase(ctx, func(db *pgx.Conn) error {
 		i := 0
-		// Let the server encode the rows, so that it reads exactly its own format.
+		// Make the server encode the rows, so that the measured COPY reads exactly the server's own
+		// format.
 		_, err := db.CopyFrom(ctx, pgx.Identifier{"messages"}, strings.Fields(messageColumns), pgx.CopyFromFunc(func() ([]any, error) {
 			if i == b.Entries {
 				return nil, nil

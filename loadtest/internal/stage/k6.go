@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// K6 runs a k6 script with the users of a population against a gateway. The output of k6 goes to
-// out. It returns an error if one of the script's thresholds is crossed.
+// K6 runs a k6 script against a gateway, with the users of a population. It writes k6's output to
+// out. It returns an error if the run crosses one of the script's thresholds.
 func (s *Stage) K6(ctx context.Context, program, script string, gateway *Process, p *Population, long time.Duration, out io.Writer) (err error) {
 	type user struct {
 		Token     string `json:"token"`

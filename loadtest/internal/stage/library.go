@@ -22,7 +22,7 @@ import (
 // partitions is the services' default number of partitions.
 const partitions = 16
 
-// Library contains channels with stored messages, and users who are members of all of them.
+// Library contains channels with stored messages, and users who are members of all these channels.
 type Library struct {
 	Channels []chat.ChannelID
 	People   []Person // their field Channel is not used
@@ -32,8 +32,8 @@ type Library struct {
 type LibraryOptions struct {
 	Channels, People, Messages int // messages per channel
 	Body                       int // size of a message, in bytes
-	Unread                     int // number of messages that no one has read, in every fifth channel
-	Tail                       int // number of each channel's newest messages that Redis still has
+	Unread                     int // number of unread messages in every fifth channel
+	Tail                       int // how many of each channel's newest messages are in Redis
 }
 
 // One in reactedEvery messages has two reactions, and one in editedEvery has been edited.
@@ -71,8 +71,8 @@ func (s *Stage) Fill(ctx context.Context, o LibraryOptions) (*Library, error) {
 
 func (p Person) name() string { return "load-" + p.ID.String() }
 
-// store writes the library with COPY, and sets watermarks above the entry ids of everything in
-// Redis.
+// store writes the library to the database with COPY. It sets the watermarks so that all entries in
+// Redis count as stored.
 func (l *Library) store(ctx context.Context, db *pgx.Conn, o LibraryOptions) error {
 	var users, rooms, memberships [][]any
 	for _, p := range l.People {
@@ -107,13 +107,13 @@ func (l *Library) store(ctx context.Context, db *pgx.Conn, o LibraryOptions) err
 	_, err := db.Exec(ctx, fmt.Sprintf(`insert into sync_watermarks (partition, entry_ms) select p, 1 from generate_series(0, %d) p
 		on conflict (partition) do update set entry_ms = greatest(sync_watermarks.entry_ms, 1)`, partitions-1))
 	if err == nil {
-		// This is what autovacuum would do in an idle database.
+		// Given some idle time, autovacuum would have done this.
 		_, err = db.Exec(ctx, "vacuum analyze users, channels, channel_members, messages, message_states, message_reactions")
 	}
 	return err
 }
 
-// event returns a channel's message with the given seq. Only its ids differ between calls.
+// event returns the message with the given seq in a channel. Each call generates new ids.
 func (l *Library) event(channel int, seq int64, body string) frame.Event {
 	client, by := chat.NewClientID(), l.People[seq%int64(len(l.People))]
 	return frame.Event{
@@ -122,7 +122,7 @@ func (l *Library) event(channel int, seq int64, body string) frame.Event {
 	}
 }
 
-// rows returns the rows of the messages, of their edits and of their reactions.
+// rows returns the rows for the messages, their edits and their reactions.
 func (l *Library) rows(o LibraryOptions) (messages, states, reactions pgx.CopyFromSource) {
 	body := strings.Repeat("x", o.Body)
 	type done struct {
@@ -147,7 +147,7 @@ func (l *Library) rows(o LibraryOptions) (messages, states, reactions pgx.CopyFr
 		data, err := json.Marshal(map[string]string{"sender_name": e.SenderName})
 		return []any{e.ChannelID.UUID, e.Seq, e.ID.UUID, string(e.Type), e.SenderID.UUID, e.ClientID.UUID, e.Body, data, e.SentAt.Time}, err
 	})
-	i, k := 0, 0 // these lists are complete before they are read
+	i, k := 0, 0 // edited and reacted are complete when they are read, because messages is copied first
 	states = pgx.CopyFromFunc(func() ([]any, error) {
 		if i == len(edited) {
 			return nil, nil
@@ -167,8 +167,7 @@ func (l *Library) rows(o LibraryOptions) (messages, states, reactions pgx.CopyFr
 	return messages, states, reactions
 }
 
-// fillRedis creates the counters and, for each channel, a tail of stored messages that has not been
-// trimmed yet.
+// fillRedis creates each channel's counter and its tail of stored messages.
 func (s *Stage) fillRedis(ctx context.Context, l *Library, o LibraryOptions) error {
 	opts, err := redis.ParseURL(s.RedisURL())
 	if err != nil {

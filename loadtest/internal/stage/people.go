@@ -24,7 +24,7 @@ type Population struct {
 	People   []Person
 }
 
-// Populate creates channels in the database with the given number of members each.
+// Populate creates channels in the database, each with the given number of members.
 func (s *Stage) Populate(ctx context.Context, channels, members int) (*Population, error) {
 	rosters := make([][]int, channels)
 	for i := range rosters {
@@ -88,7 +88,7 @@ func (s *Stage) Company(ctx context.Context, people int, rosters [][]int) (*Popu
 	return p, nil
 }
 
-// Crowd returns a Population that is not in a database, for a floor that does not use a database.
+// Crowd returns a Population that exists only in memory, for a floor that uses no database.
 func Crowd(channels, members int) *Population {
 	p := &Population{}
 	for i := range channels {

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// ticks is the number of clock ticks per second of CPU times in /proc: USER_HZ, which is 100 on
-// every Linux that Go runs on.
+// ticks is the number of clock ticks per second (USER_HZ), the unit of CPU times in /proc. It is
+// 100 on every Linux platform that Go supports.
 const ticks = 100
 
 // Usage describes the resources that a process has used, possibly including its children.
@@ -23,8 +23,8 @@ type Usage struct {
 type stat struct {
 	pid      int
 	ppid     int
-	own      int64 // in ticks
-	children int64 // in ticks, of children that ended and were waited for
+	own      int64 // CPU time of the process, in ticks
+	children int64 // CPU time, in ticks, of the children that have ended and been waited for
 	rssPages int64
 }
 
@@ -36,8 +36,8 @@ func readStat(pid int) (stat, error) {
 	return parseStat(b)
 }
 
-// parseStat parses a line of /proc/PID/stat. The second field is a name, which may contain any
-// character.
+// parseStat parses the contents of /proc/PID/stat. The second field is the program's name, which
+// may contain any character.
 func parseStat(b []byte) (s stat, err error) {
 	_, after, ok := bytes.Cut(b[max(bytes.LastIndexByte(b, ')'), 0):], []byte(") "))
 	f := strings.Fields(string(after))
@@ -70,9 +70,8 @@ func UsageOf(pid int) (Usage, error) {
 	return Usage{float64(s.own) / ticks, s.rssPages * int64(os.Getpagesize())}, nil
 }
 
-// FamilyUsageOf returns the usage of pid and its children, such as PostgreSQL's backends or a Redis
-// child that rewrites the append-only file. It includes the CPU time of children that have ended,
-// and counts shared memory once.
+// FamilyUsageOf returns the total usage of pid and its children, such as PostgreSQL's backends. It
+// includes the CPU time of children that have ended, and counts shared memory only once.
 func FamilyUsageOf(pid int) (Usage, error) {
 	s, err := readStat(pid)
 	if err != nil {

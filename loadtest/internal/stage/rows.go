@@ -14,8 +14,8 @@ import (
 // Stored describes the stored messages of a channel.
 type Stored struct {
 	Rows     int64
-	Last     int64 // the highest seq; equal to Rows if there is no hole
-	Distinct int64 // distinct client ids; fewer than Rows if a message was stored under two seqs
+	Last     int64 // the highest seq; equals Rows if no seq is missing
+	Distinct int64 // number of distinct client ids; less than Rows if a message was stored twice
 }
 
 // withDatabase calls do with a new connection.
@@ -27,7 +27,7 @@ func (s *Stage) withDatabase(ctx context.Context, do func(*pgx.Conn) error) erro
 	return errors.Join(do(db), db.Close(ctx))
 }
 
-// StoredOf returns a description of each channel's stored messages, in the order of channels.
+// StoredOf counts the stored messages of each channel. The result has the same order as channels.
 func (s *Stage) StoredOf(ctx context.Context, channels []chat.ChannelID) ([]Stored, error) {
 	all, place := make([]Stored, len(channels)), make(map[uuid.UUID]int, len(channels))
 	ids := make([]uuid.UUID, len(channels))
@@ -61,7 +61,7 @@ type Cursor struct {
 	Seq     int64
 }
 
-// CursorsBehind returns the number of cursors that are missing from PostgreSQL or lower there.
+// CursorsBehind returns the number of cursors for which PostgreSQL has no position or a lower one.
 func (s *Stage) CursorsBehind(ctx context.Context, cursors []Cursor) (n int64, err error) {
 	channels, users, seqs := make([]uuid.UUID, len(cursors)), make([]uuid.UUID, len(cursors)), make([]int64, len(cursors))
 	for i, c := range cursors {

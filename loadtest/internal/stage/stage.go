@@ -1,6 +1,6 @@
-// Package stage starts the programs that a load test measures, each as a separate process:
-// PostgreSQL, Redis, the released services, and the floors. It fills the database, issues tokens,
-// serves the keys that verify them, and reports the CPU time and memory of each process.
+// Package stage starts the programs that a load test measures: PostgreSQL, Redis, the services, and
+// the floors. Each runs in its own process. The package fills the database, issues tokens, serves
+// the public keys that verify them, and measures each process's CPU time and memory.
 package stage
 
 import (
@@ -27,7 +27,8 @@ import (
 	migrations "parley.chat/shared-migrations"
 )
 
-// startTimeout limits how long a server may take to start or stop, on a busy machine.
+// startTimeout limits how long a server may take to start or stop. It is long enough for a busy
+// machine.
 const startTimeout = 60 * time.Second
 
 // Programs contains the paths of the programs to run.
@@ -36,8 +37,8 @@ type Programs struct {
 	Bare, Script, Rest                 string // the floors
 }
 
-// Build builds the programs into dir, from the workspace that contains the working directory. If
-// bin is set, it is a folder that already contains the services, and only the floors are built.
+// Build builds the programs into dir, from the Go workspace that contains the working directory. If
+// bin is not empty, Build uses the services in the folder bin, and builds only the floors.
 func Build(ctx context.Context, dir, bin string) (Programs, error) {
 	services := bin
 	targets := []string{"parley.chat/loadtest/floor/bare", "parley.chat/loadtest/floor/script", "parley.chat/loadtest/floor/rest"}
@@ -78,7 +79,7 @@ type Stage struct {
 	runs  int
 }
 
-// Open starts PostgreSQL, applies the migrations, and starts serving the keys. The caller must
+// Open starts PostgreSQL, applies the migrations, and starts serving the key set. The caller must
 // close the Stage.
 func Open(ctx context.Context, p Programs, log io.Writer) (s *Stage, err error) {
 	if err := raiseFiles(); err != nil {
@@ -104,7 +105,7 @@ func Open(ctx context.Context, p Programs, log io.Writer) (s *Stage, err error) 
 	}
 	set := token.EncodeJWKS(token.StaticKeys{s.key.ID: s.key.Public()})
 	s.keys = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = w.Write(set) // a gateway that has exited does not need the response
+		_, _ = w.Write(set) // ignore the error: the gateway may have exited
 	}))
 	return s, s.startPostgres(ctx)
 }
@@ -135,7 +136,7 @@ func (s *Stage) startPostgres(ctx context.Context) (err error) {
 // DatabaseURL returns the address of the migrated database.
 func (s *Stage) DatabaseURL() string { return s.pg.URL("parley") }
 
-// StartRedis starts an empty Redis and stops the previous one.
+// StartRedis stops the previous Redis server, if any, and starts an empty one.
 func (s *Stage) StartRedis(ctx context.Context, fsync string) error {
 	if err := s.stopRedis(); err != nil {
 		return err
@@ -143,7 +144,7 @@ func (s *Stage) StartRedis(ctx context.Context, fsync string) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	s.runs++
-	// Use TCP, as between machines. A Unix socket would be unrealistically fast.
+	// Connect over TCP, as in a real deployment. A Unix socket would be unrealistically fast.
 	r, err := localserver.StartRedis(ctx, localserver.RedisOptions{
 		Bin: s.found.Redis, Dir: s.redisDir(), AppendFsync: fsync, Port: localserver.FreshPort,
 	})
@@ -156,14 +157,14 @@ func (s *Stage) StartRedis(ctx context.Context, fsync string) error {
 
 func (s *Stage) redisDir() string { return filepath.Join(s.dir, "redis-"+strconv.Itoa(s.runs)) }
 
-// RedisURL returns the address of the Redis that was started last.
+// RedisURL returns the address of the current Redis server.
 func (s *Stage) RedisURL() string { return s.redis.URL() }
 
 func (s *Stage) stopRedis() error {
 	if s.redis == nil {
 		return nil
 	}
-	// Kill Redis, because its data is no longer needed and writing it out would only take time.
+	// Kill Redis, because it would waste time writing data that is no longer needed.
 	err := errors.Join(s.redis.Kill(), os.RemoveAll(s.redisDir()))
 	s.redis = nil
 	return err
@@ -188,8 +189,8 @@ func (s *Stage) redisPid(ctx context.Context) (int, error) {
 	return pid, nil
 }
 
-// FsyncTime measures a small append with fdatasync in the folder where Redis keeps its file. It
-// returns the median of many measurements.
+// FsyncTime returns the median duration of a small append followed by fdatasync, in the folder that
+// contains Redis's data.
 func (s *Stage) FsyncTime() (time.Duration, error) {
 	file, err := os.CreateTemp(s.dir, "fsync-")
 	if err != nil {
@@ -200,7 +201,7 @@ func (s *Stage) FsyncTime() (time.Duration, error) {
 	return fsyncTime(file)
 }
 
-// Process is a running program of Parley or a floor.
+// Process is a running Parley service or floor.
 type Process struct {
 	Name string
 	Addr string // host:port
@@ -223,13 +224,14 @@ func (p *Process) Err() error {
 	}
 }
 
-// Gateway starts a ws-server without limits on a user's sends or on the backlog, because most
-// scenarios run no sync-service.
+// Gateway starts a ws-server without rate limits. The limit on the backlog is also off, because
+// most scenarios run no sync-service.
 func (s *Stage) Gateway(ctx context.Context) (*Process, error) {
 	return s.gateway(ctx, map[string]string{"RATE_LIMIT": "off", "FRAME_RATE": "off", "BACKLOG_BUDGET": "1000000000"})
 }
 
-// GatewayAsShipped starts a ws-server with all its limits, and with an address for its profiles.
+// GatewayAsShipped starts a ws-server with its default limits, and with an address that serves its
+// profiles.
 func (s *Stage) GatewayAsShipped(ctx context.Context) (*Process, error) {
 	port, err := localserver.FreePort()
 	if err != nil {
@@ -257,7 +259,7 @@ func (s *Stage) SyncService(ctx context.Context) (*Process, error) {
 	})
 }
 
-// ChatService starts a chat-service that signs its tokens with the stage's key.
+// ChatService starts a chat-service that signs tokens with the stage's key.
 func (s *Stage) ChatService(ctx context.Context) (*Process, error) {
 	dir := filepath.Join(s.dir, "jwt")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -281,8 +283,8 @@ func (s *Stage) Bare(ctx context.Context) (*Process, error) {
 	return s.start(ctx, s.Programs.Bare, "", "/ready", nil)
 }
 
-// start starts a program and waits until it is ready. The program gets its address in the
-// environment variable addrVar or, if that is empty, as its argument.
+// start starts a program and waits until it is ready. It passes the program's address in the
+// environment variable addrVar or, if addrVar is empty, as an argument.
 func (s *Stage) start(ctx context.Context, path, addrVar, ready string, env map[string]string) (*Process, error) {
 	port, err := localserver.FreePort()
 	if err != nil {
@@ -323,7 +325,8 @@ func (s *Stage) start(ctx context.Context, path, addrVar, ready string, env map[
 	}
 }
 
-// metricsAddr gives a program a separate address for its metrics, if it has a setting for that.
+// metricsAddr returns the address of a program's metrics. If the program has a setting for a
+// separate address, metricsAddr chooses one and adds it to spec.
 func (s *Stage) metricsAddr(addrVar, addr string, spec *subprocess.Spec) (string, error) {
 	variable, own := map[string]string{"CHAT_ADDR": "CHAT_METRICS_ADDR", "WS_ADDR": "WS_METRICS_ADDR"}[addrVar]
 	if !own {
@@ -338,7 +341,7 @@ func (s *Stage) metricsAddr(addrVar, addr string, spec *subprocess.Spec) (string
 	return addr, nil
 }
 
-// Metrics returns the metrics page of the process.
+// Metrics returns the process's metrics in the Prometheus text format.
 func (p *Process) Metrics(ctx context.Context) (string, error) {
 	return get(ctx, "http://"+p.metrics+"/metrics")
 }
@@ -381,7 +384,7 @@ func get(ctx context.Context, url string) (string, error) {
 	return getWithin(ctx, url)
 }
 
-// getWithin is like get, but only ctx limits its duration.
+// getWithin is like get but has no timeout of its own; only ctx limits its duration.
 func getWithin(ctx context.Context, url string) (string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -400,7 +403,7 @@ func getWithin(ctx context.Context, url string) (string, error) {
 	return string(b), err
 }
 
-// Script runs the floor of ingest and returns its output.
+// Script runs the floor of the ingest scenario and returns its output.
 func (s *Stage) Script(ctx context.Context, events, channels, body int) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, s.Programs.Script, "--redis", s.RedisURL(), "--events", strconv.Itoa(events),
 		"--channels", strconv.Itoa(channels), "--body", strconv.Itoa(body))
@@ -412,10 +415,10 @@ func (s *Stage) Script(ctx context.Context, events, channels, body int) ([]byte,
 	return out, nil
 }
 
-// Snapshot contains the resources that each process has used so far.
+// Snapshot contains the resource usage of each process since its start, by name.
 type Snapshot map[string]Usage
 
-// Names of processes in a Snapshot, in addition to the names of our programs.
+// Names of the processes in a Snapshot, in addition to the services and floors.
 const (
 	Redis     = "redis"
 	Postgres  = "postgresql"
@@ -455,7 +458,7 @@ func (s *Stage) Snapshot(ctx context.Context) (Snapshot, error) {
 	return snap, nil
 }
 
-// Clear stops our programs and Redis, but not PostgreSQL.
+// Clear stops the services, the floors and Redis, but not PostgreSQL.
 func (s *Stage) Clear() error {
 	var errs []error
 	askClient.CloseIdleConnections()
@@ -483,8 +486,8 @@ func (s *Stage) Close() error {
 	return err
 }
 
-// raiseFiles raises the limit on open files for this process, and so for the processes it starts,
-// to the system's maximum.
+// raiseFiles raises the limit on open files for this process and the processes that it starts. The
+// new limit is at least 65536 if the system permits it, and otherwise the hard limit.
 func raiseFiles() error {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {

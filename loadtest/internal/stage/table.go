@@ -18,9 +18,9 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// Table is a table with the same structure as the messages table. It is filled in the same way as
-// sync-service fills that table: in transactions of one COPY each, with messages from many
-// channels. The number of messages per channel follows Zipf's law.
+// Table is a copy of the messages table's structure. It is filled as sync-service fills the
+// messages table: each transaction is one COPY of messages from many channels. The number of
+// messages per channel follows Zipf's law.
 type Table struct {
 	Rows int64
 
@@ -42,7 +42,7 @@ const batch = 5000
 // If partitions is above 0, the table is partitioned by HASH (channel_id). The caller must call
 // Drop.
 func (s *Stage) MakeTable(ctx context.Context, partitions, channels, body int) (*Table, error) {
-	rng := rand.New(rand.NewPCG(7, 8)) // a fixed seed, so that each table gets the same rows
+	rng := rand.New(rand.NewPCG(7, 8)) // a fixed seed, for the same distribution in every table
 	t := &Table{
 		name: "sized", dir: s.pg.DataDir(), seqs: make([]int64, channels), rng: rng,
 		zipf: rand.NewZipf(rng, 1.1, 10, uint64(channels-1)), body: strings.Repeat("x", body), by: Person{ID: chat.NewUserID()},
@@ -102,7 +102,7 @@ func (t *Table) Fill(ctx context.Context, n int64) (took time.Duration, err erro
 	return took, ctx.Err()
 }
 
-// make builds n rows, in batches that are stored in one transaction each.
+// make builds n rows and sends them to batches. Each batch is stored in one transaction.
 func (t *Table) make(ctx context.Context, n int64, batches chan<- [][]any) {
 	defer close(batches)
 	for n > 0 && ctx.Err() == nil {
@@ -118,7 +118,7 @@ func (t *Table) make(ctx context.Context, n int64, batches chan<- [][]any) {
 	}
 }
 
-// row returns the next message of a random channel.
+// row returns the row of the next message in a random channel.
 func (t *Table) row() []any {
 	i, client := t.zipf.Uint64(), chat.NewClientID()
 	t.seqs[i]++
@@ -128,9 +128,8 @@ func (t *Table) row() []any {
 	})
 }
 
-// Pages reads n pages of 50 messages from random positions in the history of channels, and returns
-// the duration of each read. The probability of selecting a channel is the same as when storing
-// messages.
+// Pages reads n history pages of 50 messages at random positions, and returns a histogram of the
+// durations. Channels are chosen with the same probabilities as for storing messages.
 func (t *Table) Pages(ctx context.Context, n int) (took stats.Histogram, err error) {
 	for range n {
 		i := t.zipf.Uint64()
@@ -161,10 +160,10 @@ func (t *Table) Pages(ctx context.Context, n int) (took stats.Histogram, err err
 	return took, nil
 }
 
-// raw returns an id in a form that pgx handles without reflection.
+// raw converts an id to a type that pgx scans without reflection.
 func raw(id *uuid.UUID) *[16]byte { return (*[16]byte)(id) }
 
-// Settle makes PostgreSQL vacuum and write a checkpoint now, so that it does not do so during the
+// Settle makes PostgreSQL run a vacuum and a checkpoint now, so that neither runs during the
 // measurement.
 func (t *Table) Settle(ctx context.Context) error {
 	for _, statement := range []string{"vacuum analyze sized", "checkpoint"} {
@@ -175,7 +174,7 @@ func (t *Table) Settle(ctx context.Context) error {
 	return nil
 }
 
-// Bytes returns the size of the table with its indexes, and the size of the indexes.
+// Bytes returns the size in bytes of the table including its indexes, and of the indexes only.
 func (t *Table) Bytes(ctx context.Context) (all, indexes int64, err error) {
 	err = t.db.QueryRow(ctx, `select coalesce(sum(pg_total_relation_size(relid)), 0)::bigint, coalesce(sum(pg_indexes_size(relid)), 0)::bigint
 		from pg_partition_tree('sized') where isleaf`).Scan(&all, &indexes)

@@ -22,20 +22,20 @@ const (
 	rowEvery = 10 * time.Millisecond
 )
 
-// Mark is an acknowledged message for which a Watch measures when its row appears.
+// Mark identifies an acknowledged message. A Watch measures the time until its row is visible.
 type Mark struct {
 	Channel chat.ChannelID
 	Seq     int64
 	Acked   time.Time
 }
 
-// Watch observes sync-service while a load is running. Once a second it asks Redis how many entries
-// are waiting to be stored. Every 10 ms it asks PostgreSQL which of the marked messages another
-// session can see. So a measured time from ack to row is too long by up to 10 ms plus the duration
-// of a query.
+// Watch observes sync-service while a load is running. Once per second, it asks Redis for the
+// number of entries that are not stored yet. Every 10 ms, it queries PostgreSQL for the rows of
+// marked messages. A measured time from ack to row is therefore up to 10 ms plus one query too
+// long.
 //
-// One goroutine does the watching; Mark may be called at the same time. Read the results only after
-// Stop.
+// A goroutine polls the servers; Mark may be called while it is running. Read the results only
+// after Stop has returned.
 type Watch struct {
 	Lags    []int64         // number of entries not stored yet, sampled once per second
 	Stored  stats.Histogram // from ack to row
@@ -52,7 +52,7 @@ type Watch struct {
 // maxMarks limits the queue of marks.
 const maxMarks = 4096
 
-// Watch starts watching. The caller must call Stop.
+// Watch starts to measure how far sync-service is behind the gateways. The caller must call Stop.
 func (s *Stage) Watch(ctx context.Context) (*Watch, error) {
 	opts, err := redis.ParseURL(s.RedisURL())
 	if err != nil {
@@ -68,7 +68,8 @@ func (s *Stage) Watch(ctx context.Context) (*Watch, error) {
 	return w, nil
 }
 
-// Mark asks the Watch to measure when a message's row appears in PostgreSQL. It does not block.
+// Mark makes the Watch measure the time until a message's row is visible in PostgreSQL. It does not
+// block.
 func (w *Watch) Mark(m Mark) {
 	select {
 	case w.marks <- m:
@@ -111,7 +112,8 @@ func (w *Watch) run(ctx context.Context) error {
 	}
 }
 
-// poll asks PostgreSQL which of the open marks have a row now.
+// poll queries PostgreSQL for the rows of the marked messages that it has not found yet, and
+// records the times of the rows that it finds.
 func (w *Watch) poll(ctx context.Context) error {
 	if len(w.open) == 0 {
 		return nil
@@ -120,8 +122,8 @@ func (w *Watch) poll(ctx context.Context) error {
 	for i, m := range w.open {
 		channels[i], seqs[i] = m.Channel.UUID, m.Seq
 	}
-	// Look up each row separately. A join would read the whole table, because it grows faster than
-	// its statistics.
+	// Look up each row separately. PostgreSQL would execute a join by reading the whole table,
+	// because the table grows faster than its statistics are updated.
 	rows, err := w.db.Query(ctx, `select k.n from unnest($1::uuid[], $2::bigint[]) with ordinality k (channel, seq, n)
 		where (select true from messages m where m.channel_id = k.channel and m.seq = k.seq)`, channels, seqs)
 	if err != nil {
@@ -146,8 +148,8 @@ func (w *Watch) poll(ctx context.Context) error {
 	return nil
 }
 
-// waiting returns the number of entries in the partitions' streams that are not stored: entries
-// that were added but not read by the group, plus entries that were read but not acknowledged.
+// waiting returns the number of stream entries, in all partitions, that are not stored: entries
+// that the consumer group has not read, plus entries that it has read but not acknowledged.
 func waiting(ctx context.Context, rdb *redis.Client, stream func(int) string) (n int64, err error) {
 	pipe := rdb.Pipeline()
 	infos, groups := make([]*redis.XInfoStreamCmd, partitions), make([]*redis.XInfoGroupsCmd, partitions)
@@ -172,8 +174,8 @@ func waiting(ctx context.Context, rdb *redis.Client, stream func(int) string) (n
 	return n, nil
 }
 
-// AwaitStored waits, for at most timeout, until everything in Redis is stored, including receipts.
-// It returns the number of entries that are not stored.
+// AwaitStored waits until all events and receipts in Redis are stored, but no longer than timeout.
+// It returns the number of entries that are still not stored.
 func (s *Stage) AwaitStored(ctx context.Context, timeout time.Duration) (left int64, err error) {
 	opts, err := redis.ParseURL(s.RedisURL())
 	if err != nil {

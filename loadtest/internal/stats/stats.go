@@ -36,7 +36,7 @@ func bucketOf(ns int64) int {
 	return exp<<stepBits + int(ns>>exp)
 }
 
-// middle returns the value in the middle of a bucket.
+// middle returns the midpoint of a bucket, in nanoseconds.
 func middle(bucket int) int64 {
 	exp := max(bucket>>stepBits-1, 0)
 	low := int64(bucket-exp<<stepBits) << exp
@@ -58,8 +58,8 @@ func (h *Histogram) Count() int64 { return h.n }
 // Max returns the longest duration.
 func (h *Histogram) Max() time.Duration { return time.Duration(h.max) }
 
-// Quantile returns the duration that the fraction q of all durations does not exceed, or 0 if there
-// are none.
+// Quantile returns the q-quantile of the durations, for q from 0 to 1. It returns 0 if the
+// histogram is empty.
 func (h *Histogram) Quantile(q float64) time.Duration {
 	if h.n == 0 {
 		return 0
@@ -73,7 +73,8 @@ func (h *Histogram) Quantile(q float64) time.Duration {
 	return h.Max()
 }
 
-// Within returns the number of durations up to d, within the precision of the histogram.
+// Within returns the number of durations that do not exceed d, within the precision of the
+// histogram.
 func (h *Histogram) Within(d time.Duration) (n int64) {
 	for _, c := range h.counts[:bucketOf(int64(d))+1] {
 		n += int64(c)
@@ -81,7 +82,7 @@ func (h *Histogram) Within(d time.Duration) (n int64) {
 	return n
 }
 
-// Quantiles describes a distribution in milliseconds, as used in reports.
+// Quantiles holds the quantiles of a distribution, in milliseconds, for reports.
 type Quantiles struct {
 	P50  float64 `json:"p50_ms"`
 	P99  float64 `json:"p99_ms"`
@@ -95,8 +96,8 @@ func (h *Histogram) Quantiles() Quantiles {
 	return Quantiles{ms(h.Quantile(.5)), ms(h.Quantile(.99)), ms(h.Quantile(.999)), ms(h.Max())}
 }
 
-// Median returns the median of values. If their number is even, it returns the mean of the middle
-// two. If there are none, it returns the zero value.
+// Median returns the median of values. If the number of values is even, it calls mean with the
+// middle two. It returns the zero value if values is empty.
 func Median[T cmp.Ordered](values []T, mean func(a, b T) T) (m T) {
 	if len(values) == 0 {
 		return m
@@ -114,8 +115,8 @@ func MedianOf(values []float64) float64 {
 	return Median(values, func(a, b float64) float64 { return (a + b) / 2 })
 }
 
-// Outlier returns the index of the value that is farthest from the median, or -1 if all values are
-// within the given fraction of the median.
+// Outlier returns the index of the value farthest from the median. It returns -1 if no value
+// differs from the median by more than part times the median.
 func Outlier(values []float64, part float64) int {
 	m, at, worst := MedianOf(values), -1, part
 	for i, v := range values {

@@ -10,9 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// poller waits for sockets and for one timer. It is edge-triggered: it reports a socket once when
-// new data arrives, rather than as long as there is data. So the kernel checks each socket once
-// instead of twice.
+// poller waits for sockets and for one timer. It is edge-triggered: it reports a socket only when
+// new data arrives, not as long as there is unread data. This way the kernel checks each socket
+// once instead of twice.
 type poller struct {
 	fd, timer int
 	events    [128]unix.EpollEvent
@@ -88,7 +88,8 @@ func (p *poller) control(op, fd, id int, out bool) error {
 	return unix.EpollCtl(p.fd, op, fd, &e)
 }
 
-// connect begins to connect a new socket. The socket is connected as soon as it is writable.
+// connect creates a socket and starts connecting it without blocking. When the socket becomes
+// writable, the attempt has finished.
 func connect(to [4]byte, port int) (fd int, err error) {
 	fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -122,7 +123,8 @@ func connected(fd int) error {
 	return nil
 }
 
-// receive reads the available data of a socket into b without blocking; see package socket.
+// receive reads available data from a socket into b without blocking. Package socket explains why
+// it uses a raw system call.
 func receive(fd int, b []byte) (int, error) {
 	n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)),
 		syscall.MSG_DONTWAIT, 0, 0)

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// poller works only on Linux. The load test also depends on /proc.
+// poller is implemented only for Linux. The load test also depends on /proc.
 type poller struct{}
 
 var errLinuxOnly = fmt.Errorf("the load test runs on Linux: %w", errors.ErrUnsupported)

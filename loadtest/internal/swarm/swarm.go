@@ -1,9 +1,9 @@
 // Package swarm runs thousands of WebSocket clients on one thread.
 //
-// Everything runs in the goroutine that calls Run. Sockets are read into one shared buffer when
-// epoll reports them, frames are parsed in place, and events are counted immediately. A connection
-// costs a few hundred bytes and no goroutine, so the generator leaves most of the machine to the
-// programs under test. A timer in the same loop paces the sends.
+// Everything runs in the goroutine that calls Run. When epoll reports a socket, the loop reads it
+// into one shared buffer, parses the frames in place, and counts the events immediately. A
+// connection needs a few hundred bytes and no goroutine, so the generator leaves most of the
+// machine's capacity to the programs under test. A timer in the same loop schedules the sends.
 package swarm
 
 import (
@@ -36,14 +36,14 @@ type Conn struct {
 	Next    int64 // the seq that must come next; 0 means any
 	Got     int64 // events received since it was dialed
 	Greeted bool  // hello has arrived
-	Live    int64 // time of the last subscription; earlier messages are replays and have no latency
+	Live    int64 // time of the last subscription; the latency of earlier messages is not counted
 
 	// Positions holds the positions of a client that is in several channels; see Loop.Index.
 	Positions []Position
 
 	request []byte
 	rest    []byte // beginning of an incomplete frame
-	out     []byte // data that the socket has not accepted yet
+	out     []byte // data that has not been written to the socket yet
 	fd      int
 	state   state
 }
@@ -57,7 +57,7 @@ type Position struct {
 // Open reports whether the WebSocket is open.
 func (c *Conn) Open() bool { return c.state == open }
 
-// Tally counts the events and faults that the clients have seen since the last Reset.
+// Tally counts the events and faults of all clients since the last Reset.
 type Tally struct {
 	Deliveries int64 // events, counted once per connection
 	Frames     int64 // WebSocket messages
@@ -77,14 +77,14 @@ type Loop struct {
 	Conns []*Conn
 	Tally Tally
 
-	// Index maps channel ids to channels. If it is set, each client is in several channels and uses
-	// its Positions; its Next and Got are not used.
+	// Index maps channel ids to channel indexes. If it is set, each client may be in several
+	// channels: Conn.Positions is used instead of Conn.Next and Conn.Got.
 	Index map[wire.ChannelID]int
 
-	// The scenario's callbacks. They may send frames. now is a time as returned by Now.
+	// Callbacks of the scenario. They may send frames. now is a time as returned by Now.
 	OnOpen  func(c *Conn)
 	OnAck   func(c *Conn, now int64)
-	OnEvent func(c *Conn) // called after the events of a frame were counted
+	OnEvent func(c *Conn) // called after a frame's events have been counted
 
 	poll   *poller
 	base   time.Time
@@ -98,7 +98,7 @@ type Loop struct {
 	err    error
 }
 
-// pace is a series of sends, each at a fixed time.
+// pace is a series of sends at fixed intervals.
 type pace struct {
 	next, every int64
 	left        int
@@ -117,7 +117,7 @@ func New() (*Loop, error) {
 	return l, nil
 }
 
-// Aim sets the server that later calls to Dial connect to.
+// Aim sets the address of the server for later calls to Dial.
 func (l *Loop) Aim(addr string) error {
 	a, err := netip.ParseAddrPort(addr)
 	if err != nil || !a.Addr().Is4() {
@@ -135,25 +135,25 @@ func (l *Loop) Close() error {
 	return l.poll.close()
 }
 
-// Reset begins a new tally. Messages that were sent before and arrive after it are counted, but
-// their latency is not, because the caller may have delayed the loop.
+// Reset starts a new tally. Messages that were sent before Reset but arrive later are counted, but
+// their latency is not recorded, because the caller may have delayed the loop.
 func (l *Loop) Reset() { l.Tally, l.since = Tally{Closes: map[int]int{}}, l.Now() }
 
-// Now returns the time in nanoseconds since 1970, measured with the monotonic clock. It has 19
-// digits.
+// Now returns the time in nanoseconds since 1970, advanced by the monotonic clock. It has 19
+// decimal digits.
 func (l *Loop) Now() int64 { return l.base.UnixNano() + int64(time.Since(l.base)) }
 
-// Add creates a client that will open with the given request. It does not dial.
+// Add creates a client that sends the given upgrade request when it is dialed. It does not dial.
 func (l *Loop) Add(channel int, request []byte) *Conn {
 	c := &Conn{ID: len(l.Conns), Channel: channel, request: request, fd: -1}
 	l.Conns = append(l.Conns, c)
 	return c
 }
 
-// Ask replaces the request that c sends at the next dial.
+// Ask replaces the upgrade request that c sends when it is next dialed.
 func (c *Conn) Ask(request []byte) { c.request = request }
 
-// Dial begins to open c. If c is open, it is closed first.
+// Dial starts to connect c and does not wait. If c is already connected, Dial closes it first.
 func (l *Loop) Dial(c *Conn) error {
 	l.Drop(c)
 	fd, err := connect(l.addr, l.port)
@@ -170,7 +170,7 @@ func (l *Loop) Dial(c *Conn) error {
 // Opened returns the number of open connections.
 func (l *Loop) Opened() int { return l.opened }
 
-// Drop closes c immediately from our side. The tally does not count such closes.
+// Drop closes c immediately, without a close frame. The tally does not count this close.
 func (l *Loop) Drop(c *Conn) {
 	if c.state == closed {
 		return
@@ -178,12 +178,12 @@ func (l *Loop) Drop(c *Conn) {
 	if c.state == open {
 		l.opened--
 	}
-	_ = syscall.Close(c.fd) // no data can be lost at this point
+	_ = syscall.Close(c.fd) // closing discards unsent data anyway
 	c.state, c.fd, c.rest, c.out = closed, -1, nil, nil
 }
 
-// DialAll opens the connections, at most atOnce at the same time, and waits until each is ready. A
-// connection is ready when it is greeted or, if the server sends no hello, when it is open.
+// DialAll opens the connections, at most atOnce at a time, and waits until all are ready. If
+// greeted is true, a connection is ready when its hello has arrived; otherwise, when it is open.
 func (l *Loop) DialAll(ctx context.Context, conns []*Conn, atOnce int, greeted bool, timeout time.Duration) error {
 	faults := l.Tally.Errors
 	ready := func(c *Conn) bool { return c.state == open && (c.Greeted || !greeted) }
@@ -216,14 +216,15 @@ func (l *Loop) DialAll(ctx context.Context, conns []*Conn, atOnce int, greeted b
 	return nil
 }
 
-// Pace schedules n sends at a fixed rate from now on, regardless of the server's answers. It calls
-// send with the time at which each send was due. It replaces any previous pace.
+// Pace schedules n sends at a fixed rate, starting now. It does not wait for the server's
+// responses. It calls send with the index of the send and the time at which it was due. It replaces
+// any previous schedule.
 func (l *Loop) Pace(n int, every time.Duration, send func(i int, due int64)) {
 	l.pace = pace{next: l.Now() + int64(every), every: int64(every), left: n, send: send}
 	l.arm()
 }
 
-// Unsent returns the number of sends of the pace that are left.
+// Unsent returns the number of scheduled sends that have not been performed yet.
 func (l *Loop) Unsent() int { return l.pace.left }
 
 func (l *Loop) arm() {
@@ -248,15 +249,15 @@ func (l *Loop) sendDue(now int64) {
 	l.arm()
 }
 
-// fail records the first fault of the loop itself; Run returns it.
+// fail records the first error of the loop itself. Run returns this error.
 func (l *Loop) fail(err error) {
 	if err != nil && l.err == nil {
 		l.err = err
 	}
 }
 
-// Run handles incoming data until done returns true or the time is over. It returns an error if ctx
-// is canceled.
+// Run handles incoming data until done returns true or maxDuration has passed. It returns an error
+// if ctx is canceled.
 func (l *Loop) Run(ctx context.Context, maxDuration time.Duration, done func() bool) error {
 	end := l.Now() + int64(maxDuration)
 	for l.err == nil {
@@ -278,7 +279,7 @@ func (l *Loop) Run(ctx context.Context, maxDuration time.Duration, done func() b
 	return l.err
 }
 
-// ready handles one connection that the poller has reported.
+// ready handles the events that the poller reported for one connection.
 func (l *Loop) ready(id int, in, end, out bool) {
 	c := l.Conns[id]
 	if c.state == connecting && (out || in) {
@@ -299,7 +300,7 @@ func (l *Loop) ready(id int, in, end, out bool) {
 	}
 }
 
-// lost records that the other side has ended a connection.
+// lost records that a connection was closed by the server or has failed.
 func (l *Loop) lost(c *Conn, code int, err error) {
 	l.Drop(c)
 	l.Tally.Closes[code]++
@@ -315,7 +316,7 @@ func (l *Loop) fault(text string) {
 	}
 }
 
-// Write sends b, immediately or when the socket accepts it.
+// Write writes b to the socket. It queues the data that the socket does not accept immediately.
 func (l *Loop) Write(c *Conn, b []byte) {
 	if c.state == closed {
 		return
@@ -347,9 +348,9 @@ func (l *Loop) flush(c *Conn) {
 	}
 }
 
-// read reads the available data of the socket. It reports whether there may be more data that the
-// poller will not report again. That is the case if the buffer was filled, or if the connection has
-// ended (end) and not all data was read.
+// read reads available data from the socket. It reports whether there may be more data that the
+// poller will not report again. This is possible if the read filled the buffer, or if the
+// connection has ended (end).
 func (l *Loop) read(c *Conn, end bool) (more bool) {
 	had := copy(l.buf, c.rest)
 	if had == len(l.buf) {
@@ -393,8 +394,8 @@ func errIf(cond bool, text string) error {
 	return nil
 }
 
-// upgraded removes the response to the upgrade from b. It returns nil if the response is incomplete
-// or refuses the upgrade.
+// upgraded returns b without the response to the upgrade request. It returns nil if the response is
+// incomplete or the server refused the upgrade.
 func (l *Loop) upgraded(c *Conn, b []byte) []byte {
 	end := bytes.Index(b, []byte("\r\n\r\n"))
 	switch {
@@ -414,7 +415,7 @@ func (l *Loop) upgraded(c *Conn, b []byte) []byte {
 	return b[end+4:]
 }
 
-// frames handles the complete frames at the front of b and returns the rest.
+// frames handles the complete frames at the start of b and returns the remaining bytes.
 func (l *Loop) frames(c *Conn, b []byte, now int64) []byte {
 	for c.state == open {
 		f, size, err := wire.Parse(b)
@@ -505,7 +506,7 @@ func (l *Loop) events(c *Conn, first int64, stamps []int64, now int64) {
 	}
 }
 
-// eventInChannel counts an event for a client that is in several channels.
+// eventInChannel counts an event of a client that is in several channels.
 func (l *Loop) eventInChannel(c *Conn, object []byte, stamp, now int64) {
 	id, _ := wire.Channel(object)
 	channel, known := l.Index[id]

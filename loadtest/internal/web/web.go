@@ -1,10 +1,9 @@
-// Package web runs clients that read pages over HTTP/1.1, each on a persistent connection.
+// Package web runs HTTP/1.1 clients of a REST API, each with its own persistent connection.
 //
-// Requests are prepared bytes. To verify that a response is complete and correct, a client checks
-// only these properties: the status, the length, the number of items, and whether it equals the
-// previous response to the same request. So the generator leaves most of the machine to the
-// programs under test. A client sends its next request when it has the response to the previous
-// one.
+// Requests are encoded in advance. To verify a response, a client checks only its status, its
+// length, its number of items, and whether it equals the first response to the same request. So the
+// generator leaves most of the machine's capacity to the programs under test. A client sends its
+// next request when it has received the response to the previous one.
 package web
 
 import (
@@ -22,10 +21,10 @@ import (
 	"parley.chat/loadtest/internal/stats"
 )
 
-// Request is a request that is sent repeatedly.
+// Request is an encoded request and the properties of its expected response.
 type Request struct {
 	Bytes []byte
-	Mark  []byte // text that a response contains once per item
+	Mark  []byte // text that occurs once per item in a response
 	Items int    // number of items
 }
 
@@ -38,11 +37,11 @@ type Tally struct {
 	Latency    stats.Histogram
 }
 
-// Clients holds the clients of one server. Run must not be called concurrently.
+// Clients is a set of clients of one server. Run must not be called concurrently.
 type Clients struct {
 	addr     string
 	requests []Request
-	seen     []atomic.Uint64 // digest of the first response to each request; 0 until it has arrived
+	seen     []atomic.Uint64 // digest of the first response to each request, or 0 before it arrives
 	seed     maphash.Seed
 	clients  []*client
 }
@@ -59,8 +58,8 @@ type client struct {
 // answerTimeout limits how long a response may take.
 const answerTimeout = 10 * time.Second
 
-// New returns n clients of the server at addr. They cycle through the requests, each from a
-// different starting point.
+// New returns n clients of the server at addr. Each client cycles through the requests, starting
+// with a different request.
 func New(addr string, n int, requests []Request) *Clients {
 	c := &Clients{addr: addr, requests: requests, seen: make([]atomic.Uint64, len(requests)), seed: maphash.MakeSeed()}
 	for i := range n {
@@ -69,8 +68,8 @@ func New(addr string, n int, requests []Request) *Clients {
 	return c
 }
 
-// Run lets all clients send requests for the given time and returns the sum of their tallies. A
-// client stops at its first fault.
+// Run makes all clients send requests for the given duration and returns the sum of their tallies.
+// A client stops at its first error.
 func (c *Clients) Run(ctx context.Context, duration time.Duration) (*Tally, error) {
 	tallies := make([]Tally, len(c.clients))
 	end := time.Now().Add(duration)
@@ -189,7 +188,7 @@ func (c *client) answer() ([]byte, error) {
 	return c.buf[end:], nil
 }
 
-// chunks reads a chunked body that begins at position at in buf.
+// chunks reads a chunked body that begins at offset at in buf.
 func (c *client) chunks(at int) ([]byte, error) {
 	c.body = c.body[:0]
 	for {
@@ -212,8 +211,8 @@ func (c *client) chunks(at int) ([]byte, error) {
 	}
 }
 
-// until reads until buf contains `what` at or after position from, and returns the position after
-// it.
+// until reads until buf contains `what` at or after offset from. It returns the offset of the byte
+// after `what`.
 func (c *client) until(from int, what []byte) (int, error) {
 	for {
 		if i := bytes.Index(c.buf[from:], what); i >= 0 {

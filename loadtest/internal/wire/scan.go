@@ -4,8 +4,8 @@ import (
 	"bytes"
 )
 
-// Kind is the type of an object from the server. It has only the types that the load generator
-// distinguishes.
+// Kind is the type of a JSON object from the server. Types that the load generator does not
+// distinguish are Other.
 type Kind uint8
 
 // The kinds of objects.
@@ -29,7 +29,7 @@ var kinds = []struct {
 	{[]byte(`{"type":"error"`), Error},
 }
 
-// KindOf determines the kind of an object from its beginning.
+// KindOf returns the kind of an object. It checks only how the object begins.
 func KindOf(object []byte) Kind {
 	for i := range kinds {
 		if bytes.HasPrefix(object, kinds[i].prefix) {
@@ -45,13 +45,13 @@ var (
 	refMark  = []byte(`"ref":"`)
 )
 
-// channelAt is the position of the channel id in a message, directly after its type.
+// channelAt is the byte offset of the channel id in a message object.
 const channelAt = len(`{"type":"message","channel_id":"`)
 
-// ChannelID is the text of a channel's id.
+// ChannelID is a channel's id in text form.
 type ChannelID [36]byte
 
-// Channel returns the channel of a message; ok is false if the object is too short to contain one.
+// Channel returns a message's channel id. ok is false if the object is too short to contain one.
 func Channel(object []byte) (id ChannelID, ok bool) {
 	if len(object) < channelAt+len(id) {
 		return id, false
@@ -63,10 +63,10 @@ func Channel(object []byte) (id ChannelID, ok bool) {
 // seq, because quotes in a body are escaped.
 func Seq(object []byte) int64 { return number(object, seqMark) }
 
-// Stamp returns the digits at the beginning of an object's body, or 0 if there are none.
+// Stamp returns the number at the beginning of an object's body, or 0 if there is none.
 func Stamp(object []byte) int64 { return number(object, bodyMark) }
 
-// Ref returns the digits at the beginning of an object's ref, or 0 if there are none.
+// Ref returns the number at the beginning of an object's ref, or 0 if there is none.
 func Ref(object []byte) int64 { return number(object, refMark) }
 
 func number(object, mark []byte) (n int64) {
@@ -83,7 +83,8 @@ func number(object, mark []byte) (n int64) {
 	return n
 }
 
-// Next splits the first object off a text frame's payload. Objects are joined by newlines.
+// Next returns the first object in a text frame's payload, and the rest. Newlines separate the
+// objects.
 func Next(payload []byte) (object, rest []byte) {
 	if i := bytes.IndexByte(payload, '\n'); i >= 0 {
 		return payload[:i], payload[i+1:]
@@ -91,15 +92,15 @@ func Next(payload []byte) (object, rest []byte) {
 	return payload, nil
 }
 
-// Run contains the messages of one payload: the first seq, and the time stamp of each.
+// Run describes the messages in one payload by their first seq and their time stamps.
 type Run struct {
 	First  int64
 	Stamps []int64
-	// Whole reports that the payload contains only messages, with consecutive seqs.
+	// Whole is true if the payload contains only messages and their seqs are consecutive.
 	Whole bool
 }
 
-// ParseRun parses a payload of messages into r and reuses the memory of r.
+// ParseRun parses a payload into r and reuses r's memory.
 func ParseRun(payload []byte, r *Run) {
 	r.First, r.Stamps, r.Whole = 0, r.Stamps[:0], true
 	for len(payload) > 0 {
@@ -122,8 +123,8 @@ func ParseRun(payload []byte, r *Run) {
 	r.Whole = len(r.Stamps) > 0
 }
 
-// Cache stores the parsed runs of recent payloads. A message is sent to many connections as the
-// same bytes, and comparing these is several times cheaper than parsing them again.
+// Cache stores the parsed runs of recent payloads. Many connections receive the same bytes for a
+// message, and comparing bytes is several times cheaper than parsing them again.
 type Cache struct {
 	slots [256]cached
 }
@@ -133,7 +134,8 @@ type cached struct {
 	run     Run
 }
 
-// Run returns the run of a payload that begins with a message. It is valid until the next call.
+// Run returns the parsed run of a payload, which must begin with a message. The result is valid
+// until the next call.
 func (c *Cache) Run(payload []byte) *Run {
 	head, _ := Next(payload)
 	s := &c.slots[uint(Seq(head))%uint(len(c.slots))]

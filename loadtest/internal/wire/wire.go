@@ -1,6 +1,6 @@
 // Package wire implements the parts of WebSocket and of Parley's frames that a load generator
-// needs. It builds a client's frames, splits a server's frames, and finds seqs and time stamps in
-// them by searching for bytes, without decoding JSON.
+// needs. It builds client frames and parses server frames. It finds seqs and time stamps with byte
+// searches, without decoding JSON.
 package wire
 
 import (
@@ -9,7 +9,7 @@ import (
 	"strconv"
 )
 
-// The opcodes of RFC 6455 that a server sends.
+// WebSocket opcodes that a server may send (RFC 6455).
 const (
 	Continuation = 0x0
 	Text         = 0x1
@@ -19,7 +19,8 @@ const (
 	Pong         = 0xA
 )
 
-// maxPayload limits the size of a server's frame. A larger one means that the stream is broken.
+// maxPayload is the maximum payload size of a server's frame, in bytes. A larger size means that
+// the stream is corrupt.
 const maxPayload = 16 << 20
 
 // Errors that Parse returns.
@@ -29,14 +30,15 @@ var (
 	ErrTooLarge = errors.New("wire: the frame is too large")
 )
 
-// Frame is a server's frame. Payload refers to the parsed buffer.
+// Frame is a server's frame. Payload shares the memory of the parsed buffer.
 type Frame struct {
 	Op      byte
 	Fin     bool
 	Payload []byte
 }
 
-// Parse parses the first frame of b. size is its length in b, or 0 if the frame is incomplete.
+// Parse parses the first frame in b. size is the frame's length in bytes, or 0 if the frame is
+// incomplete.
 func Parse(b []byte) (f Frame, size int, err error) {
 	if len(b) < 2 {
 		return Frame{}, 0, nil
@@ -70,8 +72,8 @@ func Parse(b []byte) (f Frame, size int, err error) {
 	return Frame{Op: b[0] & 0xF, Fin: b[0]&0x80 != 0, Payload: b[head:size:size]}, size, nil
 }
 
-// AppendFrame appends a client's frame. Its masking key is zero, which a server must accept and
-// which leaves the payload unchanged. A real client must not do that.
+// AppendFrame appends a client's frame. Its masking key is zero, so the payload is unchanged.
+// Servers must accept this key, but real clients must use a random one.
 func AppendFrame(dst []byte, op byte, payload []byte) []byte {
 	dst = append(dst, 0x80|op)
 	switch n := len(payload); {
@@ -85,7 +87,8 @@ func AppendFrame(dst []byte, op byte, payload []byte) []byte {
 	return append(append(dst, 0, 0, 0, 0), payload...)
 }
 
-// Upgrade returns the request that opens a WebSocket. It carries a token unless token is empty.
+// Upgrade returns the HTTP request that opens a WebSocket. It includes the token unless token is
+// empty.
 func Upgrade(host, path, token string) []byte {
 	b := "GET " + path + " HTTP/1.1\r\nHost: " + host +
 		"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: cGFybGV5LWxvYWQtdGVzdA==\r\n"
@@ -95,7 +98,8 @@ func Upgrade(host, path, token string) []byte {
 	return []byte(b + "\r\n")
 }
 
-// CloseCode returns the code in the payload of a close frame, or 1005 if it has none.
+// CloseCode returns the status code in a close frame's payload, or 1005 if the payload contains
+// none.
 func CloseCode(payload []byte) int {
 	if len(payload) < 2 {
 		return 1005
