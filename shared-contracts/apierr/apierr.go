@@ -1,5 +1,5 @@
-// Package apierr defines every error that a client may see. One table maps each error to its HTTP
-// status, its WebSocket error code and its WebSocket close code.
+// Package apierr defines every error that a client may see. A table maps each error code to its
+// HTTP status and its WebSocket close code.
 package apierr
 
 import (
@@ -12,7 +12,7 @@ import (
 // Code identifies an error. Codes are stable, because clients branch on them.
 type Code string
 
-// The codes. Both transports use the first group.
+// The error codes. The first group is used by both HTTP and WebSocket.
 const (
 	BadFrame        Code = "bad_frame"       // invalid JSON, an unknown type, a missing or mistyped field
 	TooLarge        Code = "too_large"       // a body or request that exceeds its limit
@@ -47,8 +47,8 @@ const (
 	SessionRevoked     Code = "session_revoked"
 )
 
-// Error is an error that a client may see. Message and Fields are safe to show to clients; Err is
-// only for the log.
+// Error is an error that a client may see. Message and Fields are safe to show to clients. Err is
+// only logged.
 type Error struct {
 	Code       Code
 	Message    string
@@ -57,12 +57,12 @@ type Error struct {
 	Err        error
 }
 
-// New returns an error with a message for the client. The message must be a sentence.
+// New returns an Error with a message for the client. The message must be a complete sentence.
 func New(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// Wrap is like New, but adds a cause, which is only logged.
+// Wrap is like New but also sets err as the cause, which is only logged.
 func Wrap(err error, code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...), Err: err}
 }
@@ -76,8 +76,9 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// wire maps each code to its HTTP status and close code. After close codes 4000–4499 the client may
-// reconnect and resume; 4500–4999 are final. Zero means that the code does not close a connection.
+// wire maps each code to its HTTP status and WebSocket close code. After a close code from 4000 to
+// 4499, the client may reconnect and resume. Close codes from 4500 to 4999 are final. A close code
+// of 0 means that the error does not close the connection.
 var wire = map[Code]struct{ http, close int }{
 	BadFrame:           {400, 1008},
 	TooLarge:           {413, 1009},
@@ -108,8 +109,9 @@ var wire = map[Code]struct{ http, close int }{
 	SessionRevoked:     {401, 4509},
 }
 
-// Of returns err as an Error that may be shown to a client. An err that is not an Error becomes an
-// Internal error. The text of an Internal error is never shown: it is only in Err, for the log.
+// Of returns err as an Error that may be shown to a client. If err is not an Error, the result is
+// an Internal error. The text of an Internal error is not shown to clients; it is only logged
+// (Err).
 func Of(err error) *Error {
 	if e, ok := errors.AsType[*Error](err); ok && e.Code != Internal {
 		if _, known := wire[e.Code]; known {
@@ -122,10 +124,10 @@ func Of(err error) *Error {
 // CodeOf returns the code of err, or Internal if err is not an Error.
 func CodeOf(err error) Code { return Of(err).Code }
 
-// HTTPStatus returns the HTTP status for a response with this code.
+// HTTPStatus returns the HTTP status of a response with this error code.
 func (c Code) HTTPStatus() int { return wire[c].http }
 
-// CloseCode returns the WebSocket close code, or 0 if the code does not close a connection.
+// CloseCode returns the WebSocket close code, or 0 if the error does not close the connection.
 func (c Code) CloseCode() int { return wire[c].close }
 
 // Codes returns every known code.

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Duration returns d in words, for use in a message: "24 hours", "1 minute 30 seconds". The number
-// of seconds may have a fraction.
+// Duration formats d in words for use in a message, such as "24 hours" or "1 minute 30 seconds".
+// The seconds may have a decimal fraction.
 func Duration(d time.Duration) string {
 	var words []string
 	for _, unit := range []struct {

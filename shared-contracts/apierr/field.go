@@ -63,16 +63,18 @@ func FieldCodes() []FieldCode {
 	}
 }
 
-// RuleError is the rule that a value violates. As an error, it is its Message.
+// RuleError describes the rule that a value violates. Its error text is Message.
 type RuleError struct {
 	Code    FieldCode `json:"code"`
 	Message string    `json:"message"` // follows the name of the field, such as "must not be blank"
-	// Min and Max are the limits of the rule, if it has any. The code says what they count.
+	// Min and Max are the limits of the rule, or nil if it has none. Their unit depends on the
+	// code.
 	Min *int64 `json:"min,omitempty"`
 	Max *int64 `json:"max,omitempty"`
 }
 
-// Violates returns a RuleError. Its message is a fragment that follows the name of the field.
+// Violates returns a RuleError with a message that can follow the field's name, such as "must not
+// be blank".
 func Violates(code FieldCode, format string, args ...any) *RuleError {
 	return &RuleError{Code: code, Message: fmt.Sprintf(format, args...)}
 }
@@ -89,8 +91,8 @@ func (v *RuleError) AtMost(limit int64) *RuleError {
 	return v
 }
 
-// Length returns the rule that a text must have at least low and at most high characters. A limit
-// of 0 does not exist.
+// Length returns a RuleError for a text that must have at least low and at most high characters. A
+// limit of 0 means no limit.
 func Length(low, high int64) *RuleError {
 	switch {
 	case high == 0:
@@ -103,8 +105,8 @@ func Length(low, high int64) *RuleError {
 
 func (v *RuleError) Error() string { return v.Message }
 
-// RuleErrorOf returns err as a RuleError. An err that is not a RuleError gets the code
-// FieldInvalid, and its text becomes the message.
+// RuleErrorOf returns err as a RuleError. If err is not a RuleError, the result has the code
+// FieldInvalid, and its message is the text of err.
 func RuleErrorOf(err error) *RuleError {
 	if v, ok := errors.AsType[*RuleError](err); ok {
 		return v
@@ -118,14 +120,15 @@ type FieldError struct {
 	RuleError
 }
 
-// FieldOf returns the error that the field with this name violates the rule; see RuleErrorOf.
+// FieldOf returns a FieldError for the named field, with the rule that its value violates; see
+// RuleErrorOf.
 func FieldOf(name string, rule error) FieldError { return FieldError{name, *RuleErrorOf(rule)} }
 
-// Sentence returns the error as a sentence, such as "The field name must not be blank."
+// Sentence formats the error as a sentence, such as "The field name must not be blank."
 func (f FieldError) Sentence() string { return "The field " + f.Field + " " + f.Message + "." }
 
-// Invalid returns an InvalidRequest error for one field. rule is a RuleError, or an error whose
-// text can follow the name of the field.
+// Invalid returns an InvalidRequest error for one field. rule is a RuleError, or another error
+// whose text can follow the field's name.
 func Invalid(field string, rule error) *Error { return InvalidField(InvalidRequest, field, rule) }
 
 // InvalidField is like Invalid, with another code.

@@ -5,7 +5,7 @@ import "strings"
 // ContentType is the media type of a Problem.
 const ContentType = "application/problem+json"
 
-// Problem is the form of an error in the body of an HTTP response (RFC 9457). All services use it.
+// Problem is the JSON body of an HTTP error response (RFC 9457). All services use it.
 type Problem struct {
 	Type      string       `json:"type"` // a URN that ends in the code
 	Title     string       `json:"title"`
@@ -16,7 +16,7 @@ type Problem struct {
 	RequestID string       `json:"request_id,omitempty"`
 }
 
-// Problem returns e as the body of a response.
+// Problem returns the response body for e.
 func (e *Error) Problem() Problem {
 	return Problem{
 		Type: "urn:parley:problem:" + string(e.Code), Title: e.Code.title(), Status: e.Code.HTTPStatus(),

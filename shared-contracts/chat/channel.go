@@ -28,5 +28,5 @@ func (k ChannelKind) Valid() bool {
 // Hidden reports whether the existence of the channel is hidden from non-members.
 func (k ChannelKind) Hidden() bool { return k == Private || k == Direct }
 
-// OpenToAll reports whether anyone who knows the id may join.
+// OpenToAll reports whether anyone who knows the channel's id may join.
 func (k ChannelKind) OpenToAll() bool { return k == Public || k == Unlisted }

@@ -1,5 +1,5 @@
-// Package chat defines the domain vocabulary: ids, channel kinds, roles, and rules for text that
-// people type. It contains only data and rules and does no I/O.
+// Package chat defines the domain types: ids, channel kinds, roles, times, and rules for text that
+// people type. It does no I/O.
 package chat
 
 import (
@@ -18,10 +18,10 @@ import (
 type (
 	// UserID is a UUIDv7.
 	UserID struct{ uuid.UUID }
-	// SessionID identifies a login and its family of refresh tokens.
+	// SessionID identifies a session and its family of refresh tokens.
 	SessionID struct{ uuid.UUID }
-	// ChannelID is a random UUIDv4. It must not be guessable, because a user who knows the id of an
-	// unlisted channel may join it.
+	// ChannelID is a random UUIDv4. It must not be guessable, because a user who knows an unlisted
+	// channel's id may join the channel.
 	ChannelID struct{ uuid.UUID }
 	// GroupID is a random UUIDv4.
 	GroupID struct{ uuid.UUID }
@@ -54,8 +54,8 @@ func NewInvitationID() InvitationID { return InvitationID{uuid.Must(uuid.NewV7()
 // NewClientID returns a new id.
 func NewClientID() ClientID { return ClientID{uuid.New()} }
 
-// TombstoneID returns the id of a tombstone whose event is unknown. The id is derived from the
-// channel and the seq, so every process creates the same tombstone.
+// TombstoneID returns the id for a tombstone whose event is unknown. The id is derived from the
+// channel and the seq, so every process uses the same id.
 func TombstoneID(channel ChannelID, seq int64) EventID {
 	b := append(make([]byte, 0, 36), channel.UUID[:]...)
 	id := uuid.UUID(md5.Sum(strconv.AppendInt(b, seq, 10)))
@@ -65,9 +65,9 @@ func TombstoneID(channel ChannelID, seq int64) EventID {
 }
 
 // CreatedAt returns the time at which the id was created. It returns the zero time if the id is not
-// a UUIDv7, as in the case of a tombstone's id. The first 48 bits are milliseconds. The 12 bits
-// after the version count units of 256 ns, as the UUID package that creates our ids writes them
-// (RFC 9562, section 6.2, method 3).
+// a UUIDv7, for example if it is a TombstoneID. The first 48 bits are the time in milliseconds. The
+// 12 bits after the version are a fraction in units of 256 ns, as written by the UUID package (RFC
+// 9562, section 6.2, method 3).
 func (id EventID) CreatedAt() time.Time {
 	if id.Version() != 7 {
 		return time.Time{}
@@ -113,13 +113,13 @@ func (id EventID) IsZero() bool { return id.UUID == uuid.Nil }
 // IsZero reports whether the id was never set.
 func (id SessionID) IsZero() bool { return id.UUID == uuid.Nil }
 
-// MemberKey is a user and a channel. The user need not be a member.
+// MemberKey identifies a user in a channel. The user need not be a member.
 type MemberKey struct {
 	Channel ChannelID
 	User    UserID
 }
 
-// parse accepts only the canonical form; uuid.Parse also accepts URNs and braces.
+// parse parses only the canonical form of a UUID, whereas uuid.Parse also accepts URNs and braces.
 func parse(s string) (uuid.UUID, error) {
 	if len(s) != 36 {
 		return uuid.Nil, fmt.Errorf("not a UUID: %d characters instead of 36", len(s))
@@ -131,7 +131,7 @@ func parse(s string) (uuid.UUID, error) {
 	return u, nil
 }
 
-// AppendUUID appends the text of a UUID, 36 characters in lower case.
+// AppendUUID appends the text form of a UUID: 36 characters in lower case.
 func AppendUUID(b []byte, u uuid.UUID) []byte {
 	b = hex.AppendEncode(b, u[0:4])
 	b = hex.AppendEncode(append(b, '-'), u[4:6])

@@ -14,7 +14,7 @@ const (
 // Valid reports whether r is a known role.
 func (r Role) Valid() bool { return r == Owner || r == Admin || r == Member }
 
-// Action is an action in a channel or group.
+// Action is something that a member may do in a channel or group.
 type Action string
 
 // The actions. MayRemove and MayGrant apply further rules to actions on other members.
@@ -39,7 +39,7 @@ var minRole = map[Action]Role{
 	Close: Owner, ChangeRoles: Owner,
 }
 
-// rank orders the roles; it is 0 for a non-member.
+// rank returns a number that orders the roles. It returns 0 for a non-member.
 func (r Role) rank() int {
 	switch r {
 	case Owner:
@@ -68,14 +68,14 @@ func (r Role) MayIn(kind ChannelKind, a Action) bool {
 	return r.May(a)
 }
 
-// MayRemove reports whether a member with this role may remove a member whose role is other. Owners
-// may remove anyone; admins may remove members with a lower role.
+// MayRemove reports whether a member with this role may remove a member with the role other. Owners
+// may remove anyone. Admins may remove only members with a lower role.
 func (r Role) MayRemove(other Role) bool {
 	return r.May(RemoveMembers) && (r == Owner || r.rank() > other.rank())
 }
 
 // MayGrant reports whether a member with this role may change another member's role from `from` to
-// `to`. The same rules apply if the two roles are equal.
+// `to`. If from equals to, the same rules apply.
 func (r Role) MayGrant(from, to Role) bool {
 	return from.Valid() && to.Valid() && r.May(ChangeRoles)
 }

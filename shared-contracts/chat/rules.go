@@ -10,7 +10,7 @@ import (
 	"parley.chat/shared-contracts/apierr"
 )
 
-// Limits on text that people type, in bytes or characters.
+// Limits on text that people type. Each name contains the unit: bytes or characters.
 const (
 	MaxBodyBytes        = 16 << 10 // of UTF-8
 	MaxChannelNameChars = 80
@@ -21,10 +21,10 @@ const (
 	MaxPasswordChars    = 200
 )
 
-// The Check functions return nil or an *apierr.RuleError.
+// The Check functions return nil if the text is valid. Otherwise they return an *apierr.RuleError.
 
-// CheckBody checks a message body. It must consist of 1 to limit bytes of valid UTF-8, must not be
-// blank, and must not contain control characters except newline and tab. A limit of 0 or less means
+// CheckBody checks a message body. It must be valid UTF-8 of at most limit bytes, and must not be
+// blank. Newline and tab are the only allowed control characters. A limit of 0 or less means
 // MaxBodyBytes.
 func CheckBody(body string, limit int) error {
 	if limit <= 0 {
@@ -42,7 +42,7 @@ func CheckBody(body string, limit int) error {
 	return nil
 }
 
-// BodyCode returns the code of the error for a body that CheckBody refused.
+// BodyCode returns the apierr code for an error that CheckBody returned.
 func BodyCode(refused error) apierr.Code {
 	if apierr.RuleErrorOf(refused).Code == apierr.FieldBytes {
 		return apierr.TooLarge
@@ -50,10 +50,10 @@ func BodyCode(refused error) apierr.Code {
 	return apierr.InvalidBody
 }
 
-// lineEnds converts CRLF and lone CR (Windows and old Mac line ends) to newlines.
+// lineEnds replaces CRLF (Windows) and CR (classic Mac OS) with LF.
 var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
-// NormalizeBody converts all line ends of a body to \n. Call it before CheckBody and before
+// NormalizeBody converts all line endings in a body to \n. Call it before CheckBody and before
 // comparing bodies.
 func NormalizeBody(body string) string {
 	if strings.IndexByte(body, '\r') < 0 {
@@ -62,21 +62,21 @@ func NormalizeBody(body string) string {
 	return lineEnds.Replace(body)
 }
 
-// IsBlank reports whether a text has no visible characters, that is, whether it is empty or
-// consists only of spaces and invisible characters such as U+200B and U+FEFF.
+// IsBlank reports whether a text has no visible characters. Spaces and characters such as U+200B
+// and U+FEFF are not visible.
 func IsBlank(text string) bool {
 	return strings.IndexFunc(text, func(r rune) bool { return !unicode.IsSpace(r) && !isInvisible(r) }) < 0
 }
 
-// isInvisible reports whether r is invisible: one of Unicode's default-ignorable characters, or the
-// blank Braille pattern.
+// isInvisible reports whether r is a character without a visible form: a default-ignorable
+// character of Unicode, or the blank Braille pattern.
 func isInvisible(r rune) bool {
 	return r == 0x2800 || r >= utf8.RuneSelf && unicode.In(r, unicode.Cf, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point)
 }
 
-// CheckName checks the name of a user or channel. It must not be blank, and must not contain
-// characters that change the text direction, because they could make it look like another name.
-// CheckLine checks the other rules.
+// CheckName checks the name of a user or channel. It must not be blank. It must not contain
+// characters that change the text direction, because these could make the name look like another
+// one. CheckLine checks the other rules.
 func CheckName(name string) error {
 	if IsBlank(name) {
 		return apierr.Violates(apierr.FieldBlank, "must not be blank")
@@ -89,8 +89,8 @@ func CheckName(name string) error {
 	return nil
 }
 
-// CheckLine checks a single-line text, such as a name. It must be valid UTF-8 without control
-// characters, and at most limit characters long. It may be empty.
+// CheckLine checks a single-line text, such as a name. It must be valid UTF-8 of at most limit
+// characters, without control characters. It may be empty.
 func CheckLine(text string, limit int) error {
 	if err := checkText(text, ""); err != nil {
 		return err
@@ -106,7 +106,8 @@ func checkText(text, allowed string) error {
 		return apierr.Violates(apierr.FieldCharacters, "must be valid UTF-8")
 	}
 	for i, r := range text {
-		// C0, DEL and C1 are rejected. They include NUL, which PostgreSQL cannot store.
+		// Reject all control characters (C0, DEL and C1), including NUL, which PostgreSQL cannot
+		// store.
 		if (r < 0x20 || r >= 0x7f && r < 0xa0) && !strings.ContainsRune(allowed, r) {
 			return apierr.Violates(apierr.FieldCharacters, "must not contain the control character U+%04X (at byte %d)", r, i)
 		}
@@ -116,17 +117,18 @@ func checkText(text, allowed string) error {
 
 var usernamePattern = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 
-// collective lists the names that mean, or seem to mean, all members of a channel. No user may have
-// one of these names.
+// collective lists the names that mean, or appear to mean, all members of a channel. No user may
+// have one of these names.
 var collective = []string{"channel", "here", "all", "everyone"}
 
-// IsCollective reports whether a name means everyone, ignoring case and surrounding punctuation.
+// IsCollective reports whether a name is in collective. It ignores case and surrounding '_', '.'
+// and '-'.
 func IsCollective(name string) bool {
 	return slices.Contains(collective, strings.ToLower(strings.Trim(name, "_.-")))
 }
 
 // CheckUsername checks a username. It must consist of 3 to 50 letters, digits, '_', '.' and '-',
-// and must not be reserved. Case is preserved but not significant.
+// and must not be reserved. Usernames are case-insensitive but keep their case.
 func CheckUsername(name string) error {
 	if n := len(name); n < MinUsernameChars || n > MaxUsernameChars {
 		return apierr.Length(MinUsernameChars, MaxUsernameChars)

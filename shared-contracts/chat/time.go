@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// TimeLayout is the format of all times in Parley: RFC 3339, in UTC, with milliseconds.
+// TimeLayout is the format of all times that Parley writes: RFC 3339 in UTC with milliseconds.
 const TimeLayout = "2006-01-02T15:04:05.000Z"
 
-// Time is a time that is encoded in TimeLayout, the form in which processes exchange times.
+// Time is a time that is encoded in TimeLayout. Clients and processes exchange times in this
+// format.
 type Time struct{ time.Time }
 
-// Now returns the current time, truncated to milliseconds so that encoding and decoding preserve
-// it.
+// Now returns the current time, truncated to milliseconds, so that encoding does not change it.
 func Now() Time { return At(time.Now()) }
 
 // At returns t in UTC, truncated to milliseconds.
@@ -21,7 +21,7 @@ func At(t time.Time) Time { return Time{t.UTC().Truncate(time.Millisecond)} }
 // String formats the time in TimeLayout.
 func (t Time) String() string { return t.UTC().Format(TimeLayout) }
 
-// AppendTo appends the time in TimeLayout, 24 characters.
+// AppendTo appends the time in TimeLayout, which has 24 characters.
 func (t Time) AppendTo(b []byte) []byte { return t.UTC().AppendFormat(b, TimeLayout) }
 
 // MarshalText formats the time in TimeLayout.
@@ -42,7 +42,7 @@ func (t *Time) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// UnmarshalJSON parses any RFC 3339 time; null is the zero time.
+// UnmarshalJSON parses any RFC 3339 time. It decodes null as the zero time.
 func (t *Time) UnmarshalJSON(b []byte) error {
 	if string(b) == "null" {
 		*t = Time{}

@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// Epoch identifies one run of a channel's numbering: "<n>-<random>". A greater n is newer. A new
-// epoch begins when Redis has lost writes, so that a client can tell an old seq from a new one.
+// Epoch identifies one run of a channel's numbering. Its form is "<n>-<random>", and a greater n is
+// newer. A new epoch begins when Redis has lost writes, so that clients can distinguish reused seqs
+// from earlier ones.
 type Epoch string
 
 // ParseEpoch checks the form of an epoch.
@@ -23,7 +24,7 @@ func ParseEpoch(s string) (Epoch, error) {
 	return Epoch(s), nil
 }
 
-// Number returns n, or -1 if e is not an epoch.
+// Number returns the number n of the epoch, or -1 if e is invalid.
 func (e Epoch) Number() int64 {
 	n, _, _ := strings.Cut(string(e), "-")
 	v, err := strconv.ParseInt(n, 10, 64)

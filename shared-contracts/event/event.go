@@ -1,9 +1,9 @@
-// Package event defines the durable forms of a channel's events: the stream entry that a gateway
-// appends and sync-service stores, and the item that Redis publishes and keeps in the channel's
-// tail.
+// Package event defines the encodings of a channel's events in Redis. A gateway appends an event as
+// a stream entry, which sync-service stores. Redis publishes the event as an item and keeps the
+// item in the channel's tail.
 //
-// The payload of an entry is the frame that subscribers receive (package frame). The WebSocket, the
-// tail, the log and the row all use this one encoding.
+// An entry's payload is the frame that subscribers receive (package frame). The stream, the tail
+// and the WebSocket all use this encoding.
 package event
 
 import (
@@ -14,8 +14,8 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// Version is the version of the entries and items that this code writes, and the newest version
-// that it can decode.
+// Version is the version of the entries and items that this code writes. This code cannot decode
+// newer versions.
 const Version = 1
 
 // Kind is the kind of an event.
@@ -31,19 +31,19 @@ const (
 	MemberLeft     Kind = "member_left"
 	ChannelUpdated Kind = "channel_updated"
 
-	// Gap is appended when a channel is repaired after Redis has lost writes. It contains a range
-	// of seqs that may have no events.
+	// Gap is appended when a channel is repaired after Redis has lost writes. It names a range of
+	// seqs whose events may be lost.
 	Gap Kind = "gap"
 )
 
-// The kinds of tombstones. A tombstone is a row that reserves a seq but holds no event.
+// The kinds of tombstones. A tombstone is a row for a seq that holds no event.
 const (
 	Failed Kind = "failed" // dead-lettered
 	Lost   Kind = "lost"   // lost by Redis before it was stored
 	Noop   Kind = "noop"   // the event has another seq
 )
 
-// Known reports whether k is a kind of entry that this version can store.
+// Known reports whether this release can store entries of kind k.
 func (k Kind) Known() bool {
 	switch k {
 	case Message, Edit, Delete, Reaction, MemberJoined, MemberLeft, ChannelUpdated, Gap:
@@ -52,13 +52,13 @@ func (k Kind) Known() bool {
 	return false
 }
 
-// FromMember reports whether k is an action by a member. These events are refused if Redis has a
-// removal mark for the sender.
+// FromMember reports whether events of kind k are sent by members. Redis refuses these events if it
+// has a removal mark for the sender.
 func (k Kind) FromMember() bool {
 	return k == Message || k == Edit || k == Delete || k == Reaction
 }
 
-// Entry is one entry of a partition's stream.
+// Entry is one entry in a partition's stream.
 type Entry struct {
 	Version  int
 	Channel  chat.ChannelID
@@ -84,12 +84,12 @@ const (
 	fieldPayload  = "payload"
 )
 
-// ErrNewer is returned for an entry or item with a newer version. It is not corrupt; this code is
-// too old to decode it.
+// ErrNewer is returned for an entry or item that was written by a newer release. It is not corrupt,
+// but this release cannot decode it.
 var ErrNewer = errors.New("written by a newer version")
 
-// Fields returns the fields of the entry for XADD. The append script writes the same names in the
-// same order.
+// Fields returns the entry's fields for XADD. The append script writes the same fields in the same
+// order.
 func (e Entry) Fields() []any {
 	return []any{
 		fieldVersion, e.Version,
@@ -104,8 +104,8 @@ func (e Entry) Fields() []any {
 	}
 }
 
-// DecodeEntry decodes the fields of a stream entry. Errors name the field. Even if there is an
-// error, the returned entry has all fields that could be decoded, so that a dead letter can
+// DecodeEntry decodes the fields of a stream entry. Errors name the invalid field. If there is an
+// error, the returned entry contains the fields that could be decoded, so that a dead letter can
 // identify its event.
 func DecodeEntry(fields map[string]any) (Entry, error) {
 	return decode(func(name string) (string, bool) {
@@ -114,8 +114,8 @@ func DecodeEntry(fields map[string]any) (Entry, error) {
 	})
 }
 
-// DecodePairs is like DecodeEntry, but takes the fields in the form in which Redis sends them, as
-// alternating names and values. If a name occurs twice, the last value is used.
+// DecodePairs is like DecodeEntry but takes alternating names and values, as Redis sends them. If a
+// name occurs more than once, the last value is used.
 func DecodePairs(pairs []string) (Entry, error) {
 	return decode(func(name string) (string, bool) {
 		for i := len(pairs)&^1 - 2; i >= 0; i -= 2 {

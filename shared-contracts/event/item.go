@@ -11,21 +11,21 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// Item is the unit that is published on a topic and stored in a tail. It consists of a header for
-// the gateway and the frame, which the gateway passes on without decoding it.
+// Item is an event as it is published on a topic and stored in a tail. It consists of a header for
+// the gateway, and the frame, which the gateway forwards without decoding it.
 //
 // Its encoding is "<version> <epoch> <seq> <entry id> <kind> <sender>\n", followed by the frame.
 // The append script writes the same encoding.
 type Item struct {
 	Epoch   Epoch
-	Seq     int64  // 0 for an ephemeral event, which also has no epoch and no entry id
-	EntryID string // id in the stream of the channel's partition
+	Seq     int64  // 0 for an ephemeral event, which has no epoch or entry id either
+	EntryID string // id of the entry in the partition's stream
 	Kind    Kind
 	Sender  chat.UserID
 	Frame   []byte
 }
 
-// Ephemeral reports whether the item is an event without a seq.
+// Ephemeral reports whether the item's event is ephemeral, that is, has no seq.
 func (it Item) Ephemeral() bool { return it.Seq == 0 }
 
 // AppendedAt returns the time at which the event was appended, according to Redis's clock. If the
@@ -59,7 +59,7 @@ func orDash(s string) string {
 	return s
 }
 
-// DecodeItem decodes an item. The frame shares the memory of b.
+// DecodeItem decodes an item. The item's frame shares the memory of b.
 func DecodeItem(b []byte) (Item, error) {
 	end := bytes.IndexByte(b, '\n')
 	if end < 0 {
@@ -98,9 +98,9 @@ func DecodeItem(b []byte) (Item, error) {
 	return it, nil
 }
 
-// DecodeItems decodes a message published on a topic and calls each once per item. The message
-// contains one item, or several items from one append, separated by newlines (frames contain no
-// newlines). It stops with an error at the first corrupt item.
+// DecodeItems decodes a message that was published on a topic, and calls each once per item. The
+// message contains the items of one append, separated by newlines; frames contain no newlines.
+// DecodeItems returns an error at the first corrupt item.
 func DecodeItems(b []byte, each func(Item)) error {
 	for len(b) > 0 {
 		header := bytes.IndexByte(b, '\n')

@@ -9,8 +9,8 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// KindReceipts is the kind of the ephemeral item that informs the gateways about new receipts. Its
-// frame is not sent to clients. It contains the receipts as encoded by EncodeMoves, or nothing if
+// KindReceipts is the kind of the ephemeral item that informs gateways about new receipts. Its
+// frame is not sent to clients: it contains the receipts as encoded by EncodeMoves, or is empty if
 // there are too many.
 const KindReceipts Kind = "receipts"
 
@@ -28,8 +28,8 @@ type Receipt struct {
 	Delivered, Read int64
 }
 
-// Receipts is one entry of a partition's receipts stream: the new positions of some members of a
-// channel. The script that records receipts writes the same encoding.
+// Receipts is one entry in a partition's receipts stream. It contains new receipts of some members
+// of a channel. The script that records receipts writes the same encoding.
 type Receipts struct {
 	Channel chat.ChannelID
 	Moves   []Receipt
@@ -37,12 +37,13 @@ type Receipts struct {
 
 const fieldMoves = "moves"
 
-// Fields returns the fields of the entry for XADD.
+// Fields returns the entry's fields for XADD.
 func (r Receipts) Fields() []any {
 	return []any{fieldVersion, Version, fieldChannel, r.Channel.String(), fieldMoves, string(EncodeMoves(r.Moves))}
 }
 
-// EncodeMoves returns receipts as text: "<user>:<delivered>:<read>", separated by spaces.
+// EncodeMoves encodes receipts as text in the form "<user>:<delivered>:<read>", separated by
+// spaces.
 func EncodeMoves(moves []Receipt) []byte {
 	b := make([]byte, 0, len(moves)*48)
 	for i, m := range moves {
@@ -56,8 +57,8 @@ func EncodeMoves(moves []Receipt) []byte {
 	return b
 }
 
-// DecodeReceipts decodes the fields of an entry. Errors name the field. For an entry with a newer
-// version, the error wraps ErrNewer, as in DecodeEntry.
+// DecodeReceipts decodes the fields of a receipts entry. Errors name the invalid field. As in
+// DecodeEntry, the error wraps ErrNewer if a newer release wrote the entry.
 func DecodeReceipts(fields map[string]any) (Receipts, error) {
 	var r Receipts
 	var errs []error

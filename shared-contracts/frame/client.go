@@ -1,5 +1,5 @@
-// Package frame defines version 1 of the WebSocket protocol: the frames that clients and the server
-// send. A frame contains one JSON object, or several separated by newlines.
+// Package frame defines the frames of version 1 of the WebSocket protocol. A frame contains one
+// JSON object, or several separated by newlines.
 package frame
 
 import (
@@ -45,7 +45,8 @@ const (
 	Ping        Type = "ping"
 )
 
-// Client is any frame that a client sends. A nil field was absent from the frame.
+// Client is a frame of any type that a client sends. If a pointer field is nil, the frame did not
+// contain that field.
 type Client struct {
 	Type      Type            `json:"type"`
 	Ref       string          `json:"ref"`
@@ -67,8 +68,8 @@ type Client struct {
 	Channels    []ChannelPosition `json:"channels"`
 }
 
-// ChannelPosition is a channel in a subscribe frame, with the position up to which the client has
-// received the channel's events.
+// ChannelPosition is a channel in a subscribe frame. LastSeenSeq is the seq of the newest event in
+// the channel that the client has received.
 type ChannelPosition struct {
 	ChannelID   chat.ChannelID `json:"channel_id"`
 	LastSeenSeq *int64         `json:"last_seen_seq"`
@@ -77,18 +78,19 @@ type ChannelPosition struct {
 
 var clients = sync.Pool{New: func() any { return new(Client) }}
 
-// Decode decodes the objects of one frame and calls each once per object, in order. For an invalid
-// object, err is an *apierr.Error that describes what is wrong and where, and c contains the ref if
-// it could be decoded. If an object is not valid JSON, the rest of the frame is ignored, because
-// the start of the next object is unknown.
+// Decode decodes the objects in one frame and calls each once per object, in order. If an object is
+// invalid, err is an *apierr.Error that describes the problem, and c contains the ref if it could
+// be decoded. If an object is not valid JSON, Decode ignores the rest of the frame, because the
+// start of the next object is unknown.
 //
-// Decode reuses *c after each has returned, but not the values that its fields point to.
+// Decode reuses *c when each has returned, but it does not reuse the values to which the fields
+// point.
 func Decode(data []byte, each func(c *Client, err error)) {
-	// The Client is passed by pointer rather than copied, because copies would make the stacks of
-	// the connections' goroutines grow, and the stacks would stay large while the goroutines wait.
+	// Pass a pointer to a pooled Client. Copies on the stack would make the connections' goroutine
+	// stacks grow, and the stacks would stay large while the goroutines wait.
 	c := clients.Get().(*Client)
 	defer func() {
-		*c = Client{} // so that the pool does not keep the referenced values alive
+		*c = Client{} // so that the pool does not retain the referenced values
 		clients.Put(c)
 	}()
 	p := plain{data: data}
@@ -129,9 +131,9 @@ func decodeAny(data []byte, from int, c *Client, each func(c *Client, err error)
 				each(c, apierr.New(apierr.BadFrame, "The frame's JSON ends unexpectedly at byte %d.", len(data)))
 				return
 			}
-			// A field's UnmarshalText has rejected its value, such as an id that is not a UUID. The
-			// decoder has already consumed the whole object, so decoding continues with the next
-			// one. The fields after the rejected one were not decoded.
+			// A field's UnmarshalText has rejected its value, for example an id that is not a UUID.
+			// The decoder has consumed the whole object but has not decoded the fields after the
+			// rejected one. Continue with the next object.
 			object := rest[start:dec.InputOffset()]
 			var known struct{ Ref string }
 			if json.Unmarshal(object, &known) == nil && len(known.Ref) <= MaxRefBytes {
@@ -161,8 +163,8 @@ func decodeAny(data []byte, from int, c *Client, each func(c *Client, err error)
 	}
 }
 
-// half returns the error for a field that contains half of a surrogate pair. If that field is the
-// ref, half clears it.
+// half returns the error for a field that contains half of a surrogate pair. If the field is ref,
+// half also clears c.Ref.
 func (c *Client) half(field string) error {
 	switch field {
 	case "body":
@@ -173,8 +175,8 @@ func (c *Client) half(field string) error {
 	return apierr.InvalidField(apierr.BadFrame, field, text.ErrHalf())
 }
 
-// badID returns the name of the field whose id is not a UUID. It is needed because the decoder does
-// not report that name.
+// badID returns the name of the first id field whose value is not a UUID. encoding/json does not
+// report this name in its error.
 func badID(object []byte) string {
 	var fields map[string]json.RawMessage
 	_ = json.Unmarshal(object, &fields) // cannot fail: it has been decoded before
@@ -264,8 +266,8 @@ func errNegative() error {
 	return apierr.Violates(apierr.FieldRange, "must be at least 0").AtLeast(0)
 }
 
-// checkEmoji replaces the emoji with its fully qualified form. When a reaction is removed,
-// checkEmoji also accepts text that is not an emoji, because earlier releases stored it.
+// checkEmoji replaces the emoji with its fully qualified form. If the frame removes a reaction,
+// other text is accepted too, because earlier releases stored reactions that are not emoji.
 func (c *Client) checkEmoji() error {
 	if emoji, ok := text.Emoji(*c.Emoji); ok {
 		c.Emoji = &emoji
@@ -279,7 +281,7 @@ func (c *Client) checkEmoji() error {
 
 func (c *Client) hasClientID() bool { return c.ClientID != nil && !c.ClientID.IsZero() }
 
-// Positions returns the channels of a subscribe frame in either of its two forms.
+// Positions returns the channels of a subscribe frame, whether it uses channel_id or channels.
 func (c *Client) Positions() []ChannelPosition {
 	if c.ChannelID != nil {
 		return []ChannelPosition{{*c.ChannelID, c.LastSeenSeq, c.Epoch}}

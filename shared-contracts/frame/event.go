@@ -9,8 +9,8 @@ import (
 	"parley.chat/shared-contracts/event"
 )
 
-// Event is any event with a seq, in the form that subscribers receive and the log stores. Each kind
-// uses some of the fields; see docs/websocket.md.
+// Event is the frame of an event with a seq, as subscribers receive it. Each kind of event uses
+// only some of the fields; see docs/websocket.md.
 type Event struct {
 	Type      event.Kind      `json:"type"`
 	ChannelID chat.ChannelID  `json:"channel_id"`
@@ -35,8 +35,7 @@ type Event struct {
 	SentAt     chat.Time     `json:"sent_at"`
 }
 
-// The fields that follow type, channel_id and seq in each kind of event, in the order of the wire
-// format.
+// The fields that follow type, channel_id and seq in each kind of event, in wire order.
 type (
 	editFields struct {
 		ID        chat.EventID   `json:"id"`
@@ -89,15 +88,15 @@ type (
 	}
 )
 
-// EncodeAround returns the frame of e in two parts. The decimal digits of its seq must be inserted
-// between them. Only the append script knows the seq.
+// EncodeAround returns the frame of e in two parts: the bytes before and after the decimal digits
+// of its seq. The append script inserts the digits, because only the script knows the seq.
 func (e *Event) EncodeAround() (before, after []byte, err error) {
 	before = e.AppendBefore(make([]byte, 0, 96))
 	after, err = e.AppendAfter(make([]byte, 0, 512+len(e.Body)))
 	return before, after, err
 }
 
-// encodeAfter returns the part of the frame after the seq, for all kinds except messages.
+// encodeAfter returns the part of the frame after the seq. It does not support messages.
 func (e *Event) encodeAfter() ([]byte, error) {
 	var fields any
 	switch e.Type {
@@ -126,8 +125,8 @@ func (e *Event) encodeAfter() ([]byte, error) {
 	return b, nil
 }
 
-// GapParts returns the frame of a gap event in four parts. The values of seq, from and to must be
-// inserted between them. Only the repair script knows these values.
+// GapParts returns the frame of a gap event in four parts. The repair script inserts the values of
+// seq, from and to between the parts, because only the script knows them.
 func GapParts(channel chat.ChannelID, id chat.EventID, at chat.Time) [4][]byte {
 	return [4][]byte{
 		[]byte(`{"type":"` + string(event.Gap) + `","channel_id":"` + channel.String() + `","seq":`),

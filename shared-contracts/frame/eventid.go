@@ -6,8 +6,8 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// EventID returns the id in an event's frame without decoding the rest of the frame. It expects the
-// id right after the seq, where Encode writes it, and returns false if it is not there.
+// EventID returns the event id in an event's frame without decoding the rest of the frame. It
+// expects the field order that Encode writes. It returns false if it finds no valid id.
 func EventID(b []byte) (chat.EventID, bool) {
 	const before, length = `,"id":"`, 36
 	i := bytes.Index(b, []byte(before))

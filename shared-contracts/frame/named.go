@@ -8,7 +8,7 @@ import (
 )
 
 // NamedUser returns the user whose name the event contains: the sender of a message, or the member
-// who joined or left. ok is false for an event without a name.
+// who joined or left. ok is false if the event contains no name.
 func (e *Event) NamedUser() (user chat.UserID, ok bool) {
 	switch {
 	case e.SenderName != "":
@@ -19,11 +19,12 @@ func (e *Event) NamedUser() (user chat.UserID, ok bool) {
 	return chat.UserID{}, false
 }
 
-// RemoveName removes the name from the event, because the account was deleted.
+// RemoveName removes the user's name from the event. It is used when the user's account has been
+// deleted.
 func (e *Event) RemoveName() { e.SenderName, e.Username = "", "" }
 
-// NamedUserIn returns the result of NamedUser for a frame of the given kind, without decoding the
-// frame. It may also return the user of an event whose name is empty.
+// NamedUserIn is like NamedUser but takes an encoded frame of the given kind, which it does not
+// decode. It may return a user even if the name in the event is empty.
 func NamedUserIn(kind event.Kind, b []byte) (user chat.UserID, ok bool) {
 	field := `"sender_id":"`
 	switch kind {
@@ -33,7 +34,7 @@ func NamedUserIn(kind event.Kind, b []byte) (user chat.UserID, ok bool) {
 	default:
 		return chat.UserID{}, false
 	}
-	// Quotes inside strings are escaped, so the first match is the field itself.
+	// Quotes inside strings are escaped, so the first match is the field and not text in a string.
 	at := bytes.Index(b, []byte(field))
 	if at < 0 {
 		return chat.UserID{}, false

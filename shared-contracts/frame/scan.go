@@ -13,10 +13,9 @@ import (
 	"parley.chat/shared-contracts/event"
 )
 
-// scanMessage decodes the frame of a message if the frame has exactly the form that Encode writes.
-// It takes a fraction of the time that encoding/json takes. sync-service and the gateways decode
-// these frames more often than any others. ok is false for anything else, valid or not; the caller
-// then uses encoding/json.
+// scanMessage decodes a message's frame if it has exactly the form that Encode writes. It is much
+// faster than encoding/json, and messages are decoded more often than any other frames. For any
+// other input, valid or not, ok is false. The caller then uses encoding/json.
 func scanMessage(b []byte) (e Event, ok bool) {
 	s := scanner{rest: b}
 	e.Type = event.Message
@@ -55,8 +54,8 @@ func scanMessage(b []byte) (e Event, ok bool) {
 	return e, true
 }
 
-// scanner consumes input from the front of rest. If the input is unexpected, it sets failed, and
-// all results are meaningless.
+// scanner consumes input from the start of rest. If the input does not have the expected form,
+// failed is set, and all results are meaningless.
 type scanner struct {
 	rest   []byte
 	failed bool
@@ -77,7 +76,8 @@ func (s *scanner) literal(word string) {
 	}
 }
 
-// take consumes and returns the next n bytes, or fails and returns nil if there are fewer.
+// take consumes and returns the next n bytes. If fewer bytes remain, it sets failed and returns
+// nil.
 func (s *scanner) take(n int) []byte {
 	if s.failed || len(s.rest) < n {
 		s.failed = true
@@ -127,8 +127,8 @@ func (s *scanner) integer() int64 {
 	return v
 }
 
-// text consumes the rest of a string including its closing quote. It uses encoding/json only for
-// strings with escapes.
+// text consumes the contents of a string, up to its closing quote. It uses encoding/json only if
+// the string contains escapes.
 func (s *scanner) text() string {
 	if s.failed {
 		return ""

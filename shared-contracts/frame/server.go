@@ -11,7 +11,7 @@ import (
 // Heartbeat is the interval at which the server sends pings.
 const Heartbeat = 25 * time.Second
 
-// Frames that the server sends, in addition to events. Encode adds their types.
+// The frames that the server sends, except events. Encode adds the type field.
 type (
 	// Hello is the first frame after authentication.
 	Hello struct {
@@ -22,11 +22,11 @@ type (
 		HeartbeatSeconds int              `json:"heartbeat_seconds"`
 		Limits           Limits           `json:"limits"`
 		Channels         []ChannelSummary `json:"channels"`
-		// NotFollowed is the number of channels that the connection does not follow because the
-		// user has too many channels.
+		// NotFollowed is the number of channels that the connection does not follow, because the
+		// user is in too many channels.
 		NotFollowed int `json:"not_followed,omitempty"`
 	}
-	// Limits contains the limits that a client should know.
+	// Limits contains the server's limits on messages.
 	Limits struct {
 		MaxBodyBytes     int `json:"max_body_bytes"`
 		RateMessages     int `json:"rate_messages"`
@@ -46,11 +46,11 @@ type (
 		Epoch            string           `json:"epoch"`
 		NotFollowed      bool             `json:"not_followed,omitempty"` // the user has too many channels: the client must subscribe to this one when it needs it
 	}
-	// HelloMore contains further channels if there are more than HelloChannels.
+	// HelloMore contains further channels if the user is in more than HelloChannels channels.
 	HelloMore struct {
 		Channels []ChannelSummary `json:"channels"`
 	}
-	// Subscribed answers Subscribe; the channel's events follow it.
+	// Subscribed answers a subscribe frame. The channel's events follow it.
 	Subscribed struct {
 		Ref       string         `json:"ref,omitempty"`
 		ChannelID chat.ChannelID `json:"channel_id"`
@@ -64,7 +64,7 @@ type (
 		Ref       string         `json:"ref,omitempty"`
 		ChannelID chat.ChannelID `json:"channel_id"`
 	}
-	// Ack answers every frame that appends an event. It means that the event is now durable.
+	// Ack answers a frame that appends an event. It means that the event is durable.
 	Ack struct {
 		Ref       string         `json:"ref,omitempty"`
 		ChannelID chat.ChannelID `json:"channel_id"`
@@ -82,11 +82,10 @@ type (
 		RetryAfterMS int64       `json:"retry_after_ms,omitempty"`
 		// Errors lists the invalid fields of the frame.
 		Errors []apierr.FieldError `json:"errors,omitempty"`
-		// ChannelID is set in answers to subscribe, because a subscribe frame may name several
-		// channels.
+		// ChannelID is set in answers to subscribe frames, because these may name several channels.
 		ChannelID *chat.ChannelID `json:"channel_id,omitempty"`
 	}
-	// FailedEvent tells a sender that an acknowledged event could not be stored.
+	// FailedEvent informs the sender that an acknowledged event could not be stored.
 	FailedEvent struct {
 		ChannelID chat.ChannelID `json:"channel_id"`
 		ID        chat.EventID   `json:"id"`
@@ -94,42 +93,43 @@ type (
 		ClientID  chat.ClientID  `json:"client_id"`
 		Reason    string         `json:"reason"`
 	}
-	// Membership tells a user that they have joined or left a channel.
+	// Membership informs a user that they have joined or left a channel.
 	Membership struct {
 		ChannelID chat.ChannelID  `json:"channel_id"`
 		Change    string          `json:"change"` // added or removed
 		By        chat.UserID     `json:"by"`
 		Channel   *ChannelSummary `json:"channel,omitempty"`
 	}
-	// InvitationNotice tells a user that an invitation is open (added) or no longer open (removed).
+	// InvitationNotice informs a user that an invitation is open (added) or no longer open
+	// (removed).
 	InvitationNotice struct {
 		InvitationID chat.InvitationID `json:"invitation_id"`
 		Change       string            `json:"change"`
 		By           chat.UserID       `json:"by"`
 	}
-	// GroupNotice tells a user that they have joined or left a group, or that the group has
+	// GroupNotice informs a user that they have joined or left a group, or that the group has
 	// changed.
 	GroupNotice struct {
 		GroupID chat.GroupID `json:"group_id"`
 		Change  string       `json:"change"` // added, removed or updated
 		By      chat.UserID  `json:"by"`
 	}
-	// Resync tells a subscriber that the channel's numbering has restarted, so that events it has
-	// seen may no longer exist.
+	// Resync informs a subscriber that the channel's numbering has restarted. Events that the
+	// subscriber has received may no longer exist.
 	Resync struct {
 		Ref       string         `json:"ref,omitempty"`
 		ChannelID chat.ChannelID `json:"channel_id"`
 		Epoch     string         `json:"epoch"`
 		LastSeq   int64          `json:"last_seq"`
 	}
-	// TypingNotice tells subscribers that a member is typing or has stopped.
+	// TypingNotice informs subscribers that a member has started or stopped typing.
 	TypingNotice struct {
 		ChannelID chat.ChannelID `json:"channel_id"`
 		UserID    chat.UserID    `json:"user_id"`
 		Typing    bool           `json:"typing"`
 	}
-	// PresenceNotice tells subscribers which users have come online or gone offline. It is also the
-	// answer to Presence.
+	// PresenceNotice reports to subscribers which users have come online or gone offline. It also
+	// answers presence frames.
 	PresenceNotice struct {
 		ChannelID   chat.ChannelID `json:"channel_id"`
 		OnlineCount int            `json:"online_count"`
@@ -138,16 +138,16 @@ type (
 		Next        string         `json:"next,omitempty"` // in an answer: cursor for the next page, if the channel is large
 		Ref         string         `json:"ref,omitempty"`
 	}
-	// Receipt tells subscribers the seqs up to which a member has received and read a channel's
-	// events.
+	// Receipt reports a member's receipt to subscribers: the seqs up to which the member has
+	// received and read the channel's events.
 	Receipt struct {
 		ChannelID    chat.ChannelID `json:"channel_id"`
 		UserID       chat.UserID    `json:"user_id"`
 		DeliveredSeq int64          `json:"delivered_seq"`
 		ReadSeq      int64          `json:"read_seq"`
 	}
-	// ReceiptCounts tells the sender of the message at seq, in a large channel, how many of the
-	// other members have received and read it.
+	// ReceiptCounts reports to the sender of the message at seq how many of the other members have
+	// received and read it. It is used only in large channels.
 	ReceiptCounts struct {
 		ChannelID      chat.ChannelID `json:"channel_id"`
 		Seq            int64          `json:"seq"`
@@ -161,7 +161,8 @@ type (
 	}
 )
 
-// HelloChannels is the maximum number of channels in hello; the others follow in hello_more.
+// HelloChannels is the maximum number of channels in a hello frame. The other channels follow in
+// hello_more frames.
 const HelloChannels = 200
 
 // Server is any of the frames above.
@@ -185,7 +186,7 @@ func (ReceiptCounts) frameType() string    { return "receipt_counts" }
 func (Pong) frameType() string             { return "pong" }
 
 // Encode returns the encoded frame. It panics if f cannot be encoded as JSON, which cannot happen
-// with these types.
+// for the types above.
 func Encode(f Server) []byte {
 	switch v := f.(type) { // encode an empty list as [], never as null
 	case Ack:
@@ -221,7 +222,7 @@ func listed[T any](s []T) []T {
 	return s
 }
 
-// ErrorOf returns the error frame for err, as the answer to the frame with the given ref.
+// ErrorOf returns the error frame for err. It answers the frame with the given ref.
 func ErrorOf(ref string, err error) Error {
 	e := apierr.Of(err)
 	return Error{Ref: ref, Code: e.Code, Message: e.Message, RetryAfterMS: e.RetryAfter.Milliseconds(), Errors: e.Fields}

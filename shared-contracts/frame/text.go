@@ -5,8 +5,8 @@ import (
 	"parley.chat/shared-contracts/event"
 )
 
-// TextOf returns the id of the message whose text the event sets: a new message, or an edit. ok is
-// false for any other event.
+// TextOf returns the id of the message whose text the event sets. ok is true only for messages and
+// edits.
 func (e *Event) TextOf() (message chat.EventID, ok bool) {
 	switch {
 	case e.Type == event.Message:
@@ -17,6 +17,6 @@ func (e *Event) TextOf() (message chat.EventID, ok bool) {
 	return chat.EventID{}, false
 }
 
-// RemoveText removes the text and its mentions from the event, because the message was deleted or
-// the reader may not see this version of it.
+// RemoveText removes the body and the mentions from the event. It is used when the message was
+// deleted, or when the reader may not see this version of the text.
 func (e *Event) RemoveText() { e.Body, e.Mentions = "", nil }

@@ -1,6 +1,6 @@
-// Package notice defines the notices that the services send to the gateways over a user's topic.
-// They report changes to memberships and sessions that must take effect on open connections. If a
-// notice is lost, the gateways' periodic check makes up for it.
+// Package notice defines the notices that the services publish on a user's topic for the gateways.
+// They report changes that must take effect on open connections, such as changes to memberships and
+// sessions. If a notice is lost, the gateways' periodic check detects the change.
 package notice
 
 import (
@@ -26,7 +26,7 @@ const (
 	RoleChanged    Kind = "role_changed"    // the user's role in ChannelID has changed. Not sent to clients
 )
 
-// Notice is one message on a user's topic. Its kind determines which fields are set.
+// Notice is one message on a user's topic. Kind determines which other fields are set.
 type Notice struct {
 	Kind      Kind            `json:"kind"`
 	UserID    chat.UserID     `json:"user_id"`

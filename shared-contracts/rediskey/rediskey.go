@@ -1,6 +1,7 @@
-// Package rediskey builds the names of all keys, streams and topics that Parley uses in Redis; no
-// other code may build one. All names in a partition contain its number as a hash tag. In Redis
-// Cluster, they are therefore on the same shard, and a single script can access them.
+// Package rediskey builds the names of all keys, streams and topics that Parley uses in Redis. No
+// other package may build these names. All names in a partition contain the partition's number as a
+// hash tag. In Redis Cluster, they are therefore on the same shard, and a single script can access
+// them.
 package rediskey
 
 import (
@@ -11,24 +12,25 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// DefaultPartitions is the number of partitions of a deployment that does not configure it.
+// DefaultPartitions is the number of partitions if a deployment does not configure it.
 const DefaultPartitions = 16
 
-// Partitions is the key that records the deployment's number of partitions, which never changes.
+// Partitions is the key that holds the deployment's number of partitions, which never changes.
 const Partitions = "parley:partitions"
 
-// Gateways is the sorted set of gateway ids, ordered by the expiry of their leases.
+// Gateways is the key of the sorted set of gateway ids. The scores are the times at which the
+// gateways' leases expire.
 const Gateways = "parley:gateways"
 
-// Probe returns a key that never exists in partition p. An empty write to it changes nothing, but
-// shows whether the partition's server accepts writes.
+// Probe returns a key in partition p that never exists. A write to it that changes nothing shows
+// whether the partition's server accepts writes.
 func Probe(p int) string { return tag(p) + "probe" }
 
-// ConsumerGroup is the group that reads every stream.
+// ConsumerGroup is the name of the consumer group that reads every stream.
 const ConsumerGroup = "sync"
 
-// Of returns the number of the partition, out of n, to which a channel or user belongs. The result
-// is the CRC-16/XMODEM checksum (as used by Redis Cluster) of the UUID's lower-case text, modulo n.
+// Of returns the partition of a channel or user, from 0 to n-1. The result is the CRC-16/XMODEM
+// checksum (as used by Redis Cluster) of the UUID's lower-case text, modulo n.
 func Of(id uuid.UUID, n int) int {
 	var text [36]byte
 	b, _ := id.MarshalText() // cannot fail
@@ -59,11 +61,11 @@ var crc16Table = func() (table [256]uint16) {
 	return table
 }()
 
-// Limit returns the key that counts writes of one kind by one user or network. It belongs to no
-// partition.
+// Limit returns the key of the counter for one kind of write by one user or network. The key
+// belongs to no partition.
 func Limit(kind, subject string) string { return "parley:limit:" + kind + ":" + subject }
 
-// key joins the parts of a key using a single allocation, because an append uses five keys.
+// key builds a key with a single allocation. This matters because an append uses five keys.
 func key(p int, kind string, ids ...uuid.UUID) string {
 	var room [160]byte
 	b := append(strconv.AppendInt(append(room[:0], "parley:{"...), int64(p), 10), "}:"...)
@@ -79,24 +81,25 @@ func key(p int, kind string, ids ...uuid.UUID) string {
 
 func tag(p int) string { return "parley:{" + strconv.Itoa(p) + "}:" }
 
-// Stream returns the stream of a partition's events, which the consumer group reads.
+// Stream returns the key of a partition's event stream, which the consumer group reads.
 func Stream(p int) string { return tag(p) + "stream" }
 
-// Receipts returns the stream of a partition's receipts.
+// Receipts returns the key of a partition's receipts stream.
 func Receipts(p int) string { return tag(p) + "receipts" }
 
-// Dead returns the stream of a partition's dead letters.
+// Dead returns the key of the stream of a partition's dead letters.
 func Dead(p int) string { return tag(p) + "dead" }
 
-// Stored returns the hash that mirrors a partition's watermark: "entry" (an entry id) and "added"
-// (number of entries added to the stream at or below it). "lost" is the time, in ms, when Redis was
-// last found to have lost writes.
+// Stored returns the key of the hash that mirrors a partition's watermark. "entry" is the
+// watermark's entry id. "added" is the number of entries that were added to the stream up to this
+// id. "lost" is the time, in ms, when Redis was last found to have lost writes.
 func Stored(p int) string { return tag(p) + "stored" }
 
-// Counter returns the hash with a channel's last seq ("seq") and epoch ("epoch").
+// Counter returns the key of the hash with a channel's last seq ("seq") and epoch ("epoch").
 func Counter(p int, c chat.ChannelID) string { return key(p, "seq:", c.UUID) }
 
-// Tail returns the list of a channel's newest events, as they were published.
+// Tail returns the key of the list of a channel's newest events, in the form in which they were
+// published.
 func Tail(p int, c chat.ChannelID) string { return key(p, "tail:", c.UUID) }
 
 // Idempotency returns the key that records the first ack for a channel, sender and client id.
@@ -104,52 +107,57 @@ func Idempotency(p int, c chat.ChannelID, sender chat.UserID, id chat.ClientID) 
 	return key(p, "idem:", c.UUID, sender.UUID, id.UUID)
 }
 
-// Cursor returns the hash with a channel's receipts by member.
+// Cursor returns the key of the hash that contains a channel's receipts by member.
 func Cursor(p int, c chat.ChannelID) string { return tag(p) + "cursor:" + c.String() }
 
-// Removed returns the key of the mark that makes Redis refuse events from a member who has left.
+// Removed returns the key of a removal mark, which makes Redis refuse events from a member who has
+// left.
 func Removed(p int, c chat.ChannelID, u chat.UserID) string {
 	return key(p, "removed:", c.UUID, u.UUID)
 }
 
-// Topic returns the sharded pub/sub channel for a chat channel.
+// Topic returns the name of a channel's topic, which is a sharded pub/sub channel.
 func Topic(p int, c chat.ChannelID) string { return key(p, "topic:", c.UUID) }
 
-// TopicPrefix returns the common prefix of the topics of a partition's channels.
+// TopicPrefix returns the common prefix of the topic names of a partition's channels.
 func TopicPrefix(p int) string { return tag(p) + "topic:" }
 
-// PartitionTopic returns a sharded pub/sub channel that every gateway subscribes to. It keeps the
-// gateway's connection to the partition subscribed even if there are no other topics.
+// PartitionTopic returns the name of a partition's topic, to which every gateway subscribes. It
+// keeps the gateway's connection to the partition in subscribed mode even if there are no other
+// topics.
 func PartitionTopic(p int) string { return tag(p) + "topic:-" }
 
-// UserTopic returns the sharded pub/sub channel for a user's notices; p is the user's partition.
+// UserTopic returns the name of the topic for a user's notices. p is the user's partition.
 func UserTopic(p int, u chat.UserID) string { return UserTopicPrefix(p) + u.String() + ":topic" }
 
-// UserTopicPrefix returns the common prefix of all names that belong to a partition's users.
+// UserTopicPrefix returns the common prefix of all keys and topic names that belong to a
+// partition's users.
 func UserTopicPrefix(p int) string { return tag(p) + "user:" }
 
-// UserRate returns the list that holds the times of a user's latest reserved sends; p is the user's
-// partition.
+// UserRate returns the key of the list in which the rate limiter records the times of a user's
+// latest sends. p is the user's partition.
 func UserRate(p int, u chat.UserID) string { return UserTopicPrefix(p) + u.String() + ":rate" }
 
-// UserBlocked returns the key of the mark that temporarily blocks a user's sends; p is the user's
+// UserBlocked returns the key of the mark that temporarily blocks a user's sends. p is the user's
 // partition.
 func UserBlocked(p int, u chat.UserID) string { return UserTopicPrefix(p) + u.String() + ":blocked" }
 
-// UserRevoked returns the key that marks a session as revoked; p is the user's partition.
+// UserRevoked returns the key of the mark for a revoked session. p is the user's partition.
 func UserRevoked(p int, u chat.UserID, s chat.SessionID) string {
 	return UserTopicPrefix(p) + u.String() + ":revoked:" + s.String()
 }
 
-// Online returns the set of a channel's users who are connected to one gateway.
+// Online returns the key of the set of a channel's users who are connected to one gateway.
 func Online(p int, c chat.ChannelID, gateway string) string {
 	return tag(p) + "online:" + c.String() + ":" + gateway
 }
 
-// OnlineCount returns the hash that caches the online count of a channel with many users online.
+// OnlineCount returns the key of the hash that caches the number of online users in a channel where
+// many users are online.
 func OnlineCount(p int, c chat.ChannelID) string { return tag(p) + "online-count:" + c.String() }
 
-// GatewayChannels returns the set of a partition's channels in which a gateway has users.
+// GatewayChannels returns the key of the set of a partition's channels in which a gateway has
+// connected users.
 func GatewayChannels(p int, gateway string) string {
 	return tag(p) + "gateway:" + gateway + ":channels"
 }

@@ -9,7 +9,7 @@ import (
 //go:embed emoji.txt
 var emojiList string
 
-// emojis maps every emoji without variation selectors to its fully qualified form.
+// emojis maps each emoji, without variation selectors, to its fully qualified form.
 var emojis = sync.OnceValue(func() map[string]string {
 	forms := make(map[string]string, 4096)
 	for line := range strings.Lines(emojiList) {
@@ -20,11 +20,12 @@ var emojis = sync.OnceValue(func() map[string]string {
 	return forms
 })
 
-// withoutSelectors removes U+FE0E and U+FE0F, which select the text or the emoji presentation.
+// withoutSelectors removes the variation selectors U+FE0E (text presentation) and U+FE0F (emoji
+// presentation).
 var withoutSelectors = strings.NewReplacer("\ufe0e", "", "\ufe0f", "")
 
-// Emoji returns the fully qualified form of an emoji, ignoring any variation selectors and
-// surrounding blanks in given. ok is false unless given is exactly one Unicode emoji.
+// Emoji returns the fully qualified form of the emoji in given. It ignores variation selectors and
+// surrounding white space. ok is false unless given is exactly one Unicode emoji.
 func Emoji(given string) (emoji string, ok bool) {
 	const maxBytes = 128 // longer than any emoji with surrounding blanks
 	if len(given) > maxBytes {

@@ -9,15 +9,15 @@ import (
 	"parley.chat/shared-contracts/apierr"
 )
 
-// ErrHalf returns the error for a field that Halves returns.
+// ErrHalf returns the error for a field that contains half of a surrogate pair; see Halves.
 func ErrHalf() error {
 	return apierr.Violates(apierr.FieldCharacters, "contains half of a surrogate pair, which is not a character")
 }
 
 // Halves returns the fields of a JSON document that contain an escape for half of a surrogate pair,
-// as sorted, dotted paths. Such a half is not valid text: encoding/json silently replaces it with
-// U+FFFD, so the stored text would differ from the text that was sent. A document without
-// backslashes is only scanned once.
+// as sorted, dotted paths. Half of a pair is not valid text. encoding/json silently replaces it
+// with U+FFFD, so the stored text would differ from the sent text. If the document contains no
+// backslash, Halves does not decode it.
 func Halves(document []byte) []string {
 	marked := markHalves(document)
 	if marked == nil {
@@ -33,7 +33,7 @@ func Halves(document []byte) []string {
 	return paths
 }
 
-// decode decodes the first value of a document, keeping numbers of any size exact.
+// decode decodes the first value in a document. It preserves the exact value of all numbers.
 func decode(document []byte) (value any, err error) {
 	dec := json.NewDecoder(bytes.NewReader(document))
 	dec.UseNumber()
@@ -41,7 +41,8 @@ func decode(document []byte) (value any, err error) {
 	return value, err
 }
 
-// differing appends the paths of the strings that differ between two values of the same structure.
+// differing appends the paths of the strings that differ between two JSON values with the same
+// structure.
 func differing(paths []string, path string, value, other any) []string {
 	switch v := value.(type) {
 	case string:
@@ -51,7 +52,7 @@ func differing(paths []string, path string, value, other any) []string {
 	case map[string]any:
 		others, _ := other.(map[string]any)
 		for name, member := range v {
-			if o, ok := others[name]; ok { // missing if the name itself contains a half, in which case it is not a known field
+			if o, ok := others[name]; ok { // skip names that contain a half: no known field has one
 				paths = differing(paths, join(path, name), member, o)
 			}
 		}
@@ -71,8 +72,8 @@ func join(path, name string) string {
 	return path + "." + name
 }
 
-// markHalves returns a copy of document with each half of a surrogate pair replaced by another
-// escape, or nil if it contains none.
+// markHalves returns a copy of document in which another escape replaces each half of a surrogate
+// pair. It returns nil if document contains none.
 func markHalves(document []byte) (marked []byte) {
 	for i := 0; i < len(document); {
 		next := bytes.IndexByte(document[i:], '\\')
@@ -99,7 +100,8 @@ func markHalves(document []byte) (marked []byte) {
 
 func isLow(unit int64) bool { return unit >= 0xdc00 && unit < 0xe000 }
 
-// escaped returns the code unit of the \u escape at the start of b, or -1.
+// escaped returns the UTF-16 code unit of the \u escape at the start of b, or -1 if b does not
+// start with one.
 func escaped(b []byte) int64 {
 	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
 		return -1

@@ -9,17 +9,18 @@ import (
 )
 
 const (
-	// Everyone is the name that mentions all members of a channel.
+	// Everyone is the name that mentions all members of a channel: @channel.
 	Everyone = "channel"
-	// MaxNames is the maximum number of distinct names per message; further names are ignored.
+	// MaxNames is the maximum number of distinct names mentioned in a message. Further names are
+	// ignored.
 	MaxNames = 50
 )
 
-// Mentions holds the mentions of a body, by name.
+// Mentions holds the names that a body mentions.
 type Mentions struct {
-	// Names has one list per mention. It contains the usernames that the mention may refer to, in
-	// lower case, longest first. For example, "@bob." may mean "bob." or, at the end of a sentence,
-	// "bob".
+	// Names has one list per mention. The list contains the usernames to which the mention may
+	// refer, in lower case, longest first. For example, "@bob." may mean "bob." or, at the end of a
+	// sentence, "bob".
 	Names    [][]string
 	Everyone bool
 }
@@ -30,7 +31,7 @@ func (m *Mentions) None() bool { return len(m.Names) == 0 && !m.Everyone }
 // ParseMentions finds the mentions in a body. A mention is an @ followed by the characters of a
 // username. The @ must not follow a letter, a digit, or another character of a name, so an email
 // address is not a mention. In scripts without spaces between words, such as Japanese, a mention
-// may directly follow or precede other text. Code contains no mentions.
+// may directly follow or precede other text. Text in code is never a mention.
 func ParseMentions(body string) Mentions {
 	var m Mentions
 	seen := map[string]bool{}
@@ -59,7 +60,7 @@ func (m *Mentions) parse(body string, seen map[string]bool) {
 	}
 }
 
-// add adds the names that the text after an @ may refer to.
+// add records the names to which the text after an @ may refer.
 func (m *Mentions) add(text string) {
 	var names []string
 	for {
@@ -106,8 +107,8 @@ func prose(body string) []string {
 	}
 }
 
-// withoutInlineCode appends the parts of text outside inline code. A part includes the adjacent
-// backtick, so that the characters before and after a mention are known.
+// withoutInlineCode appends the parts of text outside inline code. Each part includes the adjacent
+// backticks, so that the characters next to a mention are known.
 func withoutInlineCode(parts []string, text string) []string {
 	start := 0
 	for at := 0; at < len(text); {
@@ -155,7 +156,7 @@ func endsHere(body string, end int) bool {
 	return after != '@' && !joins(after)
 }
 
-// joins reports whether a non-ASCII rune next to a mention belongs to the same word.
+// joins reports whether r is a non-ASCII rune that belongs to the same word as an adjacent mention.
 func joins(r rune) bool {
 	return r >= utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsMark(r) || unicode.IsDigit(r)) && !unspaced(r)
 }
