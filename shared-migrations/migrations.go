@@ -1,8 +1,9 @@
-// Package migrations contains the database schema: the migrations, and the code that applies them.
+// Package migrations contains the migrations of the database schema, and the code that applies
+// them.
 //
-// Several processes may call Up at the same time; one of them migrates and the others wait. Each
-// migration runs in a transaction unless it contains `---- tern: disable-tx ----`, so a failed
-// migration leaves the database at the previous version. The statements of a merged migration never
+// Several processes may call Up at the same time: one process migrates, and the others wait. Each
+// migration runs in a transaction unless it contains `---- tern: disable-tx ----`. If a transaction
+// fails, the database stays at the previous version. The statements of a merged migration never
 // change.
 package migrations
 
@@ -27,16 +28,17 @@ import (
 var files embed.FS
 
 const (
-	// versionTable is in the public schema, like all our tables, regardless of the login's
+	// versionTable is in the public schema, like all of Parley's tables, regardless of the login's
 	// search_path.
 	versionTable = schema.VersionTable
-	// lockKey is the key of the advisory lock that a migrating session holds ("parley" in ASCII).
+	// lockKey is the key of the advisory lock that a session holds while it migrates ("parley" in
+	// ASCII).
 	lockKey = int64(0x7061726c6579)
 	// lockPoll is how often a waiting session tries to acquire the lock.
 	lockPoll = 50 * time.Millisecond
 )
 
-// NewerError means that a later release has migrated the database.
+// NewerError means that a newer release has migrated the database.
 type NewerError struct{ Database, Known int }
 
 func (e *NewerError) Error() string {
@@ -54,13 +56,13 @@ type Migration struct {
 func Latest() int {
 	names, err := migrate.FindMigrations(source())
 	if err != nil {
-		panic(err) // the embedded files are invalid, which tests rule out
+		panic(err) // cannot happen: tests verify the embedded files
 	}
 	return len(names)
 }
 
-// Up applies the missing migrations, and creates missing service roles and their rights. Several
-// processes may call it at the same time. log may be nil.
+// Up applies the missing migrations, creates the missing service roles, and grants their missing
+// rights. Several processes may call it at the same time. log may be nil.
 func Up(ctx context.Context, url string, log *slog.Logger) error {
 	log = cmp.Or(log, slog.New(slog.DiscardHandler))
 	return open(ctx, url, source(), log, func(conn *pgx.Conn, m *migrate.Migrator, _ int32) error {
@@ -85,8 +87,8 @@ func To(ctx context.Context, url string, version int, log *slog.Logger) error {
 	})
 }
 
-// Down reverts the newest migrations; steps is the number of migrations to revert. The data in the
-// removed tables is lost.
+// Down reverts the newest migrations. steps is the number of migrations to revert. The data in
+// removed tables and columns is lost.
 func Down(ctx context.Context, url string, steps int, log *slog.Logger) error {
 	if steps < 1 {
 		return fmt.Errorf("migrate down: %d is not a number of steps", steps)
@@ -99,7 +101,7 @@ func Down(ctx context.Context, url string, steps int, log *slog.Logger) error {
 	})
 }
 
-// Status lists the migrations that this program knows and whether they are applied. It changes
+// Status lists the migrations that this program knows, and reports which are applied. It changes
 // nothing.
 func Status(ctx context.Context, url string) ([]Migration, error) {
 	names, err := migrate.FindMigrations(source())
@@ -125,7 +127,7 @@ func Status(ctx context.Context, url string) ([]Migration, error) {
 	return list, nil
 }
 
-// version returns the schema version of the database, or 0 if it has no schema.
+// version returns the database's schema version, or 0 if the database has no schema.
 func version(ctx context.Context, conn *pgx.Conn) (current int, err error) {
 	var exists bool
 	if err := conn.QueryRow(ctx, "select to_regclass($1) is not null", versionTable).Scan(&exists); err != nil {
@@ -190,7 +192,7 @@ func open(ctx context.Context, url string, source fs.FS, log *slog.Logger, do fu
 	return nil
 }
 
-// describe adds the detail that PostgreSQL reports for an error, which helps to find the cause.
+// describe adds the error detail from PostgreSQL, which helps to find the cause.
 func describe(err error) error {
 	pgErr, ok := errors.AsType[migrate.MigrationPgError](err)
 	if !ok || pgErr.Detail == "" {
@@ -199,10 +201,10 @@ func describe(err error) error {
 	return fmt.Errorf("migrate: %w (%s)", err, pgErr.Detail)
 }
 
-// lock acquires the migration lock. tern also has a lock, but waits for it inside a statement. A
-// session that waits inside a statement holds a snapshot, and CREATE INDEX CONCURRENTLY in the
-// session that holds the lock would wait for that snapshot: a deadlock. So this function polls
-// between statements, before tern uses the session.
+// lock acquires the migration lock. tern's own lock is not sufficient: a session waits for it
+// inside a statement and therefore holds a snapshot. CREATE INDEX CONCURRENTLY in the migrating
+// session would wait for this snapshot, which would be a deadlock. So lock polls between
+// statements, before tern uses the session.
 func lock(ctx context.Context, conn *pgx.Conn, log *slog.Logger) error {
 	for first := true; ; first = false {
 		var got bool

@@ -11,14 +11,14 @@ import (
 	"parley.chat/shared-contracts/schema"
 )
 
-// Roles belong to a server, not to a database. A dump that is restored into a new server contains
-// neither the roles nor the rights granted to them. So Up creates them regardless of the schema
+// Roles belong to a PostgreSQL server, not to a database. After a dump is restored into a new
+// server, the roles and their rights are missing. So Up creates them regardless of the schema
 // version.
 var (
 	//go:embed roles.sql
 	rolesSQL string
-	// grantsSQL is the net result of all grants and revokes in the migrations. A test compares the
-	// two.
+	// grantsSQL contains the net result of all grants and revokes in the migrations. A test
+	// verifies this.
 	//go:embed grants.sql
 	grantsSQL string
 )
@@ -44,7 +44,7 @@ func createRoles(ctx context.Context, conn *pgx.Conn) error {
 }
 
 // grantRights grants the missing rights and reports whether any were missing. If apply is false, it
-// changes nothing. The schema must have the version that this program knows.
+// changes nothing. The database must have this program's schema version.
 func grantRights(ctx context.Context, conn *pgx.Conn, apply bool) (missing bool, err error) {
 	tx, err := conn.Begin(ctx)
 	if err != nil {
@@ -71,7 +71,7 @@ func grantRights(ctx context.Context, conn *pgx.Conn, apply bool) (missing bool,
 }
 
 // CheckRights returns ErrRights if service roles or their rights are missing. It changes nothing.
-// It checks nothing if the schema has a different version; Status reports that.
+// If the database has a different schema version, it checks nothing and returns nil; see Status.
 func CheckRights(ctx context.Context, url string) error {
 	conn, err := connect(ctx, url)
 	if err != nil {

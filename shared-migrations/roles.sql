@@ -1,5 +1,5 @@
--- The roles of the services, as created by the first migration. A database dump does not contain
--- them.
+-- Creates the services' roles if they do not exist, as the first migration does. Database dumps do
+-- not contain roles.
 do $$
 declare
   name text;

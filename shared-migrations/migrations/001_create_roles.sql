@@ -1,7 +1,7 @@
--- One role per service, with only the rights that it needs. The roles cannot log in: a service
--- connects with its own login and sets its role with the runtime parameter `role`. Roles belong to
--- the whole server, so they may already have been created for another database, perhaps at this
--- very moment.
+-- Creates one role per service. Later migrations grant each role only the rights that its service
+-- needs. The roles cannot log in: a service connects with its own login and sets the runtime
+-- parameter `role`. Roles belong to the whole server, so the migrations of another database may
+-- already have created them, or may be creating them concurrently.
 do $$
 declare
   name text;

@@ -13,8 +13,7 @@ create table users (
 create unique index users_username_key on users (lower(username));
 create unique index users_email_key on users (lower(email));
 
--- One row per login. All refresh tokens of a login form one family: they are valid or revoked
--- together.
+-- One row per session. All refresh tokens of a session form a family: they are revoked together.
 create table sessions (
   id           uuid primary key,
   user_id      uuid not null references users on delete cascade,
@@ -27,8 +26,8 @@ create table sessions (
 );
 create index sessions_user_id_idx on sessions (user_id, created_at desc);
 
--- The SHA-256 of every refresh token that a session has ever had. Rotation sets used_at. If a token
--- is used again after that, it was stolen, so the session is revoked.
+-- The SHA-256 hashes of all refresh tokens that a session has ever had. Rotating a token sets
+-- used_at. If a rotated token is used again, it was probably stolen, so the session is revoked.
 create table refresh_tokens (
   token_hash bytea primary key,
   session_id uuid not null references sessions on delete cascade,

@@ -1,5 +1,5 @@
--- The state of contact_id from the point of view of user_id: requested, accepted, or blocked. The
--- two directions are separate rows, so a block persists regardless of what the other user does.
+-- Contacts. state is user_id's view of contact_id: requested, accepted or blocked. Each direction
+-- has its own row, so the other user cannot remove a block.
 create table contacts (
   user_id    uuid not null references users on delete cascade,
   contact_id uuid not null references users on delete cascade,

@@ -4,8 +4,8 @@ create table channels (
   name        text not null default '',
   description text not null default '',
   group_id    uuid references groups on delete cascade,
-  -- The users of a direct channel, smaller id first, so that each pair of users has only one
-  -- channel.
+  -- The two users of a direct channel. direct_low is the smaller id, so that each pair of users has
+  -- only one channel.
   direct_low  uuid,
   direct_high uuid,
   created_by  uuid references users on delete set null,
@@ -22,7 +22,8 @@ create unique index channels_group_name_key on channels (group_id, lower(name))
   where group_id is not null and deleted_at is null;
 create unique index channels_direct_key on channels (direct_low, direct_high) where kind = 'direct';
 
--- joined_seq is the channel's last seq when the member joined; unread counts start there.
+-- joined_seq is the channel's last seq at the time when the member joined. Earlier messages do not
+-- count as unread.
 create table channel_members (
   channel_id         uuid not null references channels on delete cascade,
   user_id            uuid not null references users on delete cascade,

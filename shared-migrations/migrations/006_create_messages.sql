@@ -1,10 +1,10 @@
 -- The event log: one row per seq in a channel. There are no foreign keys to users or channels,
 -- because a backlog can be replayed into a restored database that does not contain them yet.
 --
--- kind is an event kind (message, edit, delete, reaction, member_joined, member_left,
--- channel_updated, gap) or the kind of a tombstone, which keeps a seq that has no event. A
--- tombstone is failed (the event is a dead letter), lost (Redis lost the event before it was
--- stored) or noop (the event has another seq).
+-- kind is the kind of an event (message, edit, delete, reaction, member_joined, member_left,
+-- channel_updated, gap) or of a tombstone, which is a row for a seq that holds no event. The kinds
+-- of tombstones are failed (the event is a dead letter), lost (Redis lost the event before it was
+-- stored) and noop (the event has another seq).
 create table messages (
   channel_id uuid        not null,
   seq        bigint      not null check (seq > 0),

@@ -1,6 +1,6 @@
--- The watermark of each partition: every entry with an id at or below (entry_ms, entry_seq) is
--- stored and acknowledged. It is never lowered. Each transaction that stores events first locks its
--- partition's row.
+-- One row per partition, with its watermark: every entry with an id at or below (entry_ms,
+-- entry_seq) is stored and acknowledged. A watermark is never lowered. Each transaction that stores
+-- events first locks the row of its partition.
 create table sync_watermarks (
   partition  integer     primary key check (partition >= 0),
   entry_ms   bigint      not null default 0,

@@ -1,7 +1,7 @@
--- Changes that must reach Redis once their transaction has committed. The transaction writes the
--- row; chat-service relays and deletes it. The rows of a channel (or of a user, if there is no
--- channel) are relayed in the order of their ids. event_id is the idempotency key of the resulting
--- event, so relaying twice is harmless.
+-- Transactional outbox: changes that must be sent to Redis after their transaction has committed.
+-- The transaction inserts a row; chat-service relays the change and deletes the row. The rows of
+-- one channel (or of one user, if there is no channel) are relayed in id order. event_id is the
+-- idempotency key of the resulting event, so relaying a row twice is harmless.
 create table outbox (
   id         bigint generated always as identity primary key,
   kind       text        not null,

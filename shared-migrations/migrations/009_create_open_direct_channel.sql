@@ -1,7 +1,7 @@
--- Finds or creates the direct channel of two users. This is the only change that ws-server may
--- make: the function runs with the owner's rights, so the caller needs no rights on the tables. It
--- fails with SQLSTATE PA404 if either user is unknown or deleted, PA403 if either has blocked the
--- other, and PA400 if both are the same user.
+-- Finds or creates the direct channel of two users. ws-server may not change any data except by
+-- calling this function. The function runs with the owner's rights, so the caller needs no rights
+-- on the tables. It fails with SQLSTATE PA404 if either user is unknown or deleted, PA403 if either
+-- has blocked the other, and PA400 if both are the same user.
 create function open_direct_channel(from_user uuid, to_user uuid)
   returns table (channel_id uuid, created boolean)
   language plpgsql

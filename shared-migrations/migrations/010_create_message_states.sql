@@ -1,12 +1,11 @@
--- The state of messages after later events have been applied. The two tables are projections of the
--- event log, which sync-service writes in the transaction that stores the events. Their contents do
--- not depend on the order in which events are stored. Neither table references the messages table,
--- because a message may be stored after the events that change it.
+-- The current state of messages after edits, deletions and reactions. The two tables are
+-- projections of the event log: sync-service updates them in the transaction that stores the
+-- events. Their contents do not depend on the order in which events are stored. They have no
+-- foreign keys to messages, because a message may be stored after the events that change it.
 
--- One row per message that was edited or deleted. The edit with the highest seq is effective. A
--- deletion removes the text both here and in the log, where it empties messages.body of the message
--- and of its edits. If there are several deletions, the first one in the channel's order is
--- effective.
+-- One row per message that was edited or deleted. The edit with the highest seq takes effect. A
+-- deletion removes the text here and in the log: it empties messages.body of the message and of its
+-- edits. If there are several deletions, the one with the lowest seq takes effect.
 create table message_states (
   channel_id uuid        not null,
   message_id uuid        not null,
@@ -22,9 +21,9 @@ create table message_states (
 );
 create index message_states_waiting_idx on message_states (channel_id) where waiting;
 
--- One row per message, emoji and user who ever reacted with it; the event with the highest seq
--- decides whether the reaction is removed. Readers ignore removed reactions and all reactions to a
--- deleted message.
+-- One row per message, emoji and user, including removed reactions. The event with the highest seq
+-- determines whether the reaction is removed. Readers ignore removed reactions and all reactions to
+-- deleted messages.
 create table message_reactions (
   channel_id uuid        not null,
   message_id uuid        not null,

@@ -1,5 +1,5 @@
--- Returns the given users that are not in the database. sync-service may not read users, but after
--- a restore its operator must be able to find out which users are missing.
+-- Returns the given ids that belong to no user. sync-service may not read the table users, but
+-- after a restore its operator must be able to find the missing users.
 create function unknown_users(ids uuid[]) returns setof uuid
 language sql stable security definer set search_path = public, pg_temp
 as $$ select i from unnest(ids) i where not exists (select from users u where u.id = i) $$;

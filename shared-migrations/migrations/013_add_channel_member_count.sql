@@ -1,7 +1,8 @@
--- The number of members in a channel, maintained by triggers on channel_members. Lists show it, and
--- counting the members of a large channel each time would be expensive. Any change to a channel's
--- members therefore updates the channel's row, so two such transactions wait for each other. The
--- order of the channel's outbox rows requires that anyway.
+-- The number of members in a channel, maintained by triggers on channel_members. Channel lists show
+-- this number, and counting the members of large channels for each list would be expensive. Each
+-- change to a channel's members updates the channel's row, so two transactions that change members
+-- of the same channel run one after the other. The order of the channel's outbox rows requires this
+-- anyway.
 alter table channels add column member_count integer not null default 0 check (member_count >= 0);
 
 create function count_channel_members() returns trigger

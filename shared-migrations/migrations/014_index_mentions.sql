@@ -1,6 +1,6 @@
 ---- tern: disable-tx ----
--- Messages with mentions, in channel order, so that unread mentions can be counted without reading
--- the messages between them.
+-- Messages with mentions, in seq order, for counting unread mentions without reading other
+-- messages.
 create index concurrently messages_mentions_idx on messages (channel_id, seq)
   where kind = 'message' and data -> 'mentions' is not null;
 

@@ -1,6 +1,6 @@
 -- Returns true if one of the two users of a direct channel has blocked the other. In that case,
--- neither may write to the channel. This applies the rule of open_direct_channel to an existing
--- channel. It returns false for any other channel. The function runs with the owner's rights,
+-- neither user may write to the channel. open_direct_channel applies the same rule to new channels.
+-- The function returns false for a channel that is not direct. It runs with the owner's rights,
 -- because ws-server may not read contacts.
 create function direct_blocked(channel uuid) returns boolean
 language sql stable security definer set search_path = public, pg_temp

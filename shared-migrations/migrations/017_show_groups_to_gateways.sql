@@ -1,5 +1,5 @@
--- A group's channel is hidden from users outside the group. A gateway must give the same answers as
--- the REST service, so it needs to know the members of a group.
+-- A group's channels are hidden from users outside the group. Gateways must apply the same rule as
+-- the REST API, so they need to read the members of groups.
 grant select (group_id, user_id) on group_members to parley_ws;
 
 ---- create above / drop below ----

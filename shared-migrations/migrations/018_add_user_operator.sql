@@ -1,5 +1,5 @@
--- Whether the user may inspect the pipeline (chat-service operator grant NAME). It grants no rights
--- in channels.
+-- Whether the user is an operator, who may inspect the pipeline (set by chat-service operator grant
+-- NAME). An operator has no additional rights in channels.
 alter table users add column operator boolean not null default false;
 
 ---- create above / drop below ----

@@ -1,6 +1,6 @@
--- Notifies chat-service, on commit, of outbox rows that other services have written. These are the
--- rows that open_direct_channel writes for ws-server; chat-service knows about its own rows. The
--- notification is only a hint, because chat-service also polls.
+-- Notifies chat-service, on commit, about outbox rows that open_direct_channel has inserted for
+-- ws-server. chat-service needs no notification for its own rows. Notifications are only hints,
+-- because chat-service also polls the outbox.
 create function notify_outbox() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$

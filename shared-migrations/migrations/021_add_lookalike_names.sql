@@ -1,7 +1,7 @@
--- The key by which names are compared, so that no two names look alike. chat-service derives it
--- from the name (package internal/platform/names). It is null for names written by an earlier
--- release, until chat-service has processed them. Among existing names that look alike, the oldest
--- gets the key, and the others get the key with their own id appended, so that all of them stay
+-- Look-alike key: names that look alike have the same key, and the key must be unique. chat-service
+-- derives the key from the name (package internal/platform/names). The key is null for names from
+-- an earlier release until chat-service has processed them. If existing names look alike, the
+-- oldest one gets the key. The others get the key followed by their own id, so that they stay
 -- valid.
 alter table users add column lookalike text;
 alter table channels add column lookalike text;

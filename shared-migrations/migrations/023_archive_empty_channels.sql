@@ -1,7 +1,7 @@
--- A channel is archived when its last member leaves: no one can find or join it, its name becomes
--- available again, and its history stays. An operator can restore it (chat-service channel
--- restore). The triggers that count members archive the channel, no matter how the member leaves. A
--- direct channel always has its two users and is never archived.
+-- A channel is archived when its last member leaves: users can no longer find or join it, and its
+-- name becomes available again. Its history is kept, and an operator can restore the channel
+-- (chat-service channel restore). The triggers that count members archive it, regardless of how the
+-- member leaves. A direct channel is never archived.
 alter table channels add column archived_at timestamptz;
 
 create or replace function count_channel_members() returns trigger
@@ -34,7 +34,8 @@ create unique index channels_group_lookalike_key on channels (group_id, lookalik
 
 ---- create above / drop below ----
 
--- A user who joins an archived channel would become its owner; delete these channels instead.
+-- Delete the archived channels. In the previous release, a user who joined one would become its
+-- owner.
 update channels set deleted_at = archived_at where archived_at is not null and deleted_at is null;
 drop index channels_public_lookalike_key;
 create unique index channels_public_lookalike_key on channels (lookalike)

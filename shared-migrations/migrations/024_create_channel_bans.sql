@@ -1,4 +1,5 @@
--- Users who may not enter a channel in any way until the ban is lifted.
+-- Users who are banned from a channel. They cannot become members in any way until the ban is
+-- lifted.
 create table channel_bans (
   channel_id uuid not null references channels on delete cascade,
   user_id    uuid not null references users on delete cascade,

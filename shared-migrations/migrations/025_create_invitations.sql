@@ -1,5 +1,5 @@
--- Users who were invited to a channel or a group and have not answered yet. A declined invitation
--- is kept for a while, so that it is not repeated immediately.
+-- Invitations to a channel or a group that have not been accepted. A declined invitation is kept
+-- for some time, so that the user cannot be invited again immediately.
 create table invitations (
   id          uuid primary key,
   channel_id  uuid references channels on delete cascade,

@@ -1,9 +1,9 @@
--- Further data that a gateway needs about its users: the blocks between users, and whether a new
--- member's arrival has been announced in the channel. The functions run with the owner's rights,
+-- Gives gateways access to further data: which users have blocked each other, and whether a new
+-- member's joining is still waiting in the outbox. The functions run with the owner's rights,
 -- because gateways may not read contacts.
 
--- Returns, for each given user, the users whom they have blocked and the users who have blocked
--- them.
+-- Returns one row for each block in which a given user is involved. other_id is the user whom
+-- user_id has blocked, or who has blocked user_id.
 create function blocks_of(users uuid[]) returns table (user_id uuid, other_id uuid)
 language sql stable security definer set search_path = public, pg_temp
 as $$
@@ -15,7 +15,7 @@ $$;
 revoke all on function blocks_of(uuid[]) from public;
 grant execute on function blocks_of(uuid[]) to parley_chat, parley_ws;
 
--- Returns true if one of two users has blocked the other.
+-- Returns true if either of the two users has blocked the other.
 create function blocked_between(one uuid, other uuid) returns boolean
 language sql stable security definer set search_path = public, pg_temp
 as $$

@@ -1,6 +1,6 @@
--- The public keys for access tokens, for gateways that start while chat-service is not responding.
--- Only chat-service writes them. If no instance has confirmed a row for several minutes, its key
--- has been retired.
+-- Public keys that verify access tokens. A gateway reads them from here if chat-service is not
+-- responding. Only chat-service writes them. If no chat-service instance has confirmed a key for
+-- several minutes, the key has been retired.
 create table token_keys (
   kid          text primary key,
   public_key   bytea not null check (octet_length(public_key) = 32),

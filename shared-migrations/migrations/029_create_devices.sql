@@ -1,6 +1,6 @@
--- Devices from which a user has logged in, identified by the SHA-256 of a token that the device
--- stores. A known device may try passwords even if others have used up the account's limits.
--- Several users may share a device.
+-- Devices from which a user has logged in. token_hash is the SHA-256 hash of a token that the
+-- device stores. The user can still try to log in from a known device when other devices have
+-- exhausted the account's limit on attempts. Several users may share a device.
 create table devices (
   user_id    uuid not null references users on delete cascade,
   token_hash bytea not null,

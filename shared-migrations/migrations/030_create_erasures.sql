@@ -1,5 +1,5 @@
--- Users whose accounts were deleted. As soon as a row exists, readers of the event log omit the
--- user's name. sync-service then removes the name from the rows and sets scrubbed_at.
+-- Users whose accounts were deleted. Once a row exists here, readers of the event log omit the
+-- user's name. Later, sync-service removes the name from the log's rows and sets scrubbed_at.
 create table erasures (
   user_id     uuid primary key references users on delete cascade,
   erased_at   timestamptz not null default now(),
@@ -12,8 +12,8 @@ grant select, insert on erasures to parley_chat;
 grant select on erasures to parley_ws;
 grant select, update (scrubbed_at) on erasures to parley_sync;
 
--- This is a trigger, so that every account deletion is recorded, including those made by a
--- chat-service of the previous release.
+-- A trigger records each account deletion, because a chat-service of the previous release would
+-- not.
 create function note_erasure() returns trigger
 language plpgsql set search_path = public, pg_temp
 as $$
@@ -28,8 +28,8 @@ create trigger users_erased after update of deleted_at on users
 
 insert into erasures (user_id, erased_at) select id, deleted_at from users where deleted_at is not null;
 
--- The names of deleted accounts, which no one else may use for a while. A name is stored as a
--- digest of its look-alike key and a secret that only the function reads, so the table does not
+-- Names of deleted accounts, which cannot be used again for some time. Each row contains a digest
+-- of a name's look-alike key and a secret that only name_digest can read. So the table does not
 -- reveal who had an account.
 create table reserved_names (
   digest bytea primary key,

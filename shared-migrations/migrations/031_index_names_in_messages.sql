@@ -1,6 +1,6 @@
 ---- tern: disable-tx ----
--- The rows that contain a user's name, so that a deleted account's names can be found without
--- reading the whole log. A row leaves the index when its name is removed.
+-- For finding the rows that contain the name of a deleted account without reading the whole log.
+-- When the name is removed from a row, the row leaves the index.
 create index concurrently messages_sender_name_idx on messages (sender_id) where data ->> 'sender_name' is not null;
 create index concurrently messages_member_name_idx on messages (target) where data ->> 'username' is not null;
 

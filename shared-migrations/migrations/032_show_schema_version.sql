@@ -1,4 +1,4 @@
--- The services compare the schema version with the version that they require.
+-- Lets each service compare the database's schema version with the version that it requires.
 grant select on public.parley_schema_version to parley_chat, parley_ws, parley_sync;
 
 ---- create above / drop below ----

@@ -1,6 +1,6 @@
--- Users' pictures. They are small copies that chat-service has made of the pictures that users
--- specified. External addresses are no longer shown, so that viewing a user does not contact a
--- server of that user's choice.
+-- Small copies of users' pictures, which chat-service downloads from the URLs that users specify.
+-- These URLs are no longer shown to other users, because viewing a profile would then contact a
+-- server that the profile's user has chosen.
 create table avatars (
   user_id      uuid primary key references users on delete cascade,
   hash         text not null check (hash ~ '^[0-9a-f]{64}$'),

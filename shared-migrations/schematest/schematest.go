@@ -1,5 +1,5 @@
-// Package schematest provides tests with PostgreSQL databases that contain Parley's schema. The
-// databases come from package pgtest and have the migrations applied.
+// Package schematest creates PostgreSQL databases with Parley's schema for tests. It uses package
+// pgtest and applies the migrations.
 package schematest
 
 import (
@@ -21,8 +21,8 @@ func Open(t testing.TB) *pgtest.DB {
 	return template.Open(t)
 }
 
-// NewServer starts a server with a migrated database for one test. The server is removed when the
-// test ends.
+// NewServer starts a PostgreSQL server with a migrated database for one test. The server is removed
+// when the test ends.
 func NewServer(t testing.TB, options ...pgtest.Options) *pgtest.Server {
 	t.Helper()
 	s := pgtest.NewServer(t, options...)

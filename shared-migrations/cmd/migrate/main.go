@@ -37,7 +37,7 @@ const (
 	exitPending = 3
 )
 
-// exitError is an error that determines the exit code.
+// exitError is an error that determines the program's exit code.
 type exitError struct {
 	error
 	code int
@@ -46,7 +46,7 @@ type exitError struct {
 func (e exitError) ExitCode() int { return e.code }
 func (e exitError) Unwrap() error { return e.error }
 
-// env is the environment in which a command runs.
+// env contains the context, output, database URL and logger of a command.
 type env struct {
 	ctx    context.Context
 	stdout io.Writer
@@ -175,7 +175,7 @@ func (c newCmd) Run(e env) error {
 	return fmt.Errorf("found none of the directories %v; run migrate in the source tree or use --dir", dirs)
 }
 
-// create creates the file for a new migration, using the next free number.
+// create creates the file of a new migration with the next free number, and returns its path.
 func create(dir, name string) (string, error) {
 	existing, err := filepath.Glob(filepath.Join(dir, "[0-9]*_*.sql"))
 	if err != nil {
@@ -196,7 +196,7 @@ func main() {
 	})
 }
 
-// run runs the program; main only connects it to the operating system.
+// run implements main in a form that tests can call.
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {
 	var c cli
 	helped := false
