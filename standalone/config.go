@@ -18,7 +18,7 @@ import (
 	wsserver "parley.chat/ws-server"
 )
 
-// Config holds all settings: those of this package, and the services' settings under their usual
+// Config holds all settings: this package's settings, and the services' settings under their usual
 // names.
 type Config struct {
 	Addr        string     `env:"ADDR" envDefault:"localhost:8080" desc:"listen address for everything; :8080 makes it reachable from the network"`
@@ -38,13 +38,12 @@ type Config struct {
 // sets their values directly.
 var replaced = []string{"CHAT_ADDR", "WS_ADDR", "SYNC_ADDR", "JWKS_URL", "DATABASE_ROLE", "METRICS_TARGETS", "CHAT_METRICS_ADDR", "WS_METRICS_ADDR"}
 
-// otherDefaults lists the service settings that have a different default here. The default address
-// can be reached only from this machine, so the first account belongs to the person who runs
-// everything. If a trace collector is configured, the user expects to find the message that was
-// just sent, so every message is traced.
+// otherDefaults lists the service settings whose defaults differ here. The default address is
+// reachable only from this machine, so the first account can be assumed to be the operator's. Every
+// message is traced, so that a user who has configured a trace collector finds each message there.
 var otherDefaults = map[string]string{"OPS_FOR": "first-account", "TRACE_RATIO": "1"}
 
-// LoadConfig reads the settings, including those of the services. The error names each invalid
+// LoadConfig reads all settings, including the services' settings. The error names each invalid
 // variable.
 func LoadConfig(getenv func(string) string) (Config, error) {
 	var cfg Config
@@ -73,10 +72,10 @@ func LoadConfig(getenv func(string) string) (Config, error) {
 	return cfg, nil
 }
 
-// ownHosts returns the hosts that are served at addr if PUBLIC_HOSTS is not set. On a loopback
-// address, these are the names of this machine, so that a foreign page whose name resolves to this
-// machine (DNS rebinding) is refused. On any other address every host is served, because its names
-// are unknown.
+// ownHosts returns the host names that are served at addr if PUBLIC_HOSTS is not set. For a
+// loopback address, these are the names of this machine. This prevents DNS rebinding, in which a
+// foreign page's host name resolves to this machine. For any other address, ownHosts returns nil
+// and every host name is served, because the machine's names are unknown.
 func ownHosts(addr string) browser.Hosts {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil || !browser.Loopback(host) {
@@ -89,8 +88,8 @@ func ownHosts(addr string) browser.Hosts {
 	return hosts
 }
 
-// distinct joins errors, which may be joined errors themselves. If several services read the same
-// variable, it reports the variable only once.
+// distinct joins errors, including the parts of joined errors, without duplicates. Several services
+// may report the same invalid variable.
 func distinct(errs []error) error {
 	var kept []error
 	seen := map[string]bool{}
@@ -143,7 +142,7 @@ func usage(w io.Writer) {
 			}
 			fmt.Fprintf(tw, "  %s\t%s\t%s\n", v.Name, v.Type, desc)
 		}
-		_ = tw.Flush() // nothing can be done about a failed write to the terminal
+		_ = tw.Flush() // ignore a failed write to the terminal
 	}
 	list(Config{})
 	for _, s := range []struct {

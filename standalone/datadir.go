@@ -11,18 +11,18 @@ import (
 	"parley.chat/internal/platform/config"
 )
 
-// maxLog is the size in bytes above which the log of a private server is renamed when the server
-// starts.
+// maxLog is the maximum size of a private server's log, in bytes. A larger log is renamed when the
+// server starts.
 const maxLog = 8 << 20
 
-// dataDir is the folder of an instance, locked against a second instance.
+// dataDir is the data folder of an instance. A lock prevents a second instance from using it.
 type dataDir struct {
 	path string
-	lock *os.File // closing the file releases the lock; when the process ends, the kernel closes the file
+	lock *os.File // the lock is released when the file is closed or the process ends
 	logs []*os.File
 }
 
-// openDataDir creates the folder if necessary, and locks it.
+// openDataDir creates the data folder if it does not exist, and locks it.
 func openDataDir(path string) (_ *dataDir, err error) {
 	defer func() {
 		if err != nil {
@@ -52,8 +52,8 @@ func openDataDir(path string) (_ *dataDir, err error) {
 	return &dataDir{path: path, lock: lock}, nil
 }
 
-// writeOwner writes the owner of the lock into the lock file, for the error message of a second
-// instance.
+// writeOwner writes the process id and the URL to the lock file. A second instance shows them in
+// its error message.
 func (d *dataDir) writeOwner(url string) {
 	_ = d.lock.Truncate(0) // an error only affects that message
 	_, _ = d.lock.WriteAt(fmt.Appendf(nil, "%d %s\n", os.Getpid(), url), 0)
@@ -67,7 +67,7 @@ func describeOwner(signature string) string {
 	return " (process " + pid + ", " + url + ")"
 }
 
-// serverLog opens the log of a private server for appending.
+// serverLog opens a private server's log for appending.
 func (d *dataDir) serverLog(name string) (*os.File, error) {
 	path := filepath.Join(d.path, name)
 	if info, err := os.Stat(path); err == nil && info.Size() > maxLog {
@@ -85,7 +85,7 @@ func (d *dataDir) serverLog(name string) (*os.File, error) {
 
 func (d *dataDir) close() {
 	for _, f := range d.logs {
-		_ = f.Close() // the server that wrote to it has ended
+		_ = f.Close() // ignore the error: the server that wrote the log has ended
 	}
 	_ = d.lock.Close()
 }

@@ -15,7 +15,7 @@ import (
 	"parley.chat/internal/platform/telemetry"
 )
 
-// progress shows the user the progress of the start. Only one goroutine at a time uses it.
+// progress prints the steps of the startup and their durations. It is not safe for concurrent use.
 type progress struct {
 	w     io.Writer
 	first time.Time // start of the program
@@ -36,7 +36,8 @@ func (p *progress) title(format string, args ...any) {
 	fmt.Fprintf(p.w, format+"\n", args...)
 }
 
-// begin prints the name and the details of a step; done or end completes the line.
+// begin starts the output line of a startup step with the step's name and details. done or end
+// completes the line.
 func (p *progress) begin(what, format string, args ...any) {
 	p.since, p.open = time.Now(), true
 	fmt.Fprintf(p.w, "  %-12s%s … ", what, fmt.Sprintf(format, args...))
@@ -64,10 +65,10 @@ func (p *progress) end(err error, dir string) {
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }
 
-// slowStart is how long a start may take before the user is told what the program is waiting for.
+// slowStart is the startup time after which the program prints the check that it is waiting for.
 const slowStart = 5 * time.Second
 
-// announcer reports that everything is ready, and prints commands to try.
+// announcer reports that all services are ready, and prints example commands.
 type announcer struct {
 	progress *progress
 	checks   []telemetry.Check
@@ -75,7 +76,8 @@ type announcer struct {
 	opts     Options
 }
 
-// announce is the last part, so it is the first to stop.
+// announce prints a message once all services are ready, and another one when ctx is done. It
+// starts after everything else, so it stops first.
 func (h *announcer) announce(ctx context.Context) error {
 	p := h.progress
 	p.begin("Services", "chat-service, ws-server, sync-service")
@@ -95,7 +97,7 @@ func (h *announcer) announce(ctx context.Context) error {
 	return nil
 }
 
-// await waits until every check passes. It returns false if ctx is done first.
+// await waits until every check passes, and returns true. If ctx is done first, it returns false.
 func (h *announcer) await(ctx context.Context) bool {
 	told := false
 	for pause := 2 * time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
@@ -115,7 +117,7 @@ func (h *announcer) await(ctx context.Context) bool {
 	}
 }
 
-// failing returns the first check that does not pass, with its error.
+// failing returns the name and the error of the first check that does not pass.
 func (h *announcer) failing(ctx context.Context) (string, error) {
 	for _, c := range h.checks {
 		err := c.Check(ctx)
@@ -129,8 +131,8 @@ func (h *announcer) failing(ctx context.Context) (string, error) {
 	return "", nil
 }
 
-// command returns the command line that runs this program from the current directory. The hints
-// contain it.
+// command returns a command line that runs this program from the current directory. It is printed
+// in the hints.
 func command() string {
 	path := cmp.Or(os.Args[0], "standalone")
 	if strings.HasPrefix(path, filepath.Join(os.TempDir(), "go-build")) {
@@ -146,8 +148,8 @@ func command() string {
 	return path
 }
 
-// hints returns commands to paste. The names in them differ at each start, because a name can be
-// used only once.
+// hints returns example commands to paste into a terminal. They contain a random number, because a
+// user name or a channel name can be used only once.
 func hints(url, command string) string {
 	n := 1000 + rand.IntN(9000)
 	ws := "ws" + strings.TrimPrefix(url, "http") + "/ws"

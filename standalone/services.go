@@ -19,18 +19,20 @@ import (
 	wsserver "parley.chat/ws-server"
 )
 
-// services holds the three services, connected to the stores and to each other.
+// services holds the HTTP handlers, the readiness checks and the background tasks (lifecycle parts)
+// of the three services.
 type services struct {
 	api, gateway http.Handler
 	checks       []telemetry.Check
 	parts        []lifecycle.Part // in start order
 }
 
-// otherDescriptors is how many file descriptors all services except ws-server may need together.
+// otherDescriptors is the maximum number of file descriptors that the services other than ws-server
+// need in total.
 const otherDescriptors = 256
 
-// newServices creates the services, whose metrics will be served at metricsURL. It starts nothing
-// and connects to nothing.
+// newServices creates the services. It does not start them and opens no connections. Their metrics
+// will be served at metricsURL.
 func newServices(cfg Config, st *stores, metricsURL string, reg *prometheus.Registry, logs func(service string) *slog.Logger) (_ *services, err error) {
 	cfg.ws.OtherDescriptors = otherDescriptors
 	cfg.chat.Addr, cfg.ws.Addr, cfg.sync.Addr = "", "", ""
@@ -69,8 +71,8 @@ func newServices(cfg Config, st *stores, metricsURL string, reg *prometheus.Regi
 	return s, nil
 }
 
-// add adds the parts and the checks of a service under its name. The service's clients are closed
-// after its other parts have stopped.
+// add adds the background tasks and the readiness checks of a service under its name. The service's
+// clients are closed after its other tasks have stopped.
 func (s *services) add(name string, service program.Service) {
 	s.parts = append(s.parts, lifecycle.Part{Name: name + " clients", Run: func(ctx context.Context) error {
 		<-ctx.Done()
@@ -84,7 +86,7 @@ func (s *services) add(name string, service program.Service) {
 	}
 }
 
-// handler routes the requests that arrive on the single port to the services.
+// handler routes the requests that arrive on the program's single port to the services.
 func (s *services) handler(log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", s.api)
@@ -94,8 +96,9 @@ func (s *services) handler(log *slog.Logger) http.Handler {
 	return mux
 }
 
-// consumerName returns the persister's consumer name. A private Redis has only this persister. In a
-// shared Redis, the name distinguishes instances and must stay the same after a restart.
+// consumerName returns the persister's consumer name. With a private Redis, a fixed name is
+// sufficient. With a shared Redis, the name must be unique per instance and stay the same after a
+// restart.
 func consumerName(cfg Config) (string, error) {
 	if cfg.RedisURL == "" {
 		return "standalone", nil
@@ -112,7 +115,7 @@ func consumerName(cfg Config) (string, error) {
 }
 
 // subregistry returns a separate registry for a service. Its metrics appear in reg with a service
-// label, so that two services may use the same metric name.
+// label, so that two services can use the same metric name.
 func subregistry(reg *prometheus.Registry, service string) (*prometheus.Registry, error) {
 	sub := prometheus.NewRegistry()
 	labeled := prometheus.WrapRegistererWith(prometheus.Labels{"service": service}, reg)
@@ -122,8 +125,8 @@ func subregistry(reg *prometheus.Registry, service string) (*prometheus.Registry
 	return sub, nil
 }
 
-// unchecked collects from a registry that is filled later, so its metrics cannot be described in
-// advance.
+// unchecked is a prometheus.Collector that describes no metrics, because its registry is filled
+// only after it has been registered.
 type unchecked struct{ reg *prometheus.Registry }
 
 func (unchecked) Describe(chan<- *prometheus.Desc) {}

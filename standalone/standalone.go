@@ -3,11 +3,11 @@
 // schema, and serves.
 //
 // It starts the stores, the persister, the API, the gateway and the listener, in this order, and
-// stops them in reverse. So work in progress is finished while the stores are still running. It
-// acquires the port and the data directory first, so that a second instance fails before it has
-// started anything. If a private server dies, the process stops with an error. Acknowledged
-// messages survive a power failure, because Redis syncs its append-only file after every command
-// and PostgreSQL syncs its commits.
+// stops them in reverse order, so that work in progress finishes while the stores are still
+// running. It acquires the port and the data directory first, so that a second instance fails
+// before it has started anything. If a private server dies, the process stops with an error.
+// Acknowledged messages survive a power failure, because Redis syncs its append-only file after
+// every command and PostgreSQL syncs its commits.
 package standalone
 
 import (
@@ -25,7 +25,7 @@ import (
 	"parley.chat/internal/platform/telemetry"
 )
 
-// drain limits the time to stop everything, including the servers.
+// drain is the maximum duration of a shutdown, including that of the private servers.
 const drain = 40 * time.Second
 
 // Run runs the program: it reads the settings from getenv, reports progress on stderr, and serves
@@ -46,12 +46,12 @@ func Run(ctx context.Context, args []string, getenv func(string) string, stderr 
 	return Serve(ctx, cfg, Options{Progress: stderr, Log: stderr, Hints: true})
 }
 
-// Options configures Serve, in addition to the settings.
+// Options holds the options of Serve that are not settings.
 type Options struct {
-	Progress io.Writer     // receives progress messages about the start and the stop; default none
-	Log      io.Writer     // receives the log and the output of an installation; default none
-	Hints    bool          // Progress also receives suggestions of commands to try
-	Ready    func(Running) // called once, when everything is ready; default none
+	Progress io.Writer     // receives messages about the progress of startup and shutdown; nil discards them
+	Log      io.Writer     // receives the log and the output of installations; nil discards them
+	Hints    bool          // whether to print example commands to Progress
+	Ready    func(Running) // if not nil, called once when all services are ready
 }
 
 // Running holds the addresses of a running system.
@@ -86,8 +86,8 @@ func Serve(ctx context.Context, cfg Config, opts Options) error {
 	return err
 }
 
-// start opens the port, prepares the stores, and returns the parts to run. After an error nothing
-// is left running.
+// start opens the port, prepares the stores, and returns the servers and services to run. If it
+// fails, it leaves nothing running.
 func start(ctx context.Context, cfg Config, opts Options, dir *dataDir, p *progress, log *slog.Logger) (_ []lifecycle.Part, err error) {
 	listener, err := listen(ctx, "ADDR", cfg.Addr)
 	if err != nil {
@@ -131,7 +131,8 @@ func start(ctx context.Context, cfg Config, opts Options, dir *dataDir, p *progr
 	), nil
 }
 
-// listen opens the port. Clients that connect before the services are ready wait in the backlog.
+// listen opens the port. Clients that connect before the services are ready wait in the listen
+// backlog.
 func listen(ctx context.Context, setting, addr string) (net.Listener, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	switch {

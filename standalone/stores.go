@@ -23,23 +23,23 @@ const (
 	databaseName = "parley"
 	// redisMemory is the memory limit of the private Redis, in bytes.
 	redisMemory = 1 << 30
-	// connectTimeout is how long a server named by the settings may take to answer.
+	// connectTimeout limits the time to connect to a server and check it.
 	connectTimeout = 5 * time.Second
-	// stopTimeout limits how long stopping the servers may take if a later step of the start fails.
+	// stopTimeout limits the time to stop the private servers after a failed startup.
 	stopTimeout = 15 * time.Second
 )
 
-// stores holds PostgreSQL and Redis, checked and migrated. The postgres and redis fields are set
-// only for servers that we have started.
+// stores holds the URLs of PostgreSQL and Redis after both servers have been checked and the schema
+// has been migrated. The postgres and redis fields are set only for private servers.
 type stores struct {
 	databaseURL, redisURL string
 	postgres              *localserver.Postgres
 	redis                 *localserver.Redis
 }
 
-// openStores starts a private server for each store that the settings do not name, checks the
-// servers that they name, and migrates the schema. output receives the output of an installation.
-// After an error nothing is left running.
+// openStores checks the servers that the settings name, starts a private server for each store that
+// they do not name, and migrates the schema. output receives the output of installations. If
+// openStores fails, it leaves nothing running.
 func openStores(ctx context.Context, cfg Config, dir *dataDir, p *progress, output io.Writer, log *slog.Logger) (*stores, error) {
 	s := &stores{databaseURL: cfg.DatabaseURL, redisURL: cfg.RedisURL}
 	if err := s.open(ctx, cfg, dir, p, output, log); err != nil {
@@ -90,8 +90,8 @@ func (s *stores) open(ctx context.Context, cfg Config, dir *dataDir, p *progress
 	return migrate(ctx, s.databaseURL, p, log)
 }
 
-// find finds the required server programs, and installs missing ones if it can. A server that is
-// not required may be missing.
+// find locates the server programs. postgres and redis specify which of them are required. If a
+// required program is missing, find tries to install it.
 func find(ctx context.Context, postgres, redis bool, output io.Writer) (localserver.Binaries, error) {
 	found, err := localserver.Find(ctx)
 	if missing, ok := errors.AsType[*localserver.MissingError](err); ok {
@@ -144,7 +144,7 @@ func (s *stores) startRedis(ctx context.Context, found localserver.Binaries, dir
 	return nil
 }
 
-// checkPostgres verifies that the user's server answers and is new enough.
+// checkPostgres verifies that the server at DATABASE_URL answers and is new enough.
 func checkPostgres(ctx context.Context, url string, p *progress) error {
 	p.begin("PostgreSQL", "at DATABASE_URL")
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
@@ -169,7 +169,8 @@ func checkPostgres(ctx context.Context, url string, p *progress) error {
 	return nil
 }
 
-// checkRedis verifies that a server answers, is new enough, and was started with the same settings.
+// checkRedis verifies that a Redis server answers, is new enough, accepts writes, and is not used
+// by a deployment with a different number of partitions.
 func checkRedis(ctx context.Context, url string, partitions int) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
@@ -204,7 +205,8 @@ func migrate(ctx context.Context, url string, p *progress, log *slog.Logger) err
 	return nil
 }
 
-// parts returns the parts that run our private servers. They stop last, Redis before PostgreSQL.
+// parts returns the lifecycle parts that run the private servers. These servers stop last, Redis
+// before PostgreSQL.
 func (s *stores) parts() []lifecycle.Part {
 	var parts []lifecycle.Part
 	if s.postgres != nil {
@@ -216,8 +218,8 @@ func (s *stores) parts() []lifecycle.Part {
 	return parts
 }
 
-// stop stops the servers that were started. It is called if a later step of the start fails,
-// because lifecycle then does not run the parts.
+// stop stops the private servers after a failed startup. After a successful startup, package
+// lifecycle stops them.
 func (s *stores) stop(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()

@@ -22,8 +22,8 @@ type line struct {
 	body string
 }
 
-// actor is one of the two users, connected through the SDK. The demo checks the SDK's guarantees
-// independently.
+// actor is one of the demo's two users. It is connected through the SDK and checks the SDK's
+// guarantees.
 type actor struct {
 	base, name string
 	client     *client.Client
@@ -33,7 +33,7 @@ type actor struct {
 	limits frame.Limits
 	seen   int64  // seq of the newest event
 	heard  []line // received messages, in order of arrival
-	hole   error  // the first event whose seq did not follow the previous one
+	hole   error  // error for the first missing or repeated seq, or nil
 	sends  []time.Time
 }
 
@@ -61,7 +61,7 @@ func (a *actor) join(ctx context.Context, channel chat.ChannelID) error {
 	return err
 }
 
-// history reads the channel through the API, page by page.
+// history reads all messages in the channel through the REST API, page by page.
 func (a *actor) history(ctx context.Context, channel chat.ChannelID) ([]line, error) {
 	var all []line
 	for after := int64(0); ; after = all[len(all)-1].seq {
@@ -78,7 +78,8 @@ func (a *actor) history(ctx context.Context, channel chat.ChannelID) ([]line, er
 	}
 }
 
-// connect starts the client and waits until it follows the channel. disconnect ends it.
+// connect starts the client and waits until it follows the channel. Call disconnect to stop the
+// client.
 func (a *actor) connect(ctx context.Context, channel chat.ChannelID) error {
 	var running context.Context
 	running, a.stop = context.WithCancel(ctx)
@@ -101,7 +102,7 @@ func (a *actor) connect(ctx context.Context, channel chat.ChannelID) error {
 	}
 }
 
-// lost returns the reason why the client has ended.
+// lost waits until the client has ended and returns the reason.
 func (a *actor) lost(ctx context.Context) error {
 	err := <-a.ended
 	a.ended <- err // for disconnect
@@ -114,7 +115,7 @@ func (a *actor) lost(ctx context.Context) error {
 	return err
 }
 
-// disconnect ends the client and waits for it.
+// disconnect stops the client and waits until it has ended.
 func (a *actor) disconnect() {
 	if a.stop == nil {
 		return
@@ -126,7 +127,7 @@ func (a *actor) disconnect() {
 	<-a.ended
 }
 
-// note records an event in the channel, whether or not it is a message.
+// note checks the seq of an event in the channel, and records the event if it is a message.
 func (a *actor) note(e client.ChannelEvent) {
 	if e.Seq != a.seen+1 && a.hole == nil {
 		a.hole = fmt.Errorf("%s got seq %d after %d", a.name, e.Seq, a.seen)

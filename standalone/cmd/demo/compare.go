@@ -15,11 +15,11 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// pollInterval is how often PostgreSQL is checked for the last rows.
+// pollInterval is the interval at which PostgreSQL is queried for the last rows.
 const pollInterval = 20 * time.Millisecond
 
-// stored waits until PostgreSQL contains the wanted number of the channel's messages, and reads
-// these messages directly from PostgreSQL.
+// stored waits until PostgreSQL contains at least want messages of the channel, and returns the
+// channel's messages as read from PostgreSQL.
 func stored(ctx context.Context, databaseURL string, channel chat.ChannelID, want int) ([]line, error) {
 	ctx, cancel := context.WithTimeout(ctx, waitTimeout)
 	defer cancel()
@@ -52,20 +52,22 @@ func stored(ctx context.Context, databaseURL string, channel chat.ChannelID, wan
 	})
 }
 
-// report holds the messages as seen by one party. The first report is the reference.
+// report holds the messages from one source, such as a user or PostgreSQL. The first report is the
+// reference.
 type report struct {
 	who   string
 	lines []line
-	hole  error // the first event whose seq did not follow the previous one, if any
+	hole  error // error for the first missing or repeated seq, or nil
 }
 
-// Errors that report a fault found by the demo.
+// Errors for faults that the demo has found.
 var (
 	errDisagree = errors.New("they do not agree")
 	errOrder    = errors.New("not in order")
 )
 
-// compare prints a line for each report and verifies that all are identical.
+// compare prints a line for each report and verifies that all reports contain the same messages in
+// order.
 func compare(out io.Writer, reports []report) error {
 	fmt.Fprintf(out, "\n  %-24s %9s %9s %9s   %s\n", "", "messages", "first seq", "last seq", "in order")
 	var faults []error
@@ -104,7 +106,8 @@ func differ(want, got []line) error {
 	return nil
 }
 
-// latency returns a quantile of the latency from one user to the other.
+// latency returns a quantile of the message latencies, measured from the send until the other user
+// received the message.
 func (s *stage) latency(quantile float64) time.Duration {
 	sorted := slices.Sorted(slices.Values(s.latencies))
 	return sorted[min(int(quantile*float64(len(sorted))), len(sorted)-1)]

@@ -1,9 +1,9 @@
 // Command demo plays a conversation of a thousand messages between two users of a Parley instance.
-// It compares the sent messages with the messages that each user received, with the history and
-// with the rows in PostgreSQL.
+// It compares the sent messages with the messages that each user received, the history, and the
+// rows in PostgreSQL.
 //
-// It uses the instance at PARLEY_URL. If there is none, it starts its own instance in a temporary
-// folder, which it removes at the end.
+// It uses the instance at PARLEY_URL. If this is not set and no instance is running at the default
+// URL, it starts a private instance in a temporary folder, which it removes at the end.
 package main
 
 import (
@@ -35,7 +35,7 @@ func main() {
 // options holds the settings from the command line and the environment.
 type options struct {
 	url         string
-	explicit    bool // the URL was given, so do not start an instance if nothing answers there
+	explicit    bool // the URL was set, so do not fall back to a private instance
 	own         bool
 	count       int
 	databaseURL string

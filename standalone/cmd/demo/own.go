@@ -15,7 +15,7 @@ import (
 	"parley.chat/standalone"
 )
 
-// answers returns nil if a ready Parley instance answers at url.
+// answers returns nil if a Parley instance at url responds and is ready.
 func answers(ctx context.Context, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
@@ -46,7 +46,8 @@ func withOwn(ctx context.Context, getenv func(string) string, stderr io.Writer, 
 		return fmt.Errorf("make a folder for the demo: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	// If we are root, PostgreSQL runs as another user, who must be able to access its data.
+	// If the demo runs as root, PostgreSQL runs as another user, who must be able to access the
+	// folder.
 	if err := os.Chmod(dir, 0o711); err != nil {
 		return fmt.Errorf("make a folder for the demo: %w", err)
 	}

@@ -14,13 +14,13 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// rateBlock is how long a user who has exceeded the rate limit may have to wait.
+// rateBlock is the maximum time for which a user who has exceeded the rate limit is blocked.
 const rateBlock = 30 * time.Second
 
 //go:embed conversation.txt
 var conversation string
 
-// cue is a line of the script and its speaker (0 or 1).
+// cue is a message of the conversation and the index of the user who sends it (0 or 1).
 type cue struct {
 	speaker int
 	body    string
@@ -48,7 +48,7 @@ func readScript(count int) ([]cue, error) {
 	return script, nil
 }
 
-// stage runs the conversation of the two users. Only one goroutine uses it.
+// stage runs the conversation between the two users. It must be used by only one goroutine.
 type stage struct {
 	actors    [2]*actor
 	channel   chat.ChannelID
@@ -56,8 +56,8 @@ type stage struct {
 	slow      bool // the rate limit determines the speed
 	latencies []time.Duration
 
-	// The state of the current line: its acknowledgement, and the time at which the other user
-	// received it.
+	// State of the current line, including its ack and the time at which the other user received
+	// it.
 	speaker *actor
 	current chat.ClientID
 	acked   int64 // seq, or 0
@@ -83,8 +83,8 @@ func (s *stage) close() {
 	}
 }
 
-// pace returns a note about the expected duration if the rate limit slows the demo down, or "" if
-// not.
+// pace returns a note about the expected duration if the rate limit makes the demo slow. Otherwise
+// it returns "".
 func (s *stage) pace(count int) string {
 	l := s.actors[0].limits
 	each := (count + 1) / 2
@@ -99,8 +99,8 @@ func (s *stage) pace(count int) string {
 		"  demo -n 40, or start the instance with RATE_LIMIT=off.", l.RateMessages, l.RateSeconds, apierr.Duration(took))
 }
 
-// perform plays the script: it sends each line once the other user has received the previous one.
-// It returns the acknowledged lines, in order.
+// perform plays the script. It sends each line when the previous one has been acknowledged and the
+// other user has received it. It returns the acknowledged lines in order.
 func (s *stage) perform(ctx context.Context, script []cue) ([]line, error) {
 	said := make([]line, 0, len(script))
 	for i, c := range script {
@@ -115,8 +115,8 @@ func (s *stage) perform(ctx context.Context, script []cue) ([]line, error) {
 		if s.current, err = speaker.client.Post(client.ToChannel(s.channel), c.body); err != nil {
 			return nil, fmt.Errorf("%s sends: %w", speaker.name, err)
 		}
-		// The timeout allows for a refusal because of the rate limit, which the user's other
-		// programs may have used up.
+		// The timeout includes rateBlock, because the user's other clients may have exhausted the
+		// rate limit.
 		if err := s.wait(ctx, waitTimeout+rateBlock, func() bool { return s.acked > 0 && !s.heard.IsZero() }); err != nil {
 			return nil, err
 		}
@@ -132,7 +132,8 @@ func (s *stage) perform(ctx context.Context, script []cue) ([]line, error) {
 	return said, err
 }
 
-// rateDelay returns the time that the actor must wait to stay within the rate limit.
+// rateDelay returns how long the actor must wait before the next send to stay within the rate
+// limit.
 func (a *actor) rateDelay(now time.Time) time.Duration {
 	const margin = 100 * time.Millisecond // variation in the latency to the server
 	n := a.limits.RateMessages
@@ -143,7 +144,8 @@ func (a *actor) rateDelay(now time.Time) time.Duration {
 	return max(0, oldest.Add(time.Duration(a.limits.RateSeconds)*time.Second+margin).Sub(now))
 }
 
-// wait handles events until the condition holds or, if until is nil, until the timeout.
+// wait handles events until the function until returns true. If until is nil, it handles events for
+// the duration timeout.
 func (s *stage) wait(ctx context.Context, timeout time.Duration, until func() bool) error {
 	if timeout <= 0 && until == nil {
 		return nil

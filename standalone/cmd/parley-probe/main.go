@@ -1,5 +1,5 @@
-// Command parley-probe checks a deployment end to end, as a user would: it logs in, sends a
-// message, receives it from every gateway and finds its row.
+// Command parley-probe checks a deployment end to end: it logs in like a user, sends a message,
+// receives it from every gateway, and finds its row in PostgreSQL.
 package main
 
 import (

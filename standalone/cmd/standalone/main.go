@@ -14,7 +14,8 @@ import (
 	"parley.chat/standalone/internal/talk"
 )
 
-// quiet stops go-redis from writing errors to the terminal. The same errors are also returned.
+// quiet is a logger that discards go-redis's log messages. go-redis returns the same errors to its
+// callers.
 type quiet struct{}
 
 func (quiet) Printf(context.Context, string, ...any) {}

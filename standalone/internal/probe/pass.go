@@ -36,11 +36,11 @@ const (
 
 var steps = []Step{Login, Connect, Send, Hear, Store}
 
-// channelName is the name of the channel that the probe writes to.
+// channelName is the name of the channel to which the probe sends messages.
 const channelName = "parley-probe"
 
-// StepError reports the step of a pass that failed and, if the step concerns a gateway, the
-// gateway.
+// StepError reports which step of a pass failed, and at which gateway. Gateway is empty if the step
+// does not concern a single gateway.
 type StepError struct {
 	Step    Step
 	Gateway string
@@ -62,7 +62,7 @@ type result struct {
 	gateways int
 }
 
-// summary returns the result in the form that is printed.
+// summary returns the result in the form in which it is printed as JSON.
 func (r result) summary() map[string]any {
 	out := map[string]any{"ok": true, "gateways": r.gateways}
 	for s, took := range r.took {
@@ -71,7 +71,8 @@ func (r result) summary() map[string]any {
 	return out
 }
 
-// probe is one account, which stays logged in. Only one goroutine uses it.
+// probe checks a deployment with one account, which stays logged in. It is not safe for concurrent
+// use.
 type probe struct {
 	cfg     Config
 	db      *bun.DB // nil if rows are not checked
@@ -112,8 +113,8 @@ func (p *probe) logOut(ctx context.Context) error {
 	return nil
 }
 
-// pass runs one pass. Its error is a *StepError; the result then contains the steps before the
-// failed one.
+// pass runs one pass. If a step fails, the error is a *StepError, and the result contains only the
+// steps before it.
 func (p *probe) pass(ctx context.Context) (result, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.Timeout)
 	defer cancel()
@@ -178,7 +179,8 @@ func at(step Step, gateway string, err error) error {
 	return &StepError{Step: step, Gateway: gateway, Err: err}
 }
 
-// login starts a session unless there is a valid one, and finds or creates the probe's channel.
+// login does nothing if the session is valid. Otherwise it starts a session, and finds or creates
+// the probe's channel.
 func (p *probe) login(ctx context.Context) error {
 	if p.session != nil {
 		if _, err := p.session.Token(ctx, ""); err == nil {
@@ -216,7 +218,7 @@ func (p *probe) login(ctx context.Context) error {
 	return nil
 }
 
-// stored waits until the message is in PostgreSQL.
+// stored waits until the message's row is in PostgreSQL.
 func (p *probe) stored(ctx context.Context, ack client.Ack) error {
 	var last error
 	for {
@@ -240,13 +242,13 @@ type listener struct {
 	client  *client.Client
 	joined  chan struct{}          // closed once the gateway follows the channel
 	heard   chan chat.EventID      // received events
-	err     error                  // why the connection ended; read it only after done is closed
+	err     error                  // error from the client's Run; read it only after done is closed
 	done    chan struct{}          // closed when the client and its reader have ended
 	offline chan client.Connection // the newest reason for being offline
 }
 
-// connect connects to every gateway and waits until each follows the channel. The connections end
-// when ctx is done.
+// connect connects to every gateway and waits until all connections follow the channel. The
+// connections end when ctx is done.
 func (p *probe) connect(ctx context.Context) ([]*listener, error) {
 	gateways, err := p.gateways(ctx)
 	if err != nil {
@@ -324,8 +326,8 @@ func (e *listener) awaitEvent(ctx context.Context, id chat.EventID) error {
 	}
 }
 
-// why returns the reason why nothing arrived: the error that ended the connection, or its last
-// error.
+// why explains why an event did not arrive. It returns the error that ended the connection or, if
+// there is none, the last connection error.
 func (e *listener) why(ctx context.Context) error {
 	select {
 	case <-e.done:
@@ -342,8 +344,8 @@ func (e *listener) why(ctx context.Context) error {
 	}
 }
 
-// gateway identifies one gateway by its URL and, if the URL's host name has several addresses, by
-// the address to dial.
+// gateway identifies one gateway. dial is the address to connect to if the host name in url has
+// several addresses; otherwise it is empty.
 type gateway struct{ url, dial string }
 
 func (g gateway) name() string {
@@ -365,7 +367,7 @@ func (g gateway) dialer() *websocket.Dialer {
 	return d
 }
 
-// gateways returns every gateway behind the configured addresses.
+// gateways returns the gateways at all addresses to which the configured host names resolve.
 func (p *probe) gateways(ctx context.Context) ([]gateway, error) {
 	if len(p.cfg.Gateways) == 0 {
 		u, err := url.Parse(p.cfg.URL)

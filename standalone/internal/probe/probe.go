@@ -1,9 +1,9 @@
 // Package probe checks a deployment end to end, repeatedly or once.
 //
-// A pass logs in, connects to every gateway, sends one message, waits for its acknowledgement,
-// receives it from every gateway and finds its row in PostgreSQL. It fails at the first step that
-// does not succeed within the pass's timeout. The message stays in a private channel of the probe's
-// own account, which has no other members.
+// In each pass, the probe logs in, connects to every gateway, sends one message and waits for its
+// ack. It then receives the message from every gateway and finds its row in PostgreSQL. A pass
+// fails at the first step that does not succeed within the pass's timeout. The messages stay in a
+// private channel whose only member is the probe's account.
 package probe
 
 import (
@@ -94,7 +94,7 @@ func Main(ctx context.Context, args []string, getenv func(string) string, stdout
 	return p.serve(ctx, telemetry.NewLogger(stderr, "parley-probe", cfg.LogLevel))
 }
 
-// once runs one pass and prints its measurements.
+// once runs one pass, prints its result, and logs out.
 func (p *probe) once(ctx context.Context, stdout io.Writer) error {
 	r, err := p.pass(ctx)
 	if err != nil {
@@ -106,7 +106,7 @@ func (p *probe) once(ctx context.Context, stdout io.Writer) error {
 	return p.logOut(ctx)
 }
 
-// serve runs passes and serves their results until ctx is done.
+// serve runs passes repeatedly and serves their results as metrics until ctx is done.
 func (p *probe) serve(ctx context.Context, log *slog.Logger) error {
 	reg := telemetry.NewRegistry("parley-probe")
 	m := newMetrics(reg)

@@ -1,9 +1,9 @@
-// Package talk is a WebSocket client for the terminal, for trying Parley without installing
-// anything.
+// Package talk implements a WebSocket client for the terminal, with which users can try Parley
+// without installing other tools.
 //
-// It prints each received frame unchanged. A typed line that begins with { is sent unchanged; any
-// other line is sent as a message. Run owns the two goroutines that read from the WebSocket and the
-// input.
+// It prints each received frame unchanged. It sends an input line that begins with { unchanged, and
+// any other line as a message. Run owns two goroutines: one reads from the WebSocket, the other
+// reads the input.
 package talk
 
 import (
@@ -33,7 +33,8 @@ const (
 	defaultURL  = "ws://localhost:8080/ws"
 	defaultJar  = "parley.cookies"
 	dialTimeout = 10 * time.Second
-	// closeTimeout is how long the last answers may take after the end of the input.
+	// closeTimeout limits how long to wait for the server's last answers after the end of the
+	// input.
 	closeTimeout = time.Second
 )
 
@@ -45,8 +46,8 @@ sent unchanged. Ends at the end of the input (Ctrl-D).
 
 `
 
-// Run connects, and prints and sends frames until the input ends, ctx is done, or the server closes
-// the connection.
+// Run connects to the server. It prints and sends frames until the input ends, ctx is done, or the
+// server closes the connection.
 func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("talk", flag.ContinueOnError)
 	flags.SetOutput(stderr)
@@ -98,7 +99,7 @@ func dial(ctx context.Context, address, cookies string) (*websocket.Conn, error)
 	return nil, fmt.Errorf("connect to %s: %w", address, err)
 }
 
-// talker is one session. Only the goroutine of talk writes to conn and uses channel.
+// talker holds one connection. Only the goroutine that runs talk writes to conn and uses channel.
 type talker struct {
 	conn      *websocket.Conn
 	out, note io.Writer
@@ -117,8 +118,8 @@ func (t *talker) talk(ctx context.Context, stdin io.Reader) error {
 		}
 	}()
 	greeted := false
-	var lines <-chan line // set after the first frame, which lists the channels
-	var failed error      // input error; reported after all sent frames have been answered
+	var lines <-chan line // nil until the hello frame, which lists the channels, has arrived
+	var failed error      // input error, returned after the connection has been closed
 	stop := ctx.Done()
 	var left <-chan time.Time
 	for {
@@ -152,7 +153,7 @@ func (t *talker) talk(ctx context.Context, stdin io.Reader) error {
 	}
 }
 
-// close sends a close frame; the server's answer ends the reader.
+// close sends a close frame. The reader ends when the server answers it.
 func (t *talker) close() {
 	deadline := time.Now().Add(closeTimeout)
 	_ = t.conn.SetReadDeadline(deadline) // for a server that does not answer
@@ -163,7 +164,7 @@ func closedByUs(err error) bool {
 	return websocket.IsCloseError(err, websocket.CloseNormalClosure) || errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-// describe returns, in readable form, the reason why the server has closed the connection.
+// describe returns a readable error for the reason why the connection has ended.
 func describe(err error) error {
 	const expired, unauthenticated = 4001, 4501
 	switch e, _ := errors.AsType[*websocket.CloseError](err); {
@@ -176,7 +177,8 @@ func describe(err error) error {
 	}
 }
 
-// receive starts the reader. It ends when the connection does; hungUp then receives the reason.
+// receive starts the goroutine that reads frames. The goroutine ends when the connection ends, and
+// sends the reason to hungUp.
 func (t *talker) receive() (frames <-chan []byte, hungUp <-chan error) {
 	data, reason := make(chan []byte), make(chan error, 1)
 	go func() {
@@ -193,8 +195,8 @@ func (t *talker) receive() (frames <-chan []byte, hungUp <-chan error) {
 	return data, reason
 }
 
-// maxLine is the maximum length of an input line, in bytes. It is well above the size of the
-// largest frame that a server accepts.
+// maxLine is the maximum length of an input line, in bytes. It is far above the maximum frame size
+// that a server accepts.
 const maxLine = 1 << 20
 
 // line is a line of the input, or the error that ended the input.
@@ -203,8 +205,8 @@ type line struct {
 	err  error
 }
 
-// readLines starts a goroutine that reads lines. A read from a terminal cannot be interrupted, so
-// the goroutine ends with the input, or at the next line after ctx is done.
+// readLines starts a goroutine that reads lines. The goroutine ends when the input ends, or at the
+// next line after ctx is done, because a read from a terminal cannot be interrupted.
 func readLines(ctx context.Context, r io.Reader) <-chan line {
 	lines := make(chan line)
 	go func() {
@@ -232,7 +234,8 @@ func readLines(ctx context.Context, r io.Reader) <-chan line {
 	return lines
 }
 
-// show prints a frame, and chooses the channel from it.
+// show prints a frame. If the frame is a hello or a new membership, it also chooses the channel for
+// the user's messages.
 func (t *talker) show(data []byte) {
 	for line := range strings.Lines(string(data)) {
 		line = strings.TrimSpace(line)
@@ -291,8 +294,8 @@ func (t *talker) say(line string) error {
 	return nil
 }
 
-// readJar returns the access token for host from a cookie jar in Netscape's format, as a Cookie
-// header.
+// readJar reads a cookie jar in the Netscape format and returns the value of a Cookie header with
+// the access token for host.
 func readJar(path, host string) (string, error) {
 	data, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
@@ -315,8 +318,8 @@ func readJar(path, host string) (string, error) {
 	return "", fmt.Errorf("no cookie %s for %s in %s: sign up or log in first, with curl -c %s", name, host, path, path)
 }
 
-// sameHost treats all names of this machine as the same host, because the same server has set the
-// cookie.
+// sameHost reports whether a and b name the same host. All loopback names are the same host,
+// because the same server has set the cookie.
 func sameHost(a, b string) bool {
 	local := func(s string) bool {
 		ip := net.ParseIP(s)
