@@ -22,7 +22,7 @@ import (
 // mover appends an event again, under a new seq, if another event holds its seq.
 type mover struct{ appender *appender.Appender }
 
-// newMover returns a mover that appends to log in the Redis database rdb.
+// newMover returns a mover that appends to the event log in Redis.
 func newMover(log *eventlog.Log, rdb redis.UniversalClient, stored unstored.Rows, logger *slog.Logger) *mover {
 	return &mover{appender: appender.New(log, rdb, stored.MaxSeq, appender.Config{Stored: stored, Logger: logger})}
 }
@@ -33,12 +33,12 @@ func newMover(log *eventlog.Log, rdb redis.UniversalClient, stored unstored.Rows
 const movedFor = 7 * 24 * time.Hour
 
 // move appends the event of an entry under a new seq. It may be called repeatedly but appends only
-// once: it derives the event's new client id, the idempotency key, from the epoch and seq that the
-// entry claimed.
+// once, because it derives the new client id (the idempotency key) from the event's id and the
+// entry's epoch and seq.
 //
 // move returns false if the event must become a dead letter instead. That applies to events that no
 // member sent (joins, leaves, gaps), and to events whose sender left the channel within the last
-// two minutes, because the append refuses them.
+// two minutes, because the appender refuses them.
 func (m *mover) move(ctx context.Context, e event.Entry) (bool, error) {
 	if !e.Kind.FromMember() {
 		return false, nil

@@ -1,5 +1,5 @@
-// Package syncservice is the persister: it stores in PostgreSQL the events and receipts that the
-// gateways append to the Redis streams. Any number of instances share the work.
+// Package syncservice implements the persister, which moves events and receipts from the Redis
+// streams to PostgreSQL. Any number of instances can share the work.
 package syncservice
 
 import (
@@ -111,8 +111,8 @@ func New(cfg Config, log *slog.Logger, reg *prometheus.Registry) (s *Service, er
 		return s, err
 	}
 	s.store = store.New(s.db)
-	// These clients must not retry a read by themselves: entries in a lost reply are already
-	// pending, and a second read would skip them.
+	// These clients must not retry a read automatically, because entries in a lost reply are
+	// already pending, and a second read would skip them.
 	if s.reads, err = redisclient.Open(cfg.RedisURL, redisclient.Options{PoolSize: cfg.Partitions + 4, NoRetry: true}); err != nil {
 		return s, err
 	}
@@ -132,7 +132,7 @@ func (s *Service) wire(reg *prometheus.Registry) (err error) {
 	worker := streamworker.Config{
 		Name: s.cfg.ConsumerName, Partitions: s.cfg.Partitions, ClaimIdle: s.cfg.ClaimIdle, Logger: s.log.With("consumer", s.cfg.ConsumerName),
 	}
-	worker.SetDefaults() // so that both consumers report their outages to one log
+	worker.SetDefaults() // sets Outages, so that both consumers report their outages to one log
 	if s.consumer, err = consumer.New(s.reads, s.rdb, s.store, consumer.Config{
 		Config: worker, BatchMax: s.cfg.BatchMax, BatchWait: s.cfg.BatchWait, Writers: s.cfg.Writers,
 		Retention: s.cfg.StreamRetention, TrimAt: float64(s.cfg.TrimAt) / 100,
@@ -171,12 +171,12 @@ func (s *Service) Checks() []telemetry.Check {
 	}
 }
 
-// Handler returns nil: the service has no API.
+// Handler returns nil, because the service has no API.
 func (s *Service) Handler() http.Handler { return nil }
 
-// Parts returns the parts of the service in the order in which they start. They wait out outages of
-// Redis and PostgreSQL; a part fails only if the service cannot work with its settings. Before they
-// stop, they store the current batch.
+// Parts returns the service's background tasks in the order in which they start. While Redis or
+// PostgreSQL is down, the tasks wait and retry. A task fails only if the service cannot work with
+// its settings. Before the tasks stop, they store the current batch.
 func (s *Service) Parts() []lifecycle.Part {
 	redisPart, ready := program.Redis(s.rdb, s.watch, s.cfg.Partitions, redisclient.SyncService, s.log)
 	return []lifecycle.Part{

@@ -15,8 +15,8 @@ import (
 	"parley.chat/sync-service/internal/store"
 )
 
-// Tools holds the clients and stores that the operator commands need. The commands may run while
-// instances are running, and start nothing in the background.
+// Tools holds the clients and stores that the operator commands need. The commands may be used
+// while instances are running. They do no work in the background.
 type Tools struct {
 	Config Config
 	Redis  redis.UniversalClient
@@ -45,7 +45,7 @@ func OpenTools(ctx context.Context, cfg Config) (*Tools, error) {
 	t := &Tools{Config: cfg, Redis: rdb, Store: store.New(db), db: db}
 	recorded, err := rdb.Get(ctx, rediskey.Partitions).Int()
 	switch {
-	case errors.Is(err, redis.Nil): // no service has started on this Redis yet
+	case errors.Is(err, redis.Nil): // no service has used this Redis yet
 		return t, nil
 	case err != nil:
 		err = fmt.Errorf("reach Redis: %w", err)

@@ -38,13 +38,13 @@ type commands struct {
 type (
 	runCommand    struct{}
 	statusCommand struct{ output }
-	// output selects how a command prints its result.
+	// output is the flag that selects the format in which a command prints its result.
 	output struct {
 		Output string `short:"o" enum:"table,json" default:"table" help:"Output format: table or json."`
 	}
 )
 
-// env is the environment in which a command runs.
+// env holds the context, the settings and the output streams of a command.
 type env struct {
 	ctx            context.Context
 	getenv         func(string) string
@@ -61,7 +61,7 @@ Exit codes:
   3  interrupted; the message says how to resume
 `
 
-// codedError is an error that determines the exit code.
+// codedError is an error that determines the program's exit code.
 type codedError struct {
 	error
 	code int
@@ -70,14 +70,12 @@ type codedError struct {
 func (e codedError) ExitCode() int { return e.code }
 func (e codedError) Unwrap() error { return e.error }
 
-// usageError is an error for which the program exits with code 2, as it does for any invalid
-// command line.
+// usageError is an error in the command line or the settings. The program exits with code 2.
 type usageError struct{ error }
 
 func (usageError) ExitCode() int { return 2 }
 
-// errHelp is the value with which the program panics, instead of exiting, after kong has printed
-// the help.
+// errHelp is the panic value that replaces kong's call to os.Exit after kong has printed the help.
 var errHelp = errors.New("help printed")
 
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) (err error) {

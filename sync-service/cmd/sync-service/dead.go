@@ -27,7 +27,7 @@ type deadLetterFilter struct {
 	Until   *moment          `help:"Only dead letters created before this time; UTC unless a zone is given."`
 }
 
-// Validate implements kong's validation. kong reports its error as an error in the command line.
+// Validate is called by kong, which reports a returned error as an invalid command line.
 func (f deadLetterFilter) Validate() error { return checkSpan(f.Since, f.Until) }
 
 func (f deadLetterFilter) filter() deadletter.Filter {
@@ -69,7 +69,7 @@ type (
 	}
 )
 
-// deadLetter is the printed form of a dead letter.
+// deadLetter is a dead letter in the form that the commands print.
 type deadLetter struct {
 	Letter   string         `json:"letter"`
 	Entry    string         `json:"entry_id"`
@@ -86,7 +86,7 @@ type deadLetter struct {
 
 func printable(l deadletter.Letter) deadLetter {
 	if l.Source == deadletter.Receipts {
-		l.Event.Kind = event.KindReceipts // a receipts entry has a channel but no event
+		l.Event.Kind = event.KindReceipts // an entry with receipts has a channel but no event
 	}
 	return deadLetter{
 		Letter: l.Name(), Entry: l.Entry, Channel: l.Event.Channel, Seq: l.Event.Seq, Kind: string(l.Event.Kind),
@@ -94,8 +94,8 @@ func printable(l deadletter.Letter) deadLetter {
 	}
 }
 
-// letters returns the dead letters that f selects. It returns an error if a letter in f.IDs does
-// not exist.
+// letters returns the dead letters that f selects. It returns an error if f.IDs names a dead letter
+// that does not exist.
 func (f deadLetterFilter) letters(e *env, t *syncservice.Tools) ([]deadletter.Letter, error) {
 	for _, id := range f.IDs {
 		if err := checkPartitions([]int{id.partition}, e.cfg.Partitions); err != nil {

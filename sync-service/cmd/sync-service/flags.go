@@ -10,8 +10,8 @@ import (
 	"parley.chat/sync-service/internal/entryid"
 )
 
-// moment is a point in time on the command line: RFC 3339, a date with or without a time in UTC, or
-// a duration before now.
+// moment is a point in time given on the command line: an RFC 3339 timestamp, a UTC date with an
+// optional time, or a duration before now.
 type moment struct{ time.Time }
 
 // UnmarshalText parses "2026-01-31T12:00:00Z", "2026-01-31 12:00", "2026-01-31" or "36h". A time
@@ -82,7 +82,7 @@ func checkSpan(since, until *moment) error {
 	return nil
 }
 
-// checkPartitions rejects a partition that the deployment does not have.
+// checkPartitions returns an error if any chosen partition does not exist.
 func checkPartitions(chosen []int, partitions int) error {
 	for _, p := range chosen {
 		if p < 0 || p >= partitions {

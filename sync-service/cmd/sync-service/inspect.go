@@ -67,7 +67,7 @@ type backlogCommand struct {
 	Limit int `default:"20" help:"Maximum number of channels to show, largest backlog first; 0 shows all."`
 }
 
-// Validate implements kong's validation. kong reports its error as an error in the command line.
+// Validate is called by kong, which reports a returned error as an invalid command line.
 func (c backlogCommand) Validate() error {
 	if c.Limit < 0 {
 		return fmt.Errorf("--limit %d is negative", c.Limit)
@@ -137,7 +137,7 @@ Examples:
 `
 }
 
-// tailInterval is how often the streams are read.
+// tailInterval is the interval at which the tail command polls the streams.
 const tailInterval = 250 * time.Millisecond
 
 // Run prints events as they are appended.
@@ -203,7 +203,7 @@ func (c tailCommand) show(e *env, p int, m redis.XMessage) {
 		}
 		if json.NewEncoder(e.stdout).Encode(line) != nil { // the payload is not valid JSON
 			delete(line, "payload")
-			_ = json.NewEncoder(e.stdout).Encode(line) // if stdout is closed, there is nowhere to report it
+			_ = json.NewEncoder(e.stdout).Encode(line) // if stdout is closed, the error cannot be reported
 		}
 		return
 	}

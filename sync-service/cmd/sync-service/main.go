@@ -1,4 +1,5 @@
-// Command sync-service stores in PostgreSQL the events that the gateways append to Redis.
+// Command sync-service reads the events that the gateways append to Redis and stores them in
+// PostgreSQL.
 package main
 
 import (

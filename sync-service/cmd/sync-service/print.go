@@ -58,7 +58,8 @@ func newProgressBar(w io.Writer) *progressBar {
 	return &progressBar{w: w, began: time.Now()}
 }
 
-// set updates the bar: n items are finished, and done is the finished fraction (0 to 1).
+// set updates the bar. n is the number of finished items, and done is the finished fraction (0 to
+// 1).
 func (b *progressBar) set(what string, n int64, done float64) {
 	if b.w == nil || time.Since(b.last) < 200*time.Millisecond {
 		return

@@ -21,7 +21,7 @@ type repairCommand struct {
 	Wait   time.Duration `default:"30s" help:"How long to wait for the consumer group to store the current entries."`
 }
 
-// Validate implements kong's validation. kong reports its error as an error in the command line.
+// Validate is called by kong, which reports a returned error as an invalid command line.
 func (c repairCommand) Validate() error { return verifyCommand{Wait: c.Wait}.Validate() }
 
 // Help implements kong.HelpProvider.

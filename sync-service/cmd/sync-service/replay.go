@@ -134,7 +134,7 @@ func (c replayCommand) table(w *tabwriter.Writer, r replay.Report) {
 
 func at(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
-// some returns the first few names in a list, followed by the number of the others.
+// some lists the first few names, followed by the number of omitted names.
 func some(names []string) string {
 	const shown = 5
 	if len(names) <= shown {

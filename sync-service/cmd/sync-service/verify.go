@@ -20,7 +20,7 @@ type verifyCommand struct {
 	Repair bool          `help:"Store missing events that the streams and tails still contain, store a tombstone at each seq that is lost, and check again."`
 }
 
-// Validate implements kong's validation. kong reports its error as an error in the command line.
+// Validate is called by kong, which reports a returned error as an invalid command line.
 func (c verifyCommand) Validate() error {
 	if c.Wait < 0 {
 		return fmt.Errorf("--wait %s is negative", c.Wait)
@@ -48,7 +48,7 @@ Examples:
 `
 }
 
-// errProblems sets the exit code to 1. The details have already been printed.
+// errProblems makes the program exit with code 1 after the report has been printed.
 var errProblems = codedError{errors.New("problems found"), 1}
 
 // Run audits the streams and the rows.

@@ -1,15 +1,15 @@
 // Package audit checks, on a live system, whether every acknowledged event is stored.
 //
-// It reads the counters of all channels and then the end of every stream, so every event
-// acknowledged up to a counter is below the end of its stream. It waits until the consumer group
-// has stored and acknowledged all entries up to those ends. Then it checks that each channel has a
-// row for each seq up to its counter. Each entry that is still in a stream must have its row, or a
-// tombstone and a dead letter.
+// It first reads the counters of all channels and then the last entry id of every stream, so that
+// these ids cover every event up to the counters. It waits until the consumer group has stored and
+// acknowledged all entries up to these ids. Then it checks that each channel has a row for each seq
+// up to its counter. Each entry that is still in a stream must have its row, or a tombstone and a
+// dead letter.
 //
-// Once an entry has been trimmed, only PostgreSQL knows its event. For such events the audit proves
-// that every seq from 1 to the counter has a row; unique keys ensure that no seq and no event id
-// has two rows. It counts the tombstones among the rows. It can no longer check that a row matches
-// its entry.
+// Once an entry has been trimmed, only PostgreSQL still has its event. For these events, the audit
+// proves that every seq from 1 to the counter has a row; unique keys ensure that no seq and no
+// event id has two rows. It counts the tombstones among the rows. It can no longer check that a row
+// matches its entry.
 package audit
 
 import (
@@ -47,7 +47,7 @@ const (
 	MaxHoles     = 1000             // maximum number of holes reported per channel
 )
 
-// Problem is a problem with a range of seqs in one channel.
+// Problem describes an inconsistency in a range of seqs of one channel.
 type Problem struct {
 	Kind    string         `json:"kind"`
 	Channel chat.ChannelID `json:"channel_id"`
@@ -70,7 +70,8 @@ type Report struct {
 // Clean reports whether the audit found no problems.
 func (r *Report) Clean() bool { return len(r.Problems) == 0 }
 
-// ErrGroupBehind is returned if the consumer group did not reach the recorded ends in time.
+// ErrGroupBehind is returned if the consumer group needs longer than Options.Wait to store the
+// entries that existed when the audit began.
 var ErrGroupBehind = errors.New("the consumer group has not stored the entries that existed when the audit began")
 
 // Options configure an audit.
@@ -103,7 +104,7 @@ type channelSeq struct {
 	seq     int64
 }
 
-// Run runs an audit. An error means that it could not be completed.
+// Run performs an audit. An error means that the audit could not be completed.
 func Run(ctx context.Context, rdb redis.UniversalClient, s Store, o Options) (Report, error) {
 	if o.Wait == 0 {
 		o.Wait = 30 * time.Second
@@ -147,7 +148,7 @@ func Run(ctx context.Context, rdb redis.UniversalClient, s Store, o Options) (Re
 // readCounters reads the counter of every channel that has one.
 func (a *audit) readCounters(ctx context.Context) error {
 	var channels []chat.ChannelID
-	var mu sync.Mutex // in Redis Cluster, several nodes are scanned at the same time
+	var mu sync.Mutex // guards channels: in Redis Cluster, several nodes are scanned concurrently
 	if err := scan.Channels(ctx, a.rdb, a.o.Partitions, rediskey.Counter, func(_ int, c chat.ChannelID) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -167,7 +168,8 @@ func (a *audit) readCounters(ctx context.Context) error {
 	return nil
 }
 
-// awaitGroup waits until the consumer group has stored and acknowledged all entries up to the ends.
+// awaitGroup waits until the consumer group has stored and acknowledged all entries up to the given
+// ends of the streams.
 func (a *audit) awaitGroup(ctx context.Context, ends []entryid.ID) error {
 	deadline := time.Now().Add(a.o.Wait)
 	tick := time.NewTicker(200 * time.Millisecond)
@@ -198,8 +200,8 @@ func (a *audit) awaitGroup(ctx context.Context, ends []entryid.ID) error {
 	}
 }
 
-// unsettled returns the reason why a partition still has entries up to end that are not stored and
-// acknowledged, or "" if it has none.
+// unsettled describes the partition's entries up to end that are not yet stored and acknowledged.
+// It returns "" if there are none.
 func unsettled(s lag.Partition, end entryid.ID) string {
 	if s.Length == 0 && s.Pending == 0 {
 		return ""
@@ -256,7 +258,7 @@ func (a *audit) channels(ctx context.Context) error {
 
 func (a *audit) channel(ctx context.Context, c store.ChannelRows, head int64, counted bool) error {
 	a.report.Channels++
-	if counted && c.Last > head { // the channel has advanced in the meantime, or the counter is behind
+	if counted && c.Last > head { // events arrived after the counter was read, or the counter is behind
 		now, err := a.log.Heads(ctx, []chat.ChannelID{c.Channel})
 		if err != nil {
 			return err
@@ -291,15 +293,16 @@ func (a *audit) add(kind string, c chat.ChannelID, from, to int64, note string) 
 	a.report.Problems = append(a.report.Problems, Problem{Kind: kind, Channel: c, Range: store.Range{From: from, To: to}, Note: note})
 }
 
-// window records the seqs sent within the idempotency window, as measured by the times in the entry
-// ids. It keeps two maps, each covering half a window.
+// window records the seqs of the events that were appended within the idempotency window. It takes
+// the current time from the entry ids. It has two maps, each for half a window.
 type window struct {
 	seed     maphash.Seed
-	now, old map[uint64]int64 // digest of channel, sender and client id → seq
+	now, old map[uint64]int64 // maps the digest of the channel, sender and client id to the seq
 	since    int64            // entry time, in ms, at which the current half window (map now) began
 }
 
-// duplicate returns the seq of an earlier event with the same client id, if there is one.
+// duplicate returns the seq of an earlier event with the same channel, sender and client id, if
+// any.
 func (w *window) duplicate(e event.Entry, ms int64) (int64, bool) {
 	if e.ClientID.IsZero() || !e.Kind.FromMember() {
 		return 0, false
@@ -336,7 +339,7 @@ func (a *audit) page(ctx context.Context, p int, page []redis.XMessage, w *windo
 		a.report.Entries++
 		e, _ := event.DecodeEntry(m.Values) // the fields that can be decoded
 		if e.Channel.IsZero() || e.Seq < 1 || e.ID.IsZero() || a.log.Partition(e.Channel.UUID) != p {
-			continue // it became a dead letter without a channel and seq
+			continue // the entry became a dead letter and cannot be compared with a row without these fields
 		}
 		refs = append(refs, store.EventRef{Channel: e.Channel, Seq: e.Seq, ID: e.ID})
 		id, _ := entryid.Parse(m.ID) // generated by Redis, so it is valid

@@ -16,28 +16,28 @@ import (
 	"parley.chat/sync-service/internal/streamreader"
 )
 
-// chunk is a batch of entries that a reader has read from its partition and a writer stores. The
-// reader waits on done.
+// chunk is a batch of entries from one partition. A reader fills it, and a writer stores it. The
+// reader waits for the result on the done channel.
 type chunk struct {
 	partition   int
 	entries     []entry
 	rows        []store.Row
 	maybeStored bool // some entries may be stored already, because they were pending or claimed
 	bytes       int
-	done        chan error // receives nil when every entry is acknowledged or deliberately left pending
+	done        chan error // receives an error, or nil when every entry is acknowledged or deliberately left pending
 }
 
 // entry is one entry of a chunk. It is acknowledged once its row, if it has one, is stored.
 type entry struct {
 	id              string
 	row             int    // its index in rows, -1 for none
-	failed          string // why it becomes a dead letter (shown to the sender); if set, the row is a tombstone
+	failed          string // reason why the entry becomes a dead letter, shown to the sender; if set, the row is a tombstone
 	detail          string // more about the reason, for operators
 	storedElsewhere bool   // the entry becomes a dead letter, but its event is stored under another seq
-	seqTaken        bool   // another event holds the seq; this one is appended again or becomes a dead letter
+	seqTaken        bool   // another event holds the entry's seq, so this event is appended again or becomes a dead letter
 
-	// partial holds the readable part of an entry that could not be converted to an event's row;
-	// see chunk.origin.
+	// partial holds the fields that could be decoded if the entry could not be converted to a row.
+	// The method chunk.origin uses them.
 	partial *event.Entry
 }
 
@@ -84,8 +84,8 @@ func (c *Consumer) add(ch *chunk, in streamreader.Entry) {
 	var row store.Row
 	if err == nil {
 		if p := rediskey.Of(e.Channel.UUID, c.cfg.Partitions); p != ch.partition {
-			// Store no tombstone: the seq belongs to a channel in another stream, which is guarded
-			// by another lock.
+			// Store no tombstone: the channel belongs to another partition, which is guarded by
+			// another lock.
 			ch.fail(id, event.Entry{ID: e.ID, Sender: e.Sender}, store.ReasonMisplaced, fmt.Sprintf("belongs to partition %d", p))
 			return
 		}
@@ -102,7 +102,8 @@ func (c *Consumer) add(ch *chunk, in streamreader.Entry) {
 	ch.rows = append(ch.rows, row)
 }
 
-// fail adds an entry that becomes a dead letter, with a tombstone if its seq is known.
+// fail adds an entry that becomes a dead letter. If the entry's seq is known, fail also adds a
+// tombstone.
 func (ch *chunk) fail(id string, e event.Entry, reason, detail string) {
 	e.Payload = nil
 	row := -1
@@ -114,7 +115,7 @@ func (ch *chunk) fail(id string, e event.Entry, reason, detail string) {
 	ch.entries = append(ch.entries, entry{id: id, row: row, failed: reason, detail: detail, partial: &e})
 }
 
-// why returns the reason why the entry becomes a dead letter, with details for operators.
+// why returns the reason for the dead letter, including the details for operators.
 func (e *entry) why() string { return store.Rejected{Reason: e.failed, Detail: e.detail}.Why() }
 
 // full reports whether the chunk has reached a limit. If it has, the stream may have more entries.

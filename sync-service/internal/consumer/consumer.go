@@ -1,4 +1,4 @@
-// Package consumer moves events from the streams of Redis into PostgreSQL.
+// Package consumer moves events from the Redis streams into PostgreSQL.
 //
 // Each partition has one reader, which has at most one chunk of entries in progress. Writers
 // combine the chunks of several partitions into one transaction and acknowledge the entries after
@@ -32,7 +32,7 @@ import (
 type Config struct {
 	streamworker.Config
 
-	BatchMax  int           // default 5000: once a transaction has this many entries, it does not wait for more
+	BatchMax  int           // default 5000: number of entries at which a transaction stops waiting for more
 	BatchWait time.Duration // default 40ms: how long a transaction's first chunk waits for others; also the minimum time between reads
 	Writers   int           // default 2: maximum number of concurrent transactions
 
@@ -46,7 +46,7 @@ type Config struct {
 	Retention              time.Duration // default 72h: how long stored entries stay in the streams
 	TrimAt                 float64       // default 1 (never): share of maxmemory above which the retention is ignored
 	TailLength             int           // default 500: number of items that a tail keeps
-	TailExpiry             time.Duration // default 1h: age at which stored items are removed from a tail; may take up to twice as long
+	TailExpiry             time.Duration // default 1h: age at which a tail's stored items expire; the items are removed at twice this age at the latest
 
 	// Move appends an event again under a new seq if another event holds its seq, which happens
 	// when Redis loses writes and reuses seqs. It may be called again for the same entry. It
@@ -75,7 +75,7 @@ func (c *Config) setDefaults() {
 
 // Consumer is one consumer in the consumer group.
 type Consumer struct {
-	reads redis.UniversalClient // its connections are held by blocking reads, so its pool needs at least Partitions + 4 connections
+	reads redis.UniversalClient // for blocking reads, which occupy connections: its pool needs at least Partitions + 4 connections
 	rdb   redis.UniversalClient // everything else
 	log   *eventlog.Log
 	store Store
@@ -83,10 +83,11 @@ type Consumer struct {
 	m     *Metrics
 	work  *streamworker.Worker
 
-	chunks     chan *chunk // from readers to writers; closed once all readers have returned
+	chunks     chan *chunk // passes chunks from the readers to the writers; closed once all readers have returned
 	collecting sync.Mutex  // held by the writer that is collecting chunks
 
-	// mu guards progress, in which the writers record data for housekeeping, by partition.
+	// mu guards progress, which is indexed by partition. The writers update it, and housekeeping
+	// uses it.
 	mu       sync.Mutex
 	progress []progress
 }
@@ -115,9 +116,9 @@ func New(reads, rdb redis.UniversalClient, s Store, cfg Config) (*Consumer, erro
 	}, nil
 }
 
-// Run consumes until ctx is done, finishes the current chunks, and returns nil. It waits out
-// outages of Redis and PostgreSQL. If PostgreSQL is down when ctx is canceled, the current entries
-// stay pending.
+// Run stores events until ctx is done, finishes the current chunks, and returns nil. If Redis or
+// PostgreSQL is down, it waits and retries. If PostgreSQL is down when ctx is canceled, the current
+// entries stay pending.
 func (c *Consumer) Run(ctx context.Context) error {
 	var readers, writers, housekeeper sync.WaitGroup
 	for range c.cfg.Writers {

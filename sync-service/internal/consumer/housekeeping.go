@@ -34,12 +34,12 @@ type watermarks interface {
 	Raise(ctx context.Context, marks map[int]entryid.ID) error
 }
 
-// progress records what has happened in a partition since its watermark was last raised.
+// progress holds a partition's data for housekeeping.
 type progress struct {
 	latest group.Snapshot // from the last acknowledgement
 	dirty  bool           // latest is not written yet
-	// written is the watermark in PostgreSQL, as far as this process knows. Streams and tails are
-	// trimmed only up to this watermark, never up to one that is not written yet.
+	// written is the watermark that this process last wrote to PostgreSQL, or zero. Streams and
+	// tails are trimmed only up to a watermark that has been written.
 	written entryid.ID
 	// tails holds the channels for which events have been stored since their tail was last trimmed.
 	tails map[channelID]struct{}
@@ -71,10 +71,10 @@ func (c *Consumer) recordSnapshot(p int, snap group.Snapshot) {
 	}
 }
 
-// refreshWatermarks asks for the group's progress in all partitions, even if this process has
-// acknowledged nothing there. If an instance dies after its last acknowledgement but before it
-// raises the watermark, another instance has to raise it. That instance cannot wait for an
-// acknowledgement of its own, because the partition may be quiet from then on.
+// refreshWatermarks reads the consumer group's progress in all partitions, including partitions in
+// which this process has acknowledged nothing. If an instance dies after its last acknowledgement
+// but before it raises the watermark, another instance has to raise it. That instance cannot wait
+// for an acknowledgement of its own, because the partition may receive no more entries.
 func (c *Consumer) refreshWatermarks(ctx context.Context) error {
 	acks := make([]group.Acks, c.cfg.Partitions)
 	for p := range acks {
@@ -95,7 +95,8 @@ func (c *Consumer) housekeeping(ctx context.Context) {
 	ticker := time.NewTicker(c.cfg.WatermarkInterval)
 	defer ticker.Stop()
 	var tails, swept, trimmed time.Time
-	asked := time.Now() // no query at startup: acknowledgements return more recent progress
+	// The watermarks need no refresh at startup: the first acknowledgements return newer progress.
+	asked := time.Now()
 	for {
 		select {
 		case <-ctx.Done():
@@ -188,13 +189,13 @@ func (c *Consumer) watermark(ctx context.Context, p int) (entryid.ID, error) {
 // tailsPerCall limits how many tails one script call handles, and thus how long it blocks Redis.
 const tailsPerCall = 100
 
-// trimTails trims the tails of channels whose events were stored. A channel stays recorded until
-// all items of its tail are stored.
+// trimTails trims the tails of channels whose events were stored. A channel remains in
+// progress.tails until all items of its tail are stored.
 func (c *Consumer) trimTails(ctx context.Context) error {
 	for p := range c.cfg.Partitions {
 		c.mu.Lock()
 		channels := slices.Collect(maps.Keys(c.progress[p].tails))
-		c.progress[p].tails = nil // channels recorded from now on are handled next time
+		c.progress[p].tails = nil // channels recorded from now on are handled by the next call
 		c.mu.Unlock()
 		if len(channels) == 0 {
 			continue
@@ -223,8 +224,8 @@ func (c *Consumer) recordTails(p int, channels []channelID) {
 	}
 }
 
-// trimPartitionTails trims the tails of some channels of one partition. It returns the channels
-// whose tails still have items that are not stored.
+// trimPartitionTails trims the tails of the given channels of one partition. It returns the
+// channels whose tails still have items that are not stored.
 func (c *Consumer) trimPartitionTails(ctx context.Context, p int, channels []channelID) ([]channelID, error) {
 	mark, err := c.watermark(ctx, p)
 	if err != nil {
@@ -247,7 +248,7 @@ func (c *Consumer) trimPartitionTails(ctx context.Context, p int, channels []cha
 	return unsettled, nil
 }
 
-// callTrimTails calls the script for several tails of one partition.
+// callTrimTails runs trim_tails.lua for the tails of the given channels of one partition.
 func callTrimTails(ctx context.Context, rdb redis.UniversalClient, p int, mark entryid.ID, channels []channelID, keep int, expiry time.Duration) ([]any, error) {
 	var calls []group.Call
 	for some := range slices.Chunk(channels, tailsPerCall) {
@@ -284,13 +285,13 @@ func TrimTails(ctx context.Context, rdb redis.UniversalClient, marks Watermarks,
 	return nil
 }
 
-// Watermarks returns the watermarks of partitions: the entry ids up to which everything is stored.
+// Watermarks reads the partitions' watermarks. All entries up to a watermark are stored.
 type Watermarks interface {
 	Watermark(ctx context.Context, partition int) (entryid.ID, error)
 }
 
-// sweepTails records every existing tail for trimming. Without it, if an instance died between
-// storing and trimming, the tails would stay forever.
+// sweepTails records every existing tail for trimming. Otherwise, tails would remain in Redis
+// forever if an instance died after storing their events and before trimming them.
 func (c *Consumer) sweepTails(ctx context.Context) error {
 	return scan.Channels(ctx, c.rdb, c.cfg.Partitions, rediskey.Tail, func(p int, ch channelID) {
 		c.recordTails(p, []channelID{ch})

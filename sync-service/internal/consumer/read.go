@@ -15,10 +15,11 @@ import (
 )
 
 // Limits of a chunk. The first read returns at most maxRead entries, which bounds the memory even
-// if the entries' bodies are large. Further reads fetch up to three times as many as the one
-// before, sized by the average entry so far, until the chunk has maxChunkEntries entries or
-// maxChunkBytes bytes. Larger reads matter because each read makes Redis append to its log (AOF),
-// and Redis serves no other command while that write waits for the disk.
+// if the entries' bodies are large. Each further read fetches at most three times as many entries
+// as the previous one. It also takes the average entry size into account, so that the chunk stays
+// within about maxChunkEntries entries and maxChunkBytes bytes. Larger reads matter because each
+// read makes Redis append to its log (AOF), and Redis serves no other command while that write
+// waits for the disk.
 const (
 	maxRead         = 256
 	maxChunkEntries = 2048
@@ -88,8 +89,8 @@ func (c *Consumer) consume(ctx context.Context, p int, stream *streamreader.Read
 
 // checkForLostWrites checks whether the stream ends below the watermark, which means that Redis has
 // lost a partition's writes. If so, new entries get ids above the watermark, and the progress
-// recorded for the old stream is discarded. Channel counters are repaired later, by the next
-// component that uses the channel.
+// recorded for the old stream is discarded. The next component that uses a channel repairs the
+// channel's counter.
 func (c *Consumer) checkForLostWrites(ctx context.Context, p int) error {
 	watermark, err := c.store.Watermark(ctx, p)
 	if err != nil {
@@ -108,7 +109,7 @@ func (c *Consumer) checkForLostWrites(ctx context.Context, p int) error {
 
 // pause waits until the given time or until ctx is done. A reader that has emptied the stream
 // pauses for the rest of BatchWait, so that the next read and transaction handle more entries. With
-// little traffic, the blocking read takes longer than that anyway.
+// little traffic, the blocking read takes longer than BatchWait, so there is no pause.
 func (c *Consumer) pause(ctx context.Context, until time.Time) {
 	d := time.Until(until)
 	if d <= 0 {
@@ -131,11 +132,12 @@ func (c *Consumer) consumeNew(ctx context.Context, p int, stream *streamreader.R
 	asked := maxRead
 	n, err := stream.Read(ctx, ">", asked, c.cfg.ReadBlock, handle)
 	for err == nil && n == asked && !ch.full() && ctx.Err() == nil {
-		asked = min(ch.room(), 3*asked) // grows slowly, because the next entries may be larger
+		// Increase the number of entries gradually, because the next entries may be larger.
+		asked = min(ch.room(), 3*asked)
 		ch.grow(asked)
 		n, err = stream.Read(ctx, ">", asked, -1, handle)
 	}
-	return n == asked, errors.Join(c.submit(ch), err) // first store the entries that were read before the error
+	return n == asked, errors.Join(c.submit(ch), err) // store the entries that were read before the error
 }
 
 // claim claims entries that have been pending for too long, passes them to the writers, and waits

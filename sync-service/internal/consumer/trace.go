@@ -7,7 +7,7 @@ import (
 	"parley.chat/sync-service/internal/entryid"
 )
 
-// trace adds the commit of a batch to the traces of its events.
+// trace records a batch's commit in the traces of its events.
 func (c *Consumer) trace(chunks []*chunk, gathered, committed time.Time, rows int, copied bool) {
 	if c.cfg.Traces == nil {
 		return

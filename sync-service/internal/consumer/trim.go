@@ -8,9 +8,9 @@ import (
 	"parley.chat/sync-service/internal/group"
 )
 
-// trim removes stored entries that are older than the retention from every stream; above the memory
-// budget it removes stored entries of any age. It trims the partitions in turn, in small steps, so
-// that the oldest entries of all partitions are removed first.
+// trim removes stored entries that are older than the retention from every stream. If Redis exceeds
+// its memory budget, trim removes stored entries of any age. It trims the partitions in turn, in
+// small steps, so that the oldest entries of all partitions are removed first.
 func (c *Consumer) trim(ctx context.Context) error {
 	marks := make([]entryid.ID, c.cfg.Partitions)
 	for p := range marks {

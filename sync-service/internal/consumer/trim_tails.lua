@@ -2,8 +2,9 @@
 -- the expiry. If all items of a tail are stored, the whole tail gets an expiry. So no stored item
 -- stays longer than twice the expiry.
 --
--- Only stored and acknowledged items are removed: their entry id is at or below the watermark,
--- delivered, and not pending. An item that cannot be parsed counts as not stored.
+-- Only stored and acknowledged items are removed: an item's entry must be at or below the
+-- watermark, have been delivered to the group, and not be pending. An item that cannot be parsed
+-- counts as not stored.
 -- KEYS[1] stream   parley:{P}:stream    KEYS[2..] tails   parley:{P}:tail:<channel>
 -- ARGV[1] group    ARGV[2] watermark    ARGV[3] items to keep    ARGV[4] expiry, ms
 -- returns, per tail, 1 if all its items are stored, else 0 (the caller must call again later)
@@ -26,8 +27,9 @@ local function expired(item)
   return stored(item) and tonumber(string.match(entry_of(item), '^%d+')) <= old
 end
 
--- oldest returns the number of oldest items that satisfy the predicate `is`; the result must be
--- between low and high. Items are in the order of their entries, so it uses binary search.
+-- oldest returns the number of items at the old end of the tail that satisfy the predicate `is`.
+-- This number must be between low and high. The items are sorted by entry id, so oldest uses binary
+-- search.
 local function oldest(tail, low, high, is)
   while low < high do
     local middle = math.ceil((low + high) / 2)

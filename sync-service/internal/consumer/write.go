@@ -95,7 +95,8 @@ func (c *Consumer) markRejected(chunks []*chunk, starts []int, res store.Result)
 		if !found {
 			k--
 		}
-		for k+1 < len(starts) && starts[k+1] <= r.Row { // a chunk without rows starts at the same index as the next one
+		// Skip chunks without rows: they start at the same index as the next chunk.
+		for k+1 < len(starts) && starts[k+1] <= r.Row {
 			k++
 		}
 		for i := range chunks[k].entries {
@@ -108,8 +109,8 @@ func (c *Consumer) markRejected(chunks []*chunk, starts []int, res store.Result)
 	}
 }
 
-// finish moves rejected entries to the dead letters and acknowledges the stored ones in one round
-// trip. It may be repeated.
+// finish appends rejected entries again or moves them to the dead-letter stream. It then
+// acknowledges the stored entries in one round trip. It may be repeated.
 func (c *Consumer) finish(ctx context.Context, chunks []*chunk) error {
 	for _, ch := range chunks {
 		if err := c.appendAgain(ctx, ch); err != nil {
@@ -139,8 +140,8 @@ func (c *Consumer) finish(ctx context.Context, chunks []*chunk) error {
 	return nil
 }
 
-// appendAgain appends events under new seqs if other events hold their seqs, so that both events
-// are kept.
+// appendAgain appends events again, under new seqs, if other events hold their seqs. So no event is
+// lost.
 func (c *Consumer) appendAgain(ctx context.Context, ch *chunk) error {
 	for i := range ch.entries {
 		e := &ch.entries[i]
@@ -156,7 +157,7 @@ func (c *Consumer) appendAgain(ctx context.Context, ch *chunk) error {
 		}
 		whole, err := event.DecodeEntry(found[0].Values)
 		if err != nil {
-			continue // an entry never changes, so retrying is pointless; it becomes a dead letter
+			continue // retrying is pointless, because an entry never changes; the entry becomes a dead letter
 		}
 		o := ch.origin(e)
 		moved, err := c.cfg.Move(ctx, whole)
@@ -174,8 +175,8 @@ func (c *Consumer) appendAgain(ctx context.Context, ch *chunk) error {
 	return nil
 }
 
-// moveToDeadLetters moves the failed entries of a chunk to the dead letters and notifies their
-// senders.
+// moveToDeadLetters moves the failed entries of a chunk to the dead-letter stream and notifies
+// their senders.
 func (c *Consumer) moveToDeadLetters(ctx context.Context, ch *chunk) error {
 	for i := range ch.entries {
 		e := &ch.entries[i]
@@ -187,7 +188,7 @@ func (c *Consumer) moveToDeadLetters(ctx context.Context, ch *chunk) error {
 			return err
 		}
 		if !moved {
-			continue // an earlier attempt or another consumer has already moved it
+			continue // an earlier attempt or another consumer has already moved the entry
 		}
 		o := ch.origin(e)
 		c.m.dead.Inc()
@@ -201,7 +202,7 @@ func (c *Consumer) moveToDeadLetters(ctx context.Context, ch *chunk) error {
 	return nil
 }
 
-// notifySender tells the sender's connections that an acknowledged event could not be stored. A
+// notifySender notifies the sender's connections that an acknowledged event could not be stored. A
 // sender without a connection gets the tombstone later.
 func (c *Consumer) notifySender(ctx context.Context, o origin, reason string) {
 	n := notice.Notice{

@@ -1,8 +1,8 @@
 // Package counters repairs the channel counters after Redis has lost them or their latest values.
 // It raises each counter above the highest seq in PostgreSQL, the stream or the tail, in a new
-// epoch. If a counter was behind, writes were lost, and the channel gets a gap event, as it does
-// when a gateway discovers the loss. A missing counter is created without a gap event. No counter
-// is ever lowered.
+// epoch. If a counter was behind, writes were lost, and the channel gets a gap event, just as when
+// a gateway detects the loss. A missing counter is created without a gap event. No counter is ever
+// lowered.
 package counters
 
 import (
@@ -61,8 +61,8 @@ func Rebuild(ctx context.Context, rdb redis.UniversalClient, s Store, partitions
 			return Report{}, err
 		}
 	}
-	// Read PostgreSQL after the streams: it includes entries that were stored and trimmed in the
-	// meantime.
+	// Read PostgreSQL after the streams, so that entries that were stored and trimmed in the
+	// meantime are included.
 	for after := (chat.ChannelID{}); ; {
 		page, err := s.Channels(ctx, after, 500)
 		if err != nil {
@@ -138,6 +138,6 @@ func repairCounter(ctx context.Context, log *eventlog.Log, c chat.ChannelID, fou
 	} else {
 		head, err = log.EnsureHead(ctx, c, floor)
 	}
-	r.To = head.Seq // higher than expected if a gateway repaired the channel first
+	r.To = head.Seq // higher than planned if a gateway repaired the counter first
 	return r, err
 }

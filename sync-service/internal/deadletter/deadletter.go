@@ -24,7 +24,7 @@ var moveSource string
 
 var moveScript = redis.NewScript(moveSource)
 
-// Source is the stream from which an entry came.
+// Source identifies the stream from which an entry was read.
 type Source string
 
 // The streams whose entries may become dead letters.
@@ -64,7 +64,7 @@ const (
 	fieldAt       = fieldPrefix + "at"
 )
 
-// Move atomically moves a pending entry from a partition's stream to the dead letters and
+// Move atomically moves a pending entry from a partition's stream to its dead-letter stream and
 // acknowledges it. moved is false if the entry was not pending.
 func Move(ctx context.Context, rdb redis.UniversalClient, from Source, partition int, entry, reason string) (moved bool, err error) {
 	keys := []string{from.key(partition), rediskey.Dead(partition)}
@@ -91,12 +91,12 @@ func Decode(m redis.XMessage) Letter {
 	if packed, ok := m.Values[fieldPacked].(string); ok {
 		unpack([]byte(packed), l.Fields)
 	}
-	l.Event, _ = event.DecodeEntry(l.Fields) // usually it cannot be decoded, which is why it is a dead letter
+	l.Event, _ = event.DecodeEntry(l.Fields) // decoding usually fails, because most dead letters are entries that cannot be decoded
 	return l
 }
 
-// unpack decodes the fields that move.lua has packed and adds them to fields. If decoding fails, it
-// adds none.
+// unpack decodes the fields that move.lua has packed into dead_packed and adds them to fields. If
+// decoding fails, it adds none.
 func unpack(packed []byte, fields map[string]any) {
 	var flat []string
 	if err := msgpack.Unmarshal(packed, &flat); err != nil {

@@ -64,7 +64,8 @@ func RemoveName(ctx context.Context, rdb redis.UniversalClient, l Letter) (done 
 	return id != "", nil
 }
 
-// values returns the dead letter, with the given entry fields, in the form that move.lua writes.
+// values returns the field names and values of the dead letter, as move.lua writes them. fields
+// replaces the original fields of the entry.
 func (l Letter) values(fields map[string]any) ([]any, error) {
 	var flat []any
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
@@ -81,5 +82,7 @@ func (l Letter) values(fields map[string]any) ([]any, error) {
 		fieldAttempts, l.Attempts, fieldAt, l.At.UnixMilli()), nil
 }
 
-// maxFields is the maximum number of names and values that move.lua writes without packing them.
+// maxFields is the maximum number of field names and values that an entry of the dead-letter stream
+// may have. A larger entry is packed into one field, because a Lua script can pass only a limited
+// number of arguments to a Redis command. move.lua uses the same limit.
 const maxFields = 4000

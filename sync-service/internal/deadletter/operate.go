@@ -129,8 +129,8 @@ func retryEvent(ctx context.Context, s Store, partitions int, l Letter) error {
 	return nil
 }
 
-// Drop discards a dead letter: it marks its tombstone as permanent and removes the dead letter.
-// Drop may be repeated.
+// Drop marks a dead letter's tombstone as permanent and removes the dead letter. Drop may be
+// repeated.
 func Drop(ctx context.Context, rdb redis.UniversalClient, s Store, l Letter) error {
 	if l.Source == Events && !l.Event.Channel.IsZero() && l.Event.Seq > 0 {
 		if _, err := s.Drop(ctx, l.Partition, l.Event.Channel, l.Event.Seq); err != nil {

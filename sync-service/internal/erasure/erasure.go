@@ -4,8 +4,8 @@
 //
 // It works in small batches. It does not have to record its position, because its queries find only
 // rows that still contain a name. So it may be interrupted at any time, and any number of instances
-// may run. Events that are stored after a deletion, because they waited in a stream or were dead
-// letters, are found by later passes.
+// may run. Later passes find the events that are stored after a deletion, for example because they
+// were dead letters.
 package erasure
 
 import (
@@ -35,7 +35,7 @@ type Config struct {
 	Registry   prometheus.Registerer
 
 	Interval     time.Duration // default 5s: interval between searches for the names of recently deleted accounts
-	FullInterval time.Duration // default 1h: interval between searches for the names of all deleted accounts, also in dead letters
+	FullInterval time.Duration // default 1h: interval between searches for the names of all deleted accounts, including searches in dead letters
 	Retention    time.Duration // default 72h: how long a deleted account's entries may stay in the streams
 	Batch        int           // default 500: maximum number of rows per transaction
 	Logger       *slog.Logger  // default slog.Default()
@@ -53,13 +53,13 @@ type Store interface {
 
 const (
 	usersPerQuery = 100
-	// batchPause is the pause between batches, which leaves the database free for other work.
+	// batchPause is the pause between batches. It leaves the database free for other work.
 	batchPause = 20 * time.Millisecond
-	// passTimeout bounds one pass. The next pass does the rest.
+	// passTimeout bounds the duration of one pass. The next pass removes the remaining names.
 	passTimeout = 5 * time.Minute
 )
 
-// Scrubber removes names. Create it with New, then call Run.
+// Scrubber removes the names of deleted accounts.
 type Scrubber struct {
 	cfg     Config
 	outage  *outage.Log
@@ -67,9 +67,9 @@ type Scrubber struct {
 	letters prometheus.Counter
 	waiting prometheus.Gauge
 	allAt   time.Time // when the last full pass began
-	// tails holds the channels whose tails must be trimmed. They are trimmed one pass after their
-	// rows were changed, because entries that were just stored are not yet below the watermark. If
-	// a restart loses this list, the old items expire by themselves.
+	// tails holds the channels whose tails must be trimmed. The tails are trimmed one pass after
+	// the channels' rows were changed, because entries that were just stored are not yet below the
+	// watermark. If a restart loses this list, the old items expire by themselves.
 	tails map[chat.ChannelID]struct{}
 }
 
@@ -96,7 +96,8 @@ func New(cfg Config) (*Scrubber, error) {
 	}, nil
 }
 
-// Run removes names until ctx is done. It waits out outages of PostgreSQL and Redis.
+// Run removes names until ctx is done. If PostgreSQL or Redis is down, it retries at the next
+// interval.
 func (s *Scrubber) Run(ctx context.Context) error {
 	tick := time.NewTicker(s.cfg.Interval)
 	defer tick.Stop()
@@ -114,7 +115,8 @@ func (s *Scrubber) Run(ctx context.Context) error {
 	}
 }
 
-// pass removes the names that it finds. Most passes find none, which costs two index reads.
+// pass searches for the names of deleted accounts and removes them. Most passes find no names and
+// cost only two index reads.
 func (s *Scrubber) pass(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, passTimeout)
 	defer cancel()
@@ -148,7 +150,7 @@ func (s *Scrubber) pass(ctx context.Context) error {
 	return nil
 }
 
-// scrubRows removes the names of users whose accounts were deleted after the time since or are not
+// scrubRows removes the names of users whose accounts were deleted after the given time or are not
 // yet marked as scrubbed.
 func (s *Scrubber) scrubRows(ctx context.Context, since time.Time) error {
 	for {
@@ -246,5 +248,5 @@ func (s *Scrubber) scrubDeadLetters(ctx context.Context) error {
 	return flush()
 }
 
-// deadLettersPerBatch bounds the number of dead letters in memory.
+// deadLettersPerBatch is the maximum number of dead letters held in memory.
 const deadLettersPerBatch = 500

@@ -19,6 +19,6 @@ if read and read ~= group.read then
   if group.read then corrected = 1 end -- otherwise Redis did not know the count
 end
 -- entries-read includes the pending entries. Acknowledged entries above the lowest pending one
--- count as stored although the watermark is below them; their number is bounded by the number of
+-- count as stored although the watermark is below them. Their number is at most the number of
 -- entries that the consumers are processing.
 return { acked, group.pending, group.lowest or '', group.delivered, read and read - group.pending or -1, corrected }

@@ -17,15 +17,15 @@ var (
 	checkScript = Script(checkSource)
 )
 
-// WrongCount is a stream whose group has a wrong entries-read.
+// WrongCount describes a stream whose consumer group has a wrong entries-read.
 type WrongCount struct {
 	Stream string `json:"stream"`
 	Read   int64  `json:"read"`
 	Right  int64  `json:"right"` // the correct value; Ack sets it
 }
 
-// Check returns the streams among acks whose group has a wrong entries-read. It does not return a
-// stream whose entries-read is unknown to Redis. Check changes nothing and ignores the IDs.
+// Check returns the streams in acks whose consumer group has a wrong entries-read. It omits streams
+// whose entries-read is unknown to Redis. Check changes nothing and ignores the IDs in acks.
 func Check(ctx context.Context, rdb redis.UniversalClient, acks []Acks) ([]WrongCount, error) {
 	calls := make([]Call, len(acks))
 	for i, a := range acks {

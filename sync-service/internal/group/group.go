@@ -48,8 +48,8 @@ func Create(ctx context.Context, rdb redis.UniversalClient, stream string, start
 	return true, nil
 }
 
-// Claim claims entries that any consumer has left pending for at least the given idle time, and
-// calls handle with one page of them at a time.
+// Claim claims entries that any consumer has left pending for at least the given idle time. It
+// calls handle for each page of claimed entries.
 func Claim(ctx context.Context, rdb redis.UniversalClient, stream, consumer string, idle time.Duration, page int64, handle func([]redis.XMessage) error) error {
 	// An empty page does not mean the end of the list; only the cursor "0-0" does.
 	for cursor := "0-0"; ctx.Err() == nil; {
@@ -82,8 +82,8 @@ func Reap(ctx context.Context, rdb redis.UniversalClient, stream, self string, m
 	return names, nil
 }
 
-// maxTrim limits how many entries one call of the trim script removes, and thus how long it blocks
-// Redis.
+// maxTrim is the maximum number of entries that one call of the trim script removes. It limits how
+// long the call blocks Redis.
 const maxTrim = 10_000
 
 // Trimmed is the result of one trim step.
@@ -101,7 +101,8 @@ type Limits struct {
 }
 
 // Trim trims a stream. All entries up to the watermark must be stored. One call removes at most
-// maxTrim entries. A dry run returns the bound and removes nothing.
+// maxTrim entries. A dry run removes nothing and returns the id below which entries could be
+// removed.
 func Trim(ctx context.Context, rdb redis.UniversalClient, stream string, watermark entryid.ID, l Limits, dryRun bool) (Trimmed, error) {
 	dry := "0"
 	if dryRun {

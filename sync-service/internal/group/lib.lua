@@ -13,9 +13,9 @@ local function less(a, b)
   return aseq < bseq
 end
 
--- group_of returns the state of a consumer group, or nil if the group or the stream does not exist:
--- delivered (the last delivered id), read (entries-read, false if Redis does not know it), pending
--- (a count) and lowest (the lowest id that is pending for any consumer, or false if none is).
+-- group_of returns the state of a consumer group, or nil if the group or the stream does not exist.
+-- The fields are delivered (the last delivered id), read (entries-read, or false if unknown to
+-- Redis), pending (the number of pending entries) and lowest (the lowest pending id, or false).
 local function group_of(stream, name)
   if redis.call('EXISTS', stream) == 0 then return nil end
   for _, flat in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
@@ -57,10 +57,10 @@ end
 -- mirror is the key that mirrors the stream's watermark, or nil.
 --
 -- Redis neither replicates entries-read nor writes it to the append-only file. A promoted replica,
--- or a Redis that restarted after BGREWRITEAOF, has an outdated value. The value is certainly wrong
--- in two cases: all entries are delivered but it differs from entries-added, or it is below the
--- count in the mirror. In these cases the undelivered entries are counted. If there are too many to
--- count, the value stays unknown until a later call.
+-- or a Redis server that restarted after BGREWRITEAOF, has an outdated value. The value is
+-- certainly wrong in two cases: all entries are delivered but it differs from entries-added, or it
+-- is below the count in the mirror. In these cases, correct_read counts the undelivered entries. If
+-- there are too many to count, the value stays unknown until a later call.
 local MAX_UNDELIVERED = 10000
 local function correct_read(stream, group, mirror)
   local total, last = added_of(stream)

@@ -97,7 +97,7 @@ func Ack(ctx context.Context, rdb redis.UniversalClient, acks []Acks) ([]Snapsho
 // Snapshot is the group's progress in one stream.
 type Snapshot struct {
 	Known bool       // false if the stream or the group does not exist
-	Bound entryid.ID // every entry at or below it is stored and acknowledged
+	Bound entryid.ID // every entry at or below this id is stored and acknowledged
 	Added int64      // number of entries added at or below Bound, -1 if unknown
 	// Corrected is true if the group's entries-read was wrong, for example after a failover, and
 	// has been corrected.

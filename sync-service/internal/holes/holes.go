@@ -1,6 +1,6 @@
 // Package holes fills the holes that an audit has found. A hole is a range of seqs that have
-// neither a row nor a stream entry. Events that a tail still contains are stored. The others are
-// lost, and a tombstone is stored at each of their seqs.
+// neither a row nor a stream entry. Fill stores the events that a tail still contains. All other
+// events are lost, and Fill stores a tombstone at each of their seqs.
 package holes
 
 import (
@@ -15,7 +15,7 @@ import (
 	"parley.chat/sync-service/internal/store"
 )
 
-// Filled is a hole with the result of filling it.
+// Filled is the result of filling one hole.
 type Filled struct {
 	Channel chat.ChannelID `json:"channel_id"`
 	store.Range
@@ -71,7 +71,7 @@ func fill(ctx context.Context, log *eventlog.Log, s Store, p audit.Problem, dryR
 	return f, s.StoreTombstones(ctx, b.Partitions[0], p.Channel, p.Range)
 }
 
-// rowOf returns the row of a tail item. It is identical to the row of the item's entry.
+// rowOf converts a tail item to a row, which is identical to the row of the item's stream entry.
 func rowOf(c chat.ChannelID, it event.Item) (store.Row, error) {
 	f, err := frame.DecodeEvent(it.Frame)
 	if err != nil {

@@ -17,8 +17,8 @@ type collector struct {
 	receipts, receiptsSeconds, lost, memory            *prometheus.Desc
 }
 
-// NewCollector returns a collector that reports the lag of every partition, and how full Redis is.
-// All instances show the same values, so alerts should use the maximum.
+// NewCollector returns a collector that reports the lag of every partition and the memory usage of
+// Redis. All instances report the same values, so alerts should use the maximum.
 func NewCollector(rdb redis.UniversalClient, partitions int) prometheus.Collector {
 	desc := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("parley_sync_"+name, help, labels, nil)
@@ -50,8 +50,8 @@ func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second) // a scrape has no context
 	defer cancel()
-	// First, because reading the streams may take all the time when Redis is nearly full. A server
-	// that does not answer must not hide the others.
+	// Read the memory usage first, because reading the streams may exceed the timeout when Redis is
+	// nearly full. If one server does not answer, still report the value of the others.
 	if share, _ := Memory(ctx, c.rdb); share > 0 {
 		ch <- prometheus.MustNewConstMetric(c.memory, prometheus.GaugeValue, share)
 	}

@@ -1,5 +1,5 @@
-// Package lag reports the progress of the consumer group in each partition. It only reads, so it
-// may run alongside any number of instances.
+// Package lag reports the progress of the consumer group in each partition. It only reads from
+// Redis, so it may be used while any number of instances are running.
 package lag
 
 import (
@@ -23,8 +23,7 @@ type Partition struct {
 	Dead      int64  `json:"dead"`
 	Watermark string `json:"watermark"` // the mirror of the events' watermark in Redis
 	Receipts  Stream `json:"receipts"`
-	// Lost is the time when a loss of the partition's writes in Redis was last detected, or nil if
-	// none is known.
+	// Lost is the time at which Redis was last found to have lost writes of the partition, or nil.
 	Lost *time.Time `json:"lost,omitempty"`
 }
 
@@ -119,7 +118,7 @@ func query(ctx context.Context, pipe redis.Pipeliner, name string) commands {
 	}
 }
 
-// parse fills s from the answers. A missing stream or group is not an error.
+// parse sets the fields of s from the replies. A missing stream or group is not an error.
 func (c *commands) parse(s *Stream) error {
 	*s = Stream{Delivered: "0-0", Consumers: []Consumer{}}
 	cmds := []redis.Cmder{c.stream, c.groups, c.consumers, c.pending, c.memory}
@@ -157,9 +156,10 @@ func (c *commands) parse(s *Stream) error {
 	return nil
 }
 
-// correctLag corrects the lag that Redis derives from the group's entries-read. That count is
-// neither replicated nor in the append-only file, so after a failover or a restart it may be too
-// low, but never too high. undelivered is true if there is an undelivered entry.
+// correctLag corrects the lag that Redis derives from the group's entries-read. Redis neither
+// replicates entries-read nor writes it to the append-only file, so after a failover or a restart
+// the value may be too low, but never too high. undelivered is true if at least one entry is
+// undelivered.
 func (c *commands) correctLag(s *Stream, undelivered bool) {
 	if s.Lag == nil || !s.Group {
 		return
@@ -194,7 +194,7 @@ func (s *Stream) setAge(undelivered []redis.XMessage) {
 	if len(undelivered) > 0 {
 		oldest = undelivered[0].ID
 	} else if s.Lag == nil {
-		s.Lag = new(int64) // unknown to Redis, but there is nothing to deliver
+		s.Lag = new(int64) // Redis does not know the lag, but every entry has been delivered
 	}
 	if s.OldestPending != nil {
 		oldest = *s.OldestPending // older than every undelivered entry

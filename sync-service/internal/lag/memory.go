@@ -9,8 +9,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Memory returns the share of maxmemory, from 0 to 1, that the fullest Redis server uses. It
-// returns 0 if no server has a maxmemory.
+// Memory returns the highest fraction of maxmemory (0 to 1) that any Redis server uses. It returns
+// 0 if no server has a maxmemory.
 func Memory(ctx context.Context, rdb redis.UniversalClient) (float64, error) {
 	cluster, ok := rdb.(*redis.ClusterClient)
 	if !ok {

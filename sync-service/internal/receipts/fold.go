@@ -24,7 +24,7 @@ type member struct {
 type fold struct {
 	partitions int // number of partitions of the deployment
 	receipts   map[member]store.Receipt
-	done       map[int][]string // by partition, the entries to acknowledge once the receipts are stored
+	done       map[int][]string // ids of the entries to acknowledge once the receipts are stored, by partition
 	channels   map[int]map[chat.ChannelID]struct{}
 	dead       []deadEntry
 	read       int // number of receipts before folding
@@ -32,7 +32,7 @@ type fold struct {
 	vanished   int // pending entries that are no longer in the stream
 }
 
-// deadEntry is an entry that cannot be decoded.
+// deadEntry is an entry to move to the dead-letter stream.
 type deadEntry struct {
 	partition  int
 	id, reason string
@@ -45,7 +45,7 @@ func newFold(partitions int) *fold {
 	}
 }
 
-// add adds an entry. Entries may be added in any order and repeatedly.
+// add folds the receipts of an entry into f. Entries may be added in any order and more than once.
 func (f *fold) add(partition int, m redis.XMessage) {
 	if m.Values == nil {
 		f.vanished++
@@ -86,5 +86,5 @@ func (f *fold) raise(c store.Receipt) {
 // list returns the folded receipts, one per member.
 func (f *fold) list() []store.Receipt { return slices.Collect(maps.Values(f.receipts)) }
 
-// empty reports whether there is nothing to store, acknowledge or move to the dead letters.
+// empty reports whether there is nothing to store, acknowledge or move to the dead-letter stream.
 func (f *fold) empty() bool { return len(f.done) == 0 && len(f.dead) == 0 }

@@ -40,8 +40,8 @@ func (c *Consumer) housekeeping(ctx context.Context) {
 	c.work.Task(ctx, "reap", c.reap)
 }
 
-// expire sets the expiry of the recorded channels' receipts in Redis. A channel whose receipts are
-// not all stored stays recorded.
+// expire sets the expiry of the recorded channels' receipts in Redis. A channel remains recorded
+// until all its receipts are stored.
 func (c *Consumer) expire(ctx context.Context) error {
 	for p, recorded := range c.unexpired {
 		channels := slices.Collect(maps.Keys(recorded))
@@ -71,8 +71,8 @@ func (c *Consumer) expire(ctx context.Context) error {
 	return nil
 }
 
-// sweep records all channels that have receipts in Redis. Without it, if an instance died between
-// storing receipts and setting their expiry, they would stay in Redis forever.
+// sweep records all channels that have receipts in Redis. Otherwise, receipts would stay in Redis
+// forever if an instance died after storing them and before setting their expiry.
 func (c *Consumer) sweep(ctx context.Context) error {
 	var mu sync.Mutex // in Redis Cluster, several nodes are scanned at the same time
 	return scan.Channels(ctx, c.rdb, c.cfg.Partitions, rediskey.Cursor, func(p int, ch chat.ChannelID) {
@@ -87,8 +87,9 @@ func (c *Consumer) sweep(ctx context.Context) error {
 func (c *Consumer) trim(ctx context.Context) error {
 	for p := range c.cfg.Partitions {
 		for {
-			// The bound depends only on the state of the group. If Redis loses that state, it loses
-			// the acknowledgements too, and the entries that remain are stored again.
+			// The choice of entries depends only on the state of the consumer group. If Redis loses
+			// that state, it loses the acknowledgements too, and the entries that remain are stored
+			// again.
 			step, err := group.Trim(ctx, c.rdb, rediskey.Receipts(p), scan.Last, group.Limits{At: 1}, false)
 			if err != nil {
 				return err

@@ -1,14 +1,14 @@
 // Package receipts reads members' receipts (delivered and read positions) from the receipts streams
 // in Redis and stores them in PostgreSQL.
 //
-// No reader waits for this, because readers use the greater of the receipts in Redis and
-// PostgreSQL. So one goroutine reads all partitions once a second, with reads that do not block. It
-// folds the receipts to the maximum per member, stores them, and only then acknowledges the
-// entries. It reads a few partitions at a time, spread evenly over the second: storing all of them
-// at once would load PostgreSQL for tens of milliseconds and delay messages. Entries may be stored
-// again and in any order, and any number of instances share the work. While a store is down, the
-// goroutine waits. During that time, it holds at most the entries of one read of all partitions in
-// memory.
+// Receipts may be stored late, because readers use the greater of the receipts in Redis and
+// PostgreSQL. So one goroutine reads all partitions once a second, using non-blocking reads. It
+// reduces the receipts to the maximum per member, stores them, and only then acknowledges the
+// entries. It reads a few partitions at a time, spread evenly over the second, because storing all
+// receipts in one transaction would occupy PostgreSQL for tens of milliseconds and delay messages.
+// Entries may be stored again and in any order, and any number of instances share the work. While
+// Redis or PostgreSQL is down, the goroutine waits. The entries that it holds in memory come from
+// at most one read per partition.
 //
 // It trims all acknowledged entries, regardless of their age. Once all of a channel's receipts are
 // stored, it sets an expiry on the copy in Redis.
@@ -37,7 +37,7 @@ type Config struct {
 	streamworker.Config
 
 	Interval             time.Duration // default 1s: how often all partitions are read; a partition with a backlog is read without a pause
-	HousekeepingInterval time.Duration // default 10s: how often streams are trimmed and expiries set
+	HousekeepingInterval time.Duration // default 10s: how often streams are trimmed and expiries are set
 	SweepInterval        time.Duration // default 1h: how often to look for receipts on which another instance failed to set an expiry
 	Expiry               time.Duration // default 7 days: how long Redis keeps a channel's receipts after the last one is stored
 
@@ -65,8 +65,8 @@ type Consumer struct {
 
 	// unexpired holds the channels, by partition, whose receipts in Redis have no expiry yet.
 	unexpired []map[chat.ChannelID]struct{}
-	// slot is the group of partitions to read next. It is kept after an error. If it restarted at 0
-	// instead, a recurring error could keep the last groups from ever being read.
+	// slot is the index of the set of partitions to read next. It does not restart at 0 after an
+	// error, because otherwise a recurring error could keep the last sets from ever being read.
 	slot int
 	// The times at which the periodic tasks last ran.
 	claimed, housekept, swept time.Time
@@ -80,8 +80,7 @@ func New(reads, rdb redis.UniversalClient, s Store, cfg Config) (*Consumer, erro
 		return nil, errors.New("receipts: Metrics is required")
 	}
 	cfg.setDefaults()
-	// A group begins at the start of its stream. Entries that are already stored are stored again,
-	// which has no effect.
+	// A new consumer group begins at the start of its stream. Storing entries again has no effect.
 	streams := streamworker.Streams{Key: rediskey.Receipts, StepPrefix: "receipts ", Retries: cfg.Metrics.retries}
 	work, err := streamworker.New(rdb, streams, cfg.Config)
 	if err != nil {
@@ -95,8 +94,8 @@ func New(reads, rdb redis.UniversalClient, s Store, cfg Config) (*Consumer, erro
 	return c, nil
 }
 
-// Run consumes until ctx is done, finishes the current read, and returns nil. It waits out outages
-// of Redis and PostgreSQL.
+// Run stores receipts until ctx is done, finishes the current read, and returns nil. If Redis or
+// PostgreSQL is down, it waits and retries.
 func (c *Consumer) Run(ctx context.Context) error {
 	c.work.Run(ctx, c.consume)
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
@@ -105,7 +104,8 @@ func (c *Consumer) Run(ctx context.Context) error {
 	return nil
 }
 
-// maxSlots bounds the number of slots in a round. Each slot costs three round trips.
+// maxSlots is the maximum number of slots into which the partitions are divided. Each slot costs
+// three round trips per interval.
 const maxSlots = 8
 
 // consume reads the entries pending for this consumer and then new entries, one slot of partitions
@@ -149,7 +149,7 @@ func (c *Consumer) consume(ctx context.Context, caughtUp func()) error {
 	return nil
 }
 
-// allPartitions returns the same position for every partition.
+// allPartitions returns a map from every partition to the given position.
 func (c *Consumer) allPartitions(position string) map[int]string {
 	from := make(map[int]string, c.cfg.Partitions)
 	for p := range c.cfg.Partitions {
@@ -158,13 +158,13 @@ func (c *Consumer) allPartitions(position string) map[int]string {
 	return from
 }
 
-// maxRead bounds how many entries one read returns per partition. An entry contains up to 500
-// receipts, so a read of all partitions needs at most a few tens of MB.
+// maxRead is the maximum number of entries that one read returns per partition. An entry contains
+// up to 500 receipts, so a read of all partitions needs at most a few tens of MB.
 const maxRead = 64
 
-// read reads several partitions in one round trip and stores the entries. The map from contains,
-// for each partition, the position after which to read. read returns a map with the partitions that
-// may have more entries.
+// read reads several partitions in one round trip and stores the entries. from maps each partition
+// to read to the position after which to read. The returned map has the same form and contains the
+// partitions that may have more entries.
 func (c *Consumer) read(ctx context.Context, from map[int]string) (map[int]string, error) {
 	pipe := c.reads.Pipeline()
 	replies := make(map[int]*redis.XStreamSliceCmd, len(from))
@@ -256,15 +256,15 @@ func (c *Consumer) persist(ctx context.Context, f *fold) error {
 	return nil
 }
 
-// finish moves undecodable entries to the dead letters and acknowledges the stored ones. It may be
-// repeated.
+// finish moves the entries that cannot be stored to the dead-letter stream and acknowledges the
+// stored ones. It may be repeated.
 func (c *Consumer) finish(ctx context.Context, f *fold) error {
 	for _, l := range f.dead {
 		moved, err := deadletter.Move(ctx, c.rdb, deadletter.Receipts, l.partition, l.id, l.reason)
 		if err != nil {
 			return err
 		}
-		if moved { // if false, an earlier attempt or another consumer has moved it
+		if moved { // if false, an earlier attempt or another consumer has moved the entry
 			c.m.dead.Inc()
 			c.cfg.Logger.WarnContext(ctx, "receipts moved to the dead letters", "partition", l.partition, "entry_id", l.id, "reason", l.reason)
 		}

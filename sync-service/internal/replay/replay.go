@@ -21,8 +21,8 @@ import (
 	"parley.chat/sync-service/internal/store"
 )
 
-// Position is the progress of a replay: all partitions before Partition are done, and all entries
-// of Partition up to After.
+// Position records the progress of a replay. All partitions below Partition, and the entries of
+// Partition up to After, have been replayed.
 type Position struct {
 	Partition int
 	After     entryid.ID
@@ -46,7 +46,7 @@ func ParsePosition(s string) (Position, error) {
 type Options struct {
 	Partitions int // number of partitions of the deployment
 
-	From, To entryid.ID      // both included; a zero To means the current end of each stream
+	From, To entryid.ID      // range of entry ids, both ends included; a zero To means the current end of each stream
 	Only     []int           // partitions; nil for all
 	Channel  *chat.ChannelID // nil for all
 	Resume   Position        // start after this position
@@ -88,11 +88,12 @@ type replay struct {
 	o           Options
 	began       time.Time
 	report      Report
-	maybeStored bool // rows of the previous page were already stored
+	maybeStored bool // some rows of the previous page were already stored
 	refs        *references
 }
 
-// Run replays until it has finished or ctx is done. The report contains its progress.
+// Run replays the selected entries. If ctx is done first, it stops, and the report contains the
+// position that it has reached.
 func Run(ctx context.Context, rdb redis.UniversalClient, s Store, o Options) (Report, error) {
 	r := &replay{
 		rdb: rdb, store: s, o: o, began: time.Now(), maybeStored: true, refs: newReferences(),
@@ -199,7 +200,7 @@ func (r *replay) storeRows(ctx context.Context, p int, rows []store.Row) error {
 	return nil
 }
 
-// pace waits if the replay is faster than its rate.
+// pace waits if the replay is faster than Options.Rate.
 func (r *replay) pace(ctx context.Context) error {
 	if r.o.Rate <= 0 {
 		return ctx.Err()

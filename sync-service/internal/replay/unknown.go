@@ -24,7 +24,8 @@ type UnknownUser struct {
 // UnknownChannel is a channel that occurs in events but not in the database.
 type UnknownChannel struct {
 	ID chat.ChannelID `json:"id"`
-	// Members lists the usernames of users who have joined the channel or written to it, sorted.
+	// Members is the sorted list of the usernames of users who have joined the channel or written
+	// to it.
 	Members []string `json:"members"`
 	span
 }
@@ -100,7 +101,8 @@ func (n *references) user(id chat.UserID, name string, at time.Time) {
 	u.add(at)
 }
 
-// unknown returns the users and channels that are not in the database, sorted by name and by id.
+// unknown returns the referenced users and channels that are not in the database. It sorts the
+// users by name and the channels by id.
 func (n *references) unknown(ctx context.Context, s Store) ([]UnknownUser, []UnknownChannel, error) {
 	users, channels := make([]chat.UserID, 0, len(n.users)), make([]chat.ChannelID, 0, len(n.channels))
 	for u := range n.users {

@@ -24,8 +24,8 @@ const Page = 1000
 // Last is an id above every entry.
 var Last = entryid.ID{Ms: math.MaxInt64, Seq: math.MaxInt64}
 
-// Stream calls page with the entries of a stream between from and to, both included, one page at a
-// time. It stops at the end or when page returns an error.
+// Stream reads the entries of a stream between from and to, both included, and calls page for each
+// page of entries. It stops at the end or when page returns an error.
 func Stream(ctx context.Context, rdb redis.UniversalClient, stream string, from, to entryid.ID, page func([]redis.XMessage) error) error {
 	start := from.String()
 	for {

@@ -44,9 +44,9 @@ func (h holder) yieldsTo(r *Row) bool {
 
 const rankEvent = 3
 
-// rank orders rows by the information that they hold about their seq. From the lowest rank to the
-// highest, the event at the seq is lost, was stored under another seq, is a dead letter, or is
-// stored in the row itself.
+// rank orders rows by the information that they hold about their seq. The ranks, from the lowest to
+// the highest, mean that the seq's event is lost, is stored under another seq, is a dead letter, or
+// is stored in the row itself.
 func rank(k event.Kind) int {
 	switch k {
 	case event.Lost:
@@ -105,9 +105,9 @@ func holders(ctx context.Context, tx pgx.Tx, rows []Row, at []int) (map[rowKey]h
 	return found, nil
 }
 
-// resolveConflict stores a row whose seq or id is taken. An event replaces a tombstone; a tombstone
-// replaces at most another tombstone. If two events claim one seq, or two seqs claim one
-// event, the later one is rejected.
+// resolveConflict stores a row whose seq or id is taken. An event replaces a tombstone. A tombstone
+// may replace another tombstone but never an event. If two events have the same seq, or two rows
+// have the same event id, the later row is rejected.
 func resolveConflict(ctx context.Context, tx pgx.Tx, i int, r *Row, res *Result) error {
 	at, err := find(ctx, tx, "seq = $2", r.Channel.UUID, r.Seq)
 	if err != nil {

@@ -13,10 +13,10 @@ import (
 	"parley.chat/shared-contracts/event"
 )
 
-// copyRows stores rows with COPY, the fastest way in PostgreSQL. COPY does not support ON CONFLICT,
-// so if a row already exists, the transaction fails with SQLSTATE 23505. That happens only after a
-// crash, a claim or a replay. The rows are encoded here because pgx takes several times as long per
-// row (see testdata/bench.txt).
+// copyRows stores rows with COPY, which is the fastest way to load rows into PostgreSQL. COPY does
+// not support ON CONFLICT. If a row already exists, the transaction fails with SQLSTATE 23505. That
+// happens only after a crash, a claim or a replay. This package encodes the rows itself, because
+// pgx takes several times as long per row (see testdata/bench.txt).
 func copyRows(ctx context.Context, tx pgx.Tx, rows []Row) error {
 	src := &copySource{rows: rows}
 	tag, err := tx.Conn().PgConn().CopyFrom(ctx, src, "copy messages ("+columns+") from stdin (format binary)")
@@ -38,8 +38,8 @@ func copyRows(ctx context.Context, tx pgx.Tx, rows []Row) error {
 	return project(ctx, tx, rows, all)
 }
 
-// copySource is a reader of the binary COPY format. It encodes one buffer at a time, so that its
-// memory does not grow with the batch.
+// copySource is an io.Reader that returns rows in the binary COPY format. It encodes one buffer at
+// a time, so that its memory does not grow with the batch.
 type copySource struct {
 	rows []Row
 	next int
@@ -48,7 +48,8 @@ type copySource struct {
 	done bool
 }
 
-// copyHeader consists of the signature, no flags and no header extension.
+// copyHeader is the file header of the binary COPY format: the signature, no flags and no header
+// extension.
 var copyHeader = append([]byte("PGCOPY\n\xff\r\n\x00"), make([]byte, 8)...)
 
 const copyBuffer = 64 << 10
@@ -84,7 +85,7 @@ func (s *copySource) fill() {
 	s.mem, s.buf = b, b
 }
 
-// pgEpoch is the epoch of PostgreSQL timestamps, which count microseconds since then.
+// pgEpoch is the epoch of PostgreSQL timestamps, in microseconds since 1970.
 var pgEpoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
 
 // appendRow appends the columns of a row in the order of columnNames.

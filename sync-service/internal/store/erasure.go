@@ -11,14 +11,14 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// named is an SQL condition on a row of erasures. It is true if some row of messages contains the
-// user's name. Both parts use an index.
+// named is an SQL condition on a row of the erasures table. It is true if any row of the messages
+// table contains the user's name. Both subqueries use an index.
 const named = `(exists (select from messages m where m.sender_id = e.user_id and m.data ->> 'sender_name' is not null)
 	or exists (select from messages m where m.target = e.user_id and m.data ->> 'username' is not null))`
 
 // UsersToScrub returns up to limit users whose accounts were deleted and whose names are still in
-// rows. It considers accounts that were deleted after the time since and accounts not yet marked as
-// scrubbed.
+// rows. It considers accounts that were deleted after the given time and accounts that are not yet
+// marked as scrubbed.
 func (s *Store) UsersToScrub(ctx context.Context, since time.Time, limit int) ([]chat.UserID, error) {
 	return s.users(ctx, `select e.user_id from erasures e where (e.erased_at > $1 or e.scrubbed_at is null) and `+named+` limit $2`, since, limit)
 }

@@ -12,8 +12,8 @@ import (
 	"parley.chat/shared-contracts/event"
 )
 
-// insert inserts the rows that do not conflict with existing rows. Its arguments are arrays, one
-// per column.
+// insert is the statement that inserts rows and skips rows that conflict with existing ones. Its
+// arguments are arrays, one per column.
 var insert = `insert into messages (` + columns + `)
 	select c, s, i, k, u, n, t, b, d::jsonb, a
 	from unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::text[], $5::uuid[], $6::uuid[], $7::uuid[], $8::text[], $9::text[], $10::timestamptz[])
@@ -35,7 +35,7 @@ func keyOf(r *Row) rowKey { return rowKey{r.Channel.UUID, r.Seq, r.ID.UUID, r.Ki
 // same seqs, are already stored.
 func insertRows(ctx context.Context, tx pgx.Tx, rows []Row, at []int, res *Result) error {
 	unique := make(map[rowKey]struct{}, len(at))
-	first := make([]int, 0, len(at)) // first row per key: a statement must not conflict with itself
+	first := make([]int, 0, len(at)) // the first row per key, because the rows of one statement must not conflict with each other
 	for _, i := range at {
 		p := keyOf(&rows[i])
 		if _, twice := unique[p]; !twice {
@@ -115,7 +115,7 @@ func arrays(rows []Row, at []int) []any {
 	return []any{channels, seqs, ids, kinds, senders, clients, targets, bodies, datas, sent}
 }
 
-// gapChunk limits the size of one statement's arrays.
+// gapChunk is the maximum number of a gap's seqs that fillGap handles in one statement.
 const gapChunk = 5000
 
 // fillGap stores a tombstone at each seq of the gap's range that has no row. An event that turns up

@@ -20,7 +20,7 @@ type EventRef struct {
 	ID      chat.EventID
 }
 
-// Found is the stored state of an EventRef.
+// Found describes what is stored for an EventRef.
 type Found struct {
 	Held      bool // the seq has a row
 	ID        chat.EventID
@@ -29,12 +29,13 @@ type Found struct {
 	Elsewhere bool // the event is stored under another seq
 }
 
-// Stored reports whether the event is stored as an event, at its seq or at another one.
+// Stored reports whether the event itself, and not a tombstone, is stored at its seq or at another
+// one.
 func (f Found) Stored(p EventRef) bool {
 	return f.Elsewhere || f.Held && f.ID == p.ID && !tombstone(f.Kind)
 }
 
-// Lookup returns the stored state of each event, in order. It locks nothing.
+// Lookup returns what is stored for each event, in the order of refs. It locks no rows.
 func (s *Store) Lookup(ctx context.Context, refs []EventRef) ([]Found, error) {
 	channels, ids := make([]pgtype.UUID, len(refs)), make([]pgtype.UUID, len(refs))
 	seqs := make([]int64, len(refs))
@@ -160,9 +161,8 @@ func (s *Store) Holes(ctx context.Context, channel chat.ChannelID, upTo int64, l
 	return holes, nil
 }
 
-// StoreTombstones stores a tombstone for each seq in a range that has no row, as is done for events
-// that Redis has lost. Existing rows do not change, and an event that turns up later replaces its
-// tombstone.
+// StoreTombstones stores a tombstone of kind event.Lost for each seq in a range that has no row.
+// Existing rows do not change, and an event that turns up later replaces its tombstone.
 func (s *Store) StoreTombstones(ctx context.Context, partition int, channel chat.ChannelID, lost Range) error {
 	const page = 1000
 	for from := lost.From; from <= lost.To; from += page {

@@ -176,7 +176,7 @@ func projectReactions(ctx context.Context, tx pgx.Tx, reactions map[reaction]*Ro
 }
 
 // blank removes the text of deleted messages and their edits from the event log. It handles only
-// the messages in c.
+// the messages whose edits or deletions are in c.
 func blank(ctx context.Context, tx pgx.Tx, c changes) error {
 	var channels, messages []pgtype.UUID
 	for _, changed := range []map[message]*Row{c.edits, c.deletes} {
@@ -198,8 +198,8 @@ func blankDeleted(ctx context.Context, tx pgx.Tx, channels, messages []pgtype.UU
 	return nil
 }
 
-// blankWaiting blanks those messages in rows that were deleted before they were stored. This is
-// very rare, so it first checks an index that is usually empty.
+// blankWaiting removes the text of messages in rows whose deletion was stored before the message.
+// This is very rare, so it first checks an index that is usually empty.
 func blankWaiting(ctx context.Context, tx pgx.Tx, rows []Row, at []int) error {
 	var any bool
 	if err := tx.QueryRow(ctx, `select exists (select from message_states where waiting)`).Scan(&any); err != nil || !any {

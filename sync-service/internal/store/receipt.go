@@ -29,7 +29,7 @@ func ReceiptsOf(r event.Receipts) []Receipt {
 	return receipts
 }
 
-// receiptChunk limits the size of one statement's arrays and how many rows it locks.
+// receiptChunk is the maximum number of receipts, and so of locked rows, in one statement.
 const receiptChunk = 5000
 
 // raiseReceipts locks the rows in a fixed order, so that instances that raise the same receipts at

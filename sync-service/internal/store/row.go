@@ -17,7 +17,7 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// Row is one row of the event log to write. Package eventrow reads it back.
+// Row is a row to write to the event log. Package eventrow reads stored rows.
 type Row struct {
 	Channel  chat.ChannelID
 	Seq      int64
@@ -25,12 +25,12 @@ type Row struct {
 	Kind     event.Kind
 	Sender   chat.UserID
 	ClientID uuid.NullUUID
-	Target   uuid.NullUUID // edit, delete, reaction: the target message; member_*: the member
+	Target   uuid.NullUUID // the target message of an edit, deletion or reaction, or the member of a member_* event
 	Body     string
 	Data     []byte // JSON, nil for none
 	SentAt   time.Time
 
-	from, to int64         // gap: the range of lost seqs; like the fields below, it is also in Data
+	from, to int64         // the range of seqs that a gap covers; these fields and the fields below are also in Data
 	mentions []chat.UserID // edit
 	emoji    string        // reaction
 	remove   bool          // reaction
@@ -43,13 +43,13 @@ func tombstone(k event.Kind) bool {
 	return k == event.Failed || k == event.Lost || k == event.Noop
 }
 
-// maxGap limits how many tombstones one gap entry may create. A larger range indicates a corrupt
-// entry, not lost writes.
+// maxGap is the maximum number of tombstones that one gap entry may create. A larger range
+// indicates a corrupt entry, not lost writes.
 const maxGap = 1 << 20
 
 // RowOf returns the row of an entry. An error means that the entry can never be stored.
 func RowOf(e event.Entry) (Row, error) {
-	if !utf8.Valid(e.Payload) { // the JSON decoder would silently replace it with U+FFFD
+	if !utf8.Valid(e.Payload) { // the JSON decoder would silently replace invalid bytes with U+FFFD
 		return Row{}, errors.New("payload is not valid UTF-8")
 	}
 	f, err := frame.DecodeEvent(e.Payload)
@@ -94,7 +94,8 @@ func RowOf(e event.Entry) (Row, error) {
 	return r, r.setData(d)
 }
 
-// agree checks that the frame matches its entry. A gap's frame names no sender.
+// agree checks that the frame matches its entry. It ignores the sender of a gap, because a gap's
+// frame has none.
 func agree(e event.Entry, f *frame.Event) error {
 	switch {
 	case f.Type != e.Kind:
@@ -117,7 +118,7 @@ func (r *Row) setData(d eventrow.Data) error {
 	if d.Empty() {
 		return nil
 	}
-	if other := d; isPlain(d.SenderName) { // fast path: most rows have only this field
+	if other := d; isPlain(d.SenderName) { // fast path: most rows have no other data
 		if other.SenderName = ""; other.Empty() {
 			r.Data = append(append(append(make([]byte, 0, 20+len(d.SenderName)), `{"sender_name":"`...), d.SenderName...), `"}`...)
 			return nil
@@ -143,8 +144,9 @@ func isPlain(s string) bool {
 	return true
 }
 
-// FailedRow returns the tombstone of a dead-lettered entry; e contains the fields that could be
-// decoded. ok is false if the channel or the seq is unknown. The reason is shown to the sender.
+// FailedRow returns the tombstone for an entry that becomes a dead letter. e contains the fields
+// that could be decoded. ok is false if the channel or the seq is unknown. The reason is shown to
+// the sender.
 func FailedRow(e event.Entry, reason string, at time.Time) (r Row, ok bool) {
 	if e.Channel.IsZero() || e.Seq < 1 {
 		return Row{}, false

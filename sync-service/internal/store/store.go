@@ -29,7 +29,7 @@ import (
 // Store is safe for concurrent use.
 type Store struct{ db *bun.DB }
 
-// New returns a Store on db. The caller keeps ownership of db.
+// New returns a Store that uses db. The caller keeps ownership of db.
 func New(db *bun.DB) *Store { return &Store{db: db} }
 
 // Batch is the input of one call to Store.
@@ -49,17 +49,16 @@ type Result struct {
 	Rejected []Rejected
 }
 
-// Rejected is a row that cannot be stored as it is. Its seq is nevertheless held by another row or
-// a tombstone.
+// Rejected describes a row that could not be stored. Another row or a tombstone holds its seq.
 type Rejected struct {
 	Row    int    // index in the batch
 	Reason string // shown to the sender
-	Detail string // for operators, such as an error text; may be empty
+	Detail string // explanation for operators, for example an error text; may be empty
 	// Elsewhere is true if the event itself is stored under another seq.
 	Elsewhere bool
 }
 
-// Why returns the reason and its detail, for operators.
+// Why returns the reason and the detail as one text for operators.
 func (r Rejected) Why() string {
 	if r.Detail == "" {
 		return r.Reason
@@ -96,8 +95,8 @@ func (s *Store) Store(ctx context.Context, b Batch) (Result, error) {
 	return res, nil
 }
 
-// split stores the rows at the given indexes with the idempotent statement, splitting them if
-// PostgreSQL refuses them.
+// split stores the rows at the given indexes with idempotent statements. If PostgreSQL refuses the
+// rows, split stores each half separately.
 func (s *Store) split(ctx context.Context, b Batch, at []int, res *Result) error {
 	var part Result
 	err := s.transaction(ctx, b.Partitions, func(ctx context.Context, tx pgx.Tx) error {
@@ -128,7 +127,8 @@ func (s *Store) split(ctx context.Context, b Batch, at []int, res *Result) error
 	return nil
 }
 
-// errNoWatermarkRow occurs once per partition and database, before Prepare has created the row.
+// errNoWatermarkRow is returned if Prepare has not yet created the sync_watermarks row of a
+// partition.
 var errNoWatermarkRow = errors.New("a partition has no sync_watermarks row")
 
 // transaction runs f in a transaction that holds the locks of the given partitions.
@@ -138,8 +138,8 @@ func (s *Store) transaction(ctx context.Context, partitions []int, f func(contex
 		if err != nil {
 			return fmt.Errorf("begin: %w", err)
 		}
-		// Rollback has no effect after a commit. After an error, the first error is the one to
-		// report.
+		// Rollback has no effect after a commit. Its error is ignored, because an earlier error is
+		// already being returned.
 		defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
 		if err := lock(ctx, tx, partitions); err != nil {
 			return err
@@ -228,8 +228,8 @@ func (s *Store) Raise(ctx context.Context, marks map[int]entryid.ID) error {
 }
 
 // rowsError is an error from a statement that stores rows. The SQLSTATE alone does not show whether
-// the rows caused the error: logging in with a role that does not exist fails with a data exception
-// (class 22).
+// the rows caused the error: connecting with a role that does not exist also fails with a data
+// exception (class 22).
 type rowsError struct{ error }
 
 func (e *rowsError) Unwrap() error { return e.error }

@@ -1,10 +1,10 @@
 // Package streamreader reads the entries of a stream through the consumer group at low cost. It
-// uses one connection per stream and passes on each entry as it arrives. go-redis builds a map and
-// about twenty strings per entry and holds a whole reply in memory, which accounted for half of
-// sync-service's cost of storing an event.
+// uses one connection per stream and passes on each entry as it arrives. By contrast, go-redis
+// builds a map and about twenty strings per entry and holds a whole reply in memory. This overhead
+// was half of sync-service's cost of storing an event.
 //
-// The package starts no goroutines and never retries. After an error, a reply may have been lost;
-// if so, only the pending list still has its entries.
+// The package starts no goroutines and never retries. After an error, a reply may have been lost.
+// Its entries are then only in the consumer's pending list.
 package streamreader
 
 import (
@@ -27,9 +27,9 @@ import (
 // Entry is one entry of a stream.
 type Entry struct {
 	ID string
-	// Pairs alternates field names and values. The slice is valid only until the next entry is
-	// read; its strings stay valid. Pairs is nil if the entry is pending but no longer in the
-	// stream.
+	// Pairs contains alternating field names and values. The slice is valid only until the next
+	// entry is read; its strings stay valid. Pairs is nil if the entry is pending but no longer in
+	// the stream.
 	Pairs []string
 }
 
@@ -56,7 +56,7 @@ func New(rdb redis.UniversalClient, key, consumer string) *Reader {
 const (
 	bufferSize    = 32 << 10
 	dialTimeout   = 3 * time.Second // limits the dial, and each handshake command
-	readTimeout   = 3 * time.Second // for a reply, plus the time that the command may block
+	readTimeout   = 3 * time.Second // limits the wait for a reply, in addition to the time that the command may block
 	maxKeptBuffer = 256 << 10       // a larger entry buffer is not reused
 	maxField      = 512 << 20       // the limit in Redis
 )
@@ -71,8 +71,9 @@ func (ReplyError) RedisError() {}
 
 // Read reads at most count entries after from (">" for entries never delivered to the group) and
 // calls handle for each of them. If block is negative, it does not wait for entries. It returns the
-// number of entries; after an error, handle has already been called for that many entries. Read
-// checks ctx only before it sends the command, so block bounds how long it may take.
+// number of entries; after an error, handle has already been called for that many entries.
+// Canceling ctx does not interrupt a command that has been sent, so block bounds how long Read may
+// wait for entries.
 func (s *Reader) Read(ctx context.Context, from string, count int, block time.Duration, handle func(Entry)) (n int, err error) {
 	if err := s.connect(ctx); err != nil {
 		return 0, err
@@ -154,7 +155,7 @@ func (s *Reader) handshake(opt *redis.Options) error {
 	return nil
 }
 
-// send writes a command and sets the deadline for it and for its whole reply.
+// send writes a command. wait limits the time to write the command and to read its whole reply.
 func (s *Reader) send(wait time.Duration, args ...string) error {
 	b := resp.AppendCommand(s.out[:0], args...)
 	s.out = b
@@ -165,7 +166,8 @@ func (s *Reader) send(wait time.Duration, args ...string) error {
 	return err
 }
 
-// reply reads a reply to XREADGROUP: null, or for each stream its name and its entries.
+// reply reads the reply to XREADGROUP, calls handle for each entry, and returns the number of
+// entries. The reply is null or an array that contains the name and the entries of each stream.
 func (s *Reader) reply(handle func(Entry)) (n int, err error) {
 	streams, err := s.array()
 	if err != nil || streams < 0 {

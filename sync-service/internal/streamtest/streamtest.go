@@ -1,6 +1,6 @@
 // Package streamtest gives each test of sync-service its own real PostgreSQL database and Redis
-// server. It also creates entries in the form in which gateways append them. Only test files import
-// the package.
+// server. It also creates entries like those that gateways append. Only test files import the
+// package.
 package streamtest
 
 import (
@@ -41,7 +41,7 @@ func Message(c chat.ChannelID, seq int64, body string) frame.Event {
 	}
 }
 
-// Entry returns the entry of an event, in the form in which a gateway appends it.
+// Entry returns the entry that a gateway appends for the event f.
 func Entry(t testing.TB, f frame.Event) event.Entry {
 	t.Helper()
 	payload, err := f.Encode()
@@ -55,8 +55,7 @@ func Entry(t testing.TB, f frame.Event) event.Entry {
 	return e
 }
 
-// Streams is a Redis server or a Redis Cluster that contains no entries. Its methods fail the test
-// T on errors.
+// Streams provides an empty Redis server or Redis Cluster. Its methods fail the test T on errors.
 type Streams struct {
 	T     testing.TB
 	Redis *redistest.Server // nil for a cluster
@@ -123,7 +122,7 @@ func (s *Streams) Ack(stream string, ids ...string) {
 	}
 }
 
-// SetCounter sets the last seq of a channel.
+// SetCounter sets a channel's counter to the given seq.
 func (s *Streams) SetCounter(c chat.ChannelID, seq int64) {
 	s.T.Helper()
 	if err := s.RDB.HSet(s.T.Context(), rediskey.Counter(Partition(c), c), "seq", seq, "epoch", "1-a").Err(); err != nil {
@@ -131,7 +130,7 @@ func (s *Streams) SetCounter(c chat.ChannelID, seq int64) {
 	}
 }
 
-// World is a deployment without services.
+// World is a test deployment: a PostgreSQL database and Redis, without running services.
 type World struct {
 	*Streams
 	PG       *pgtest.DB
@@ -141,20 +140,20 @@ type World struct {
 	Env      map[string]string // settings of a service
 }
 
-// Open returns a world with its own PostgreSQL database and Redis server.
+// Open returns a World with its own PostgreSQL database and Redis server.
 func Open(t testing.TB) *World {
 	t.Helper()
 	return On(t, schematest.Open(t))
 }
 
-// On returns a world with the given PostgreSQL database and its own Redis server.
+// On returns a World with the given PostgreSQL database and its own Redis server.
 func On(t testing.TB, pg *pgtest.DB) *World {
 	t.Helper()
 	s := OpenStreams(t)
 	return on(s, pg, s.Redis.URL())
 }
 
-// OpenOnCluster returns a world with its own PostgreSQL database and Redis Cluster.
+// OpenOnCluster returns a World with its own PostgreSQL database and Redis Cluster.
 func OpenOnCluster(t testing.TB) *World {
 	t.Helper()
 	r := redistest.Cluster(t, 3, 0)
@@ -180,8 +179,8 @@ func OpenStore(t testing.TB, pg *pgtest.DB) *store.Store {
 	return store.New(db)
 }
 
-// OpenPrepared is like Open, but also creates the partitions' rows and the consumer groups, as
-// consumers do when they start.
+// OpenPrepared is like Open, but also creates the partitions' sync_watermarks rows and the consumer
+// groups, as consumers do when they start.
 func OpenPrepared(t testing.TB) *World {
 	t.Helper()
 	w := Open(t)
@@ -230,7 +229,7 @@ func (w *World) Exec(sql string, args ...any) {
 	}
 }
 
-// Count returns the single number that a query selects.
+// Count executes a query that returns a single number.
 func (w *World) Count(sql string, args ...any) (n int) {
 	w.T.Helper()
 	if err := w.Pool.QueryRow(w.T.Context(), sql, args...).Scan(&n); err != nil {
@@ -242,7 +241,7 @@ func (w *World) Count(sql string, args ...any) (n int) {
 // Getenv returns the value of a setting.
 func (w *World) Getenv(name string) string { return w.Env[name] }
 
-// Configure loads the settings of a service that uses the world's stores into cfg.
+// Configure loads the settings of a service that uses the database and Redis of the World into cfg.
 func (w *World) Configure(cfg any) {
 	w.T.Helper()
 	if err := config.Load(cfg, w.Getenv); err != nil {

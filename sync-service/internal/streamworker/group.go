@@ -27,7 +27,7 @@ func (w *Worker) CreateGroup(ctx context.Context, partition int) error {
 }
 
 // Claim claims the entries of a partition that any consumer, including this one, has left pending
-// for at least ClaimIdle. It calls handle with one page of them at a time. It must not run while
+// for at least ClaimIdle. It calls handle for each page of claimed entries. It must not run while
 // this process is storing entries of the partition, because it could claim the entries being
 // stored.
 func (w *Worker) Claim(ctx context.Context, partition int, page int64, handle func([]redis.XMessage) error) error {

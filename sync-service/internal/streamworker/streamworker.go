@@ -1,6 +1,6 @@
 // Package streamworker is the common base of the workers that store the entries of partitioned
-// streams. It contains the settings of a consumer, the loop that starts again after a failure,
-// retries, periodic tasks, and the upkeep of the consumer groups. A worker stores entries first and
+// streams. It contains the settings of a consumer, a loop that restarts after an error, retries,
+// periodic tasks, and the maintenance of the consumer groups. A worker stores entries first and
 // acknowledges them afterward, so entries that could not be stored stay pending.
 //
 // The package starts no goroutines. The methods of a Worker may be called concurrently.
@@ -36,7 +36,7 @@ type Config struct {
 	RetryMin, RetryMax time.Duration // default 100ms, 5s: limits of the retry backoff
 
 	Logger  *slog.Logger
-	Outages *outage.Log // default: a new log that uses Logger; all steps of a program share one log
+	Outages *outage.Log // log of outages, shared by all Workers of a program; default: a new log that uses Logger
 }
 
 // SetDefaults sets the optional fields that are zero.
@@ -51,10 +51,11 @@ func (c *Config) SetDefaults() {
 // Streams describes the streams of a Worker, one per partition.
 type Streams struct {
 	Key func(partition int) string
-	// Start returns the id at which a missing consumer group begins: every entry at or below it is
-	// stored. If Start is nil, the group begins at the start of the stream.
+	// Start returns the id at which a new consumer group begins. Every entry at or below this id
+	// must be stored. If Start is nil, the group begins at the start of the stream.
 	Start func(ctx context.Context, partition int) (entryid.ID, error)
-	// StepPrefix distinguishes the steps of this Worker in the log of outages.
+	// StepPrefix is prepended to the names of this Worker's steps, such as "read" and "ack", in the
+	// log of outages.
 	StepPrefix string
 	// Retries counts the failed attempts by step.
 	Retries *prometheus.CounterVec
@@ -83,9 +84,10 @@ var ErrStopped = errors.New("stopped while a store could not be reached")
 const readStep = "read"
 
 // Run calls consume repeatedly, with a backoff after each error, until ctx is done or consume
-// returns nil or ErrStopped. consume must begin with the entries pending for this consumer: if a
-// reply was lost, only the pending list still has its entries. It calls caughtUp once these entries
-// are stored, which ends the outage. attrs are added to the log of an outage.
+// returns nil or ErrStopped. consume must begin with the entries pending for this consumer, because
+// the entries of a lost reply are only in the pending list. Once these entries are stored, consume
+// calls caughtUp, which marks the end of an outage. attrs are added to the log messages about an
+// outage.
 func (w *Worker) Run(ctx context.Context, consume func(ctx context.Context, caughtUp func()) error, attrs ...any) {
 	retry := w.backoff()
 	caughtUp := func() {
