@@ -9,16 +9,17 @@ import (
 )
 
 const (
-	// spareDescriptors is the number of descriptors reserved for standard files, the listener, the
-	// poller, key sets, traces and profiles.
+	// spareDescriptors is the number of file descriptors reserved for the standard streams, the
+	// listener, the network poller, and connections that fetch key sets, export traces and serve
+	// profiles.
 	spareDescriptors = 32
 	// clusterNodes is the number of Redis Cluster nodes for which descriptors are reserved.
 	clusterNodes = 8
 )
 
 // connections returns the number of WebSockets that the instance may hold if the process may open
-// limit descriptors; 0 means no limit. It reserves descriptors for the stores, health checks,
-// metrics and connections that are being opened.
+// at most limit file descriptors. A limit of 0 means no limit. It reserves descriptors for
+// PostgreSQL, Redis, health checks, metrics and connections that are being opened.
 func connections(cfg Config, limit int) (int, error) {
 	if limit == 0 {
 		return cfg.MaxConnections, nil

@@ -81,7 +81,7 @@ type Config struct {
 	Limits ratelimit.Rates
 
 	// OtherDescriptors is the number of file descriptors that the rest of the process may need. It
-	// is 0 if the process runs nothing but this service.
+	// is 0 if the process runs only this service.
 	OtherDescriptors int
 
 	// The following fields are for tests. Zero means the default of the package that uses the
@@ -298,13 +298,13 @@ const drainTimeout = 20 * time.Second
 // subscriptions.
 const redisPool = 32
 
-// collector is the garbage collection policy. With many connections, most of the heap is long-lived
-// and dominated by the connections' stacks. Go's default lets garbage grow to the size of the live
-// heap, which is too much memory; 15% saves over 4 KiB per connection. With few but busy
-// connections the live heap is small, and 15% of a few MiB would trigger twenty collections a
-// second. That costs a fifth of the CPU and is visible in the 99th percentile of the ack latency.
-// So nothing is collected while fewer than Room bytes are in use; 10,000 idle connections need more
-// than that.
+// collector is the garbage collection policy. With many connections, most of the memory is
+// long-lived, and the connections' stacks dominate it. Go's default lets garbage grow to the size
+// of the live heap, which uses too much memory. A limit of 15% saves more than 4 KiB per
+// connection. With few but busy connections, the live heap is small, and 15% of a few MiB would
+// trigger twenty collections a second. These collections would use a fifth of the CPU and increase
+// the 99th percentile of the ack latency. So there are no collections while fewer than Room bytes
+// are in use; 10,000 idle connections use more than that.
 var collector = gctune.Policy{Percent: 15, Room: 96 << 20}
 
 // Run runs the service as a separate process until ctx is done.

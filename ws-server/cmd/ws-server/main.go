@@ -1,4 +1,5 @@
-// Command ws-server holds WebSocket connections. See --help for its settings.
+// Command ws-server is the gateway: it accepts and holds clients' WebSocket connections. See --help
+// for its settings.
 package main
 
 import (

@@ -15,8 +15,8 @@
 //   - When the user's last connection ends, everything cached about the user is removed.
 //
 // While PostgreSQL is down, a cached membership stays valid. An announced removal is still
-// enforced: the notice has invalidated the membership here, and every append checks the mark in
-// Redis.
+// enforced: the notice has invalidated the cached membership, and every append checks in Redis
+// whether the sender is marked as removed.
 //
 // Run starts two goroutines: one verifies cached data, the other reads blocks after notices. There
 // is no timer per connection. Memory is bounded by the number of connections: there is at most one
@@ -40,14 +40,15 @@ import (
 )
 
 const (
-	// storeRetryAfter is how long PostgreSQL is not queried after a failed read. Cached data is
-	// used instead.
+	// storeRetryAfter is the time after a failed read during which PostgreSQL is not queried and
+	// cached data is used instead.
 	storeRetryAfter = 5 * time.Second
 	// admitTimeout limits how long a frame waits for data that is not cached.
 	admitTimeout = 5 * time.Second
-	// staleTimeout limits a read if stale cached data can be used instead.
+	// staleTimeout limits a read when stale cached data is available as a substitute.
 	staleTimeout = time.Second
-	// maxUnheld limits the number of a user's cached memberships that no connection holds.
+	// maxUnheld limits how many of a user's memberships are cached for channels to which none of
+	// the user's connections is subscribed.
 	maxUnheld = 4096
 )
 
@@ -67,21 +68,21 @@ type Sessions interface {
 type Config struct {
 	Store       Store
 	Sessions    Sessions
-	VerifyEvery time.Duration // maximum time before a lost notice is detected; default 30s
+	VerifyEvery time.Duration // maximum time until a lost notice is detected; default 30s
 	Logger      *slog.Logger  // default slog.Default()
 
-	// Expelled is called when a verification finds that a connection is subscribed to a channel
-	// that its user is not a member of.
+	// Expelled is called when a verification finds a connection that is subscribed to a channel of
+	// which its user is not a member.
 	Expelled func(chat.UserID, chat.ChannelID)
-	// Ended is called when a verification finds that a session with connections here has ended.
+	// Ended is called when a verification finds that a session with connections to this gateway has
+	// ended.
 	Ended func(revoked.Login)
 	// Blocked is called after a user's blocks have changed. added contains the other user in each
 	// new block; lifted contains the other user in each lifted block.
 	Blocked func(user chat.UserID, added, lifted []chat.UserID)
 }
 
-// Authority caches permissions for one gateway. It is safe for concurrent use. Construct it, then
-// Run it.
+// Authority caches permissions for one gateway. It is safe for concurrent use. Call Run after New.
 type Authority struct {
 	cfg     Config
 	ctx     context.Context // the context for all reads
@@ -97,7 +98,7 @@ type Authority struct {
 	dirty      struct { // users whose blocks must be read again
 		mu    sync.Mutex
 		users map[*User]struct{}
-		wake  chan struct{} // capacity 1; a token means that users is not empty
+		wake  chan struct{} // capacity 1; signals that users is not empty
 	}
 }
 
@@ -113,7 +114,7 @@ func New(ctx context.Context, cfg Config) *Authority {
 	return a
 }
 
-// Run verifies cached data, and reads blocks after notices, until ctx is done.
+// Run verifies cached data, and rereads blocks after notices, until ctx is done.
 func (a *Authority) Run(ctx context.Context) {
 	var both sync.WaitGroup
 	both.Go(func() { a.verifyAll(ctx) })
@@ -121,7 +122,7 @@ func (a *Authority) Run(ctx context.Context) {
 	both.Wait()
 }
 
-// Wait waits until no shared read is running. No new checks may be started during the call.
+// Wait waits until no shared read is running. The caller must not start new checks during the call.
 func (a *Authority) Wait() {
 	a.access.Wait()
 	a.blocks.Wait()
@@ -189,7 +190,7 @@ func (a *Authority) InvalidateBlocks(user chat.UserID) {
 	}
 }
 
-// storeDown reports whether PostgreSQL has failed to answer within the last storeRetryAfter.
+// storeDown reports whether PostgreSQL failed to answer less than storeRetryAfter ago.
 func (a *Authority) storeDown() bool {
 	return time.Since(time.Unix(0, a.failed.Load())) < storeRetryAfter
 }

@@ -10,7 +10,7 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// blocks holds the users whom a user has blocked and the users who have blocked that user.
+// blocks caches the users whom one user has blocked and the users who have blocked that user.
 type blocks struct {
 	with   map[chat.UserID]struct{}
 	known  bool // the blocks were read at least once
@@ -18,7 +18,8 @@ type blocks struct {
 	closed bool // the user's last connection has ended, so nothing is cached
 }
 
-// maxBlockReads limits how many times a user's blocks are read in a row if notices keep arriving.
+// maxBlockReads is the maximum number of consecutive reads of a user's blocks while notices keep
+// arriving.
 const maxBlockReads = 3
 
 // LoadBlocks reads the user's blocks unless they are cached. A connection calls it once, before it
@@ -33,7 +34,7 @@ func (u *User) LoadBlocks(ctx context.Context) error {
 	return u.readBlocks(ctx)
 }
 
-// readBlocks reads the user's blocks, and calls Config.Blocked if they have changed.
+// readBlocks reads the user's blocks and calls Config.Blocked if they have changed.
 func (u *User) readBlocks(ctx context.Context) error {
 	for range maxBlockReads {
 		generation := u.Generation()
@@ -50,9 +51,9 @@ func (u *User) readBlocks(ctx context.Context) error {
 	return nil
 }
 
-// learnBlocks caches blocks that were read. If a notice has arrived since the given generation, it
-// caches nothing and returns false. If the user's last connection has ended, it caches nothing and
-// returns true.
+// learnBlocks caches the blocks that a read has returned. If a notice has arrived since the given
+// generation, it caches nothing and returns false. If the user's last connection has ended, it
+// caches nothing and returns true.
 func (u *User) learnBlocks(generation uint64, found []chat.UserID) bool {
 	var with map[chat.UserID]struct{}
 	if len(found) > 0 {
@@ -70,7 +71,7 @@ func (u *User) learnBlocks(generation uint64, found []chat.UserID) bool {
 	first, before := !u.blocks.known, u.blocks.with
 	added, lifted := without(with, before), without(before, with)
 	u.blocks = blocks{with: with, known: true}
-	// Updated under mu, so that the index receives a user's changes in order.
+	// Update the index while u.mu is held, so that it receives the user's changes in order.
 	u.a.blockIndex.update(u.id, added, lifted)
 	u.mu.Unlock()
 	if !first && len(added)+len(lifted) > 0 && u.a.cfg.Blocked != nil {
@@ -114,7 +115,7 @@ func (u *User) blockedWith(other chat.UserID) bool {
 	if ask {
 		ctx, cancel := context.WithTimeout(u.a.ctx, staleTimeout)
 		defer cancel()
-		_ = u.readBlocks(ctx) // on an error, the cached blocks are used
+		_ = u.readBlocks(ctx) // if the read fails, the cached blocks are used
 	}
 	return u.HasBlock(other)
 }
@@ -143,7 +144,7 @@ func (a *Authority) HasBlocks(user chat.UserID) bool {
 // by somebody.
 func (a *Authority) AnyBlocks() bool { return a.blockIndex.pairs.Load() > 0 }
 
-// scheduleRead queues the user, so that Run reads the user's blocks.
+// scheduleRead queues the user for Run, which then reads the user's blocks.
 func (a *Authority) scheduleRead(u *User) {
 	a.dirty.mu.Lock()
 	a.dirty.users[u] = struct{}{}
@@ -154,8 +155,8 @@ func (a *Authority) scheduleRead(u *User) {
 	}
 }
 
-// readDirty reads blocks after notices until ctx is done. After a failed read it waits for a second
-// and tries again.
+// readDirty reads the blocks of the users that scheduleRead has queued. It runs until ctx is done.
+// After a failed read, it waits for one second and retries.
 func (a *Authority) readDirty(ctx context.Context) {
 	for {
 		select {
@@ -219,13 +220,13 @@ func (a *Authority) readBlocksOf(ctx context.Context, users map[*User]struct{}) 
 
 // BlockedWith returns the users connected to this gateway who have blocked the given user or are
 // blocked by that user. They must not see that user's activity. The result is nil for most users.
-// The caller must not change the set.
+// The caller must not change the map.
 func (a *Authority) BlockedWith(user chat.UserID) map[chat.UserID]struct{} {
 	return a.blockIndex.with(user)
 }
 
-// blocksByOther indexes the blocks of connected users by the other user in each block. A set is
-// replaced, never changed, so that a fan-out may use it without a lock.
+// blocksByOther indexes the blocks of connected users by the other user in each block. The sets are
+// copy-on-write, so a fan-out may use one without a lock.
 type blocksByOther struct {
 	shards [indexShards]indexShard
 	pairs  atomic.Int64 // number of (connected user, other user) pairs
@@ -248,7 +249,7 @@ func (d *blocksByOther) with(other chat.UserID) map[chat.UserID]struct{} {
 	return s.sets[other]
 }
 
-// update records a user's added and lifted blocks.
+// update adds a user's new blocks to the index and removes the lifted blocks from it.
 func (d *blocksByOther) update(user chat.UserID, added, lifted []chat.UserID) {
 	d.pairs.Add(int64(len(added) - len(lifted)))
 	for _, other := range added {

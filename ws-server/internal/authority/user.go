@@ -25,13 +25,13 @@ type User struct {
 	blocks     blocks
 }
 
-// entry is a cached membership. Only memberships are cached. If the user is not a member,
-// each check reads PostgreSQL.
+// entry is a cached membership. Non-membership is not cached: each check of a non-member reads
+// PostgreSQL.
 type entry struct {
 	store.Access
-	known     bool  // Access was read and is valid; false if a notice invalidated it while connections hold the channel
+	known     bool  // Access is valid; false before the first read and after an invalidation
 	roleKnown bool  // the role was not invalidated
-	expires   int64 // expiry time in Unix nanoseconds; ignored while the entry is held, since Run verifies held entries
+	expires   int64 // expiry time in Unix nanoseconds; ignored while a connection is subscribed, since Run then verifies the entry
 	held      int32 // number of subscribed connections
 }
 
@@ -55,8 +55,8 @@ func (e entry) usable(n need) bool {
 	return e.known && (n != role || e.roleKnown) && (n != announced || e.Announced)
 }
 
-// Generation returns the current generation. A caller that reads memberships itself must call
-// Generation before the read and pass the result to Learn.
+// Generation returns a counter that every notice about the user increments. A caller that reads
+// memberships itself must call Generation before the read and pass the result to Learn.
 func (u *User) Generation() uint64 {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -93,7 +93,8 @@ func (u *User) learnLocked(id chat.ChannelID, st store.Access) {
 	u.channels.Set(id, entry{Access: st, known: true, roleKnown: true, expires: time.Now().Add(u.a.cfg.VerifyEvery).UnixNano(), held: e.held})
 }
 
-// makeRoomLocked removes one unheld membership if there are too many of them.
+// makeRoomLocked removes one membership that no connection holds, if more than maxUnheld of them
+// are cached.
 func (u *User) makeRoomLocked() {
 	if u.unheld <= maxUnheld {
 		return
@@ -168,8 +169,8 @@ func (u *User) Admit(id chat.ChannelID) error {
 	return err
 }
 
-// Confirm is like Admit, for a channel that the user has just been admitted to. It reads PostgreSQL
-// only if a notice has invalidated the membership since then.
+// Confirm is like Admit but assumes that the user has just been admitted to the channel. It reads
+// PostgreSQL only if a notice has invalidated the membership since then.
 func (u *User) Confirm(id chat.ChannelID) error {
 	u.mu.Lock()
 	e, _ := u.channels.Get(id)
@@ -186,8 +187,8 @@ func (u *User) Role(id chat.ChannelID) (chat.Role, error) {
 	return st.Role, err
 }
 
-// JoinedSeq returns the channel's last seq at the time when the user joined. It returns an error if
-// the user is not a member.
+// JoinedSeq returns the channel's last seq at the time the user joined. It returns an error if the
+// user is not a member.
 func (u *User) JoinedSeq(id chat.ChannelID) (int64, error) {
 	st, err := u.access(id, membership)
 	return st.JoinedSeq, err
@@ -202,17 +203,17 @@ func (u *User) MayCallAll(id chat.ChannelID) bool {
 	return e.usable(role) && e.CallsAll
 }
 
-// AdmitWriter is like Admit, for a user about to add an event. It also waits until the channel's
-// log contains the user's member_joined event, which normally happens within milliseconds of
-// joining. If that takes longer than admitTimeout, it returns an Unavailable error.
+// AdmitWriter is like Admit, but for a user who is about to append an event. It also waits until
+// the channel's log contains the user's member_joined event, normally a few milliseconds after
+// joining. If the event takes longer than admitTimeout, AdmitWriter returns an Unavailable error.
 func (u *User) AdmitWriter(id chat.ChannelID) error {
 	_, err := u.writer(id)
 	return err
 }
 
-// AdmitPoster is like AdmitWriter, for a user about to post content. In a direct channel it also
-// returns an error if one of the two users has blocked the other. While PostgreSQL is not
-// responding, the cached blocks are used: nobody can add a block during that time.
+// AdmitPoster is like AdmitWriter, but for a user who is about to post content. In a direct channel
+// it also returns an error if one of the two users has blocked the other. While PostgreSQL is not
+// responding, it uses the cached blocks, because nobody can add a block during that time.
 func (u *User) AdmitPoster(id chat.ChannelID) error {
 	st, err := u.writer(id)
 	if err == nil && !st.Peer.IsZero() && u.blockedWith(st.Peer) {
@@ -237,8 +238,8 @@ func (u *User) writer(id chat.ChannelID) (store.Access, error) {
 	}
 }
 
-// AdmitAll is like Admit, for several channels. Memberships that are not cached are read in one
-// query. The errors are in the order of ids.
+// AdmitAll is like Admit but checks several channels. It reads all memberships that are not cached
+// in one query. It returns one error per channel, in the order of ids.
 func (u *User) AdmitAll(ctx context.Context, ids []chat.ChannelID) []error {
 	errs := make([]error, len(ids))
 	now := time.Now()
@@ -270,8 +271,8 @@ func (u *User) AdmitAll(ctx context.Context, ids []chat.ChannelID) []error {
 	return errs
 }
 
-// access returns the user's access to a channel, from the cache if the entry is fresh enough. It
-// returns an error if the user is not a member.
+// access returns the user's access to a channel. It uses the cached entry if that entry is fresh.
+// It returns an error if the user is not a member.
 func (u *User) access(id chat.ChannelID, n need) (store.Access, error) {
 	const maxReads = 3 // maximum number of reads if notices keep arriving
 	for read := 1; ; read++ {
@@ -313,7 +314,7 @@ func (u *User) orStale(id chat.ChannelID, n need, err error) (store.Access, erro
 	return store.Access{}, apierr.Wrap(err, apierr.Unavailable, "The database is not available. Please try again.")
 }
 
-// checkMember returns an error unless st is the access of a member.
+// checkMember returns an error if st describes the access of a non-member.
 func checkMember(st store.Access) error {
 	switch {
 	case st.Role != "":

@@ -21,9 +21,9 @@ const (
 	removalGrace = 500 * time.Millisecond
 )
 
-// verifyAll compensates for lost notices: within Config.VerifyEvery it verifies every membership
-// that a connection holds, the blocks of every user, and every session. Its queries are spread
-// evenly over that time.
+// verifyAll compensates for lost notices. At least once per Config.VerifyEvery, it verifies every
+// membership that a connection holds, every user's blocks, and every session. It spreads its
+// queries evenly over time.
 func (a *Authority) verifyAll(ctx context.Context) {
 	// A pass takes half the interval. So even if a user is checked early in one pass and late in
 	// the next, the two checks are never further apart than the interval.
@@ -65,7 +65,7 @@ func (a *Authority) connectedUsers() []*User {
 	return all
 }
 
-// batch holds the data that one step verifies.
+// batch holds the memberships, blocks and sessions that one call to verify checks.
 type batch struct {
 	users       map[*User]struct{}
 	keys        []chat.MemberKey
@@ -94,8 +94,8 @@ func (a *Authority) add(b *batch, u *User) {
 	}
 }
 
-// verify reads the data of a batch again and reports the sessions and memberships that have ended.
-// It returns the first error of its three reads.
+// verify reads the batch's data again. It passes ended sessions to Config.Ended and ended
+// memberships to Config.Expelled. It returns the first error of its three reads.
 func (a *Authority) verify(ctx context.Context, b *batch) error {
 	marked, err := a.cfg.Sessions.Revoked(ctx, b.logins)
 	for _, l := range marked {
@@ -120,7 +120,8 @@ func (a *Authority) verify(ctx context.Context, b *batch) error {
 	return err
 }
 
-// verifyMemberships reads the memberships of a batch again and returns those that no longer exist.
+// verifyMemberships reads the batch's memberships again and returns the keys of those that no
+// longer exist.
 func (a *Authority) verifyMemberships(ctx context.Context, b *batch) (departed []chat.MemberKey, err error) {
 	if len(b.keys) == 0 {
 		return nil, nil
@@ -140,8 +141,8 @@ func (a *Authority) verifyMemberships(ctx context.Context, b *batch) (departed [
 	return departed, nil
 }
 
-// stillDeparted returns the keys that connections still hold although the user is no longer a
-// member.
+// stillDeparted reads memberships again. It returns the keys of memberships that do not exist but
+// that a connection still holds.
 func (a *Authority) stillDeparted(ctx context.Context, keys []chat.MemberKey) ([]chat.MemberKey, error) {
 	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
 	defer cancel()

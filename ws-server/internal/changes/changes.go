@@ -52,9 +52,9 @@ func (r *Rules) Check(ctx context.Context, e *frame.Event, roleIn RoleIn) error 
 	return r.checkReaction(ctx, e)
 }
 
-// checkReply allows a reply to a message in the same channel. The message may have been
-// deleted, possibly while the reply was being written. If PostgreSQL is down and the message is in
-// neither the ring nor the tail, the error is Unavailable, and the client retries.
+// checkReply allows a reply to a message in the same channel, even if that message has been
+// deleted. If PostgreSQL is down and the message is neither in this gateway's memory nor in Redis,
+// the error is Unavailable, and the client retries.
 func (r *Rules) checkReply(ctx context.Context, e *frame.Event) error {
 	_, err := r.findMessage(ctx, e.ChannelID, *e.ReplyTo)
 	if apierr.CodeOf(err) == apierr.NotFound {

@@ -9,15 +9,16 @@ import (
 	"parley.chat/shared-contracts/text"
 )
 
-// Limits on the reactions to one message. Reactions that are being appended at the same time are
-// not counted. A user who sends several reactions at the same time may therefore exceed a limit
-// slightly, by no more than the rate limit allows.
+// Limits on the reactions to one message. Reactions that are still being appended are not counted.
+// A user who sends several reactions concurrently may therefore exceed a limit, but by no more than
+// the rate limit allows.
 const (
 	maxEmojisPerMessage = 50 // maximum number of different emojis currently on a message
 	maxEmojisPerUser    = 20 // maximum number of different emojis that a user has ever put on a message; this also limits the number of rows
 )
 
-// checkReactionLimits returns an error if a reaction would exceed a limit of its message.
+// checkReactionLimits returns an error if the reaction would exceed one of the limits on a
+// message's reactions.
 func (r *Rules) checkReactionLimits(ctx context.Context, e *frame.Event) error {
 	active, own := map[string]bool{}, map[string]bool{}
 	items, err := r.Log.Tail(ctx, e.ChannelID, tailPageSize)
@@ -26,8 +27,8 @@ func (r *Rules) checkReactionLimits(ctx context.Context, e *frame.Event) error {
 	}
 	// The rows are read after the tail, because events are stored before they are cut from the
 	// tail. While PostgreSQL is down, only the tail is counted, so that members can still react.
-	// The limits may then be exceeded, but a history page still limits the number of reactions that
-	// it shows.
+	// The limits may then be exceeded, but each history page also limits the number of reactions
+	// that it contains.
 	stored, err := r.Store.Reactions(ctx, e.ChannelID, *e.MessageID, e.SenderID)
 	if err != nil && apierr.CodeOf(err) != apierr.Unavailable {
 		return err

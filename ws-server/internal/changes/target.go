@@ -19,7 +19,7 @@ type target struct {
 	sentAt  time.Time
 	deleted bool // a deletion was found among the events that were searched; see isDeleted
 
-	// These fields tell isDeleted where else a deletion may be found.
+	// isDeleted uses these fields to decide where else to search for a deletion.
 	stored  bool  // the message was found in PostgreSQL
 	ringEnd int64 // last seq of the ring, if the message was found there
 }
@@ -30,9 +30,9 @@ const (
 	clockSkew = 10 * time.Minute
 )
 
-// findMessage returns a message in a channel. It searches the ring, then the tail, then PostgreSQL.
-// This order misses no message, because events are cut from the tail only after they have been
-// stored.
+// findMessage returns a message in a channel. It searches the hub's ring of recent events, then the
+// tail in Redis, then PostgreSQL. A search in this order misses no message, because events are cut
+// from the tail only after they have been stored.
 func (r *Rules) findMessage(ctx context.Context, channel chat.ChannelID, id chat.EventID) (target, error) {
 	s := search{id: id, text: []byte(id.String())}
 	if ch := r.Hub.Channel(channel); ch != nil {
@@ -62,8 +62,8 @@ func (r *Rules) findMessage(ctx context.Context, channel chat.ChannelID, id chat
 	return target{seq: m.Seq, sender: m.SenderID, sentAt: m.SentAt, deleted: s.target.deleted, stored: true}, nil
 }
 
-// isDeleted reports whether a message that findMessage returned has been deleted. It sees every
-// deletion that was acknowledged before the call.
+// isDeleted reports whether a message that findMessage returned has been deleted. It takes into
+// account every deletion that was acknowledged before the call.
 func (r *Rules) isDeleted(ctx context.Context, channel chat.ChannelID, id chat.EventID, t target) (bool, error) {
 	switch {
 	case t.deleted:
@@ -88,7 +88,7 @@ func (r *Rules) isDeleted(ctx context.Context, channel chat.ChannelID, id chat.E
 // searchTail searches a channel's tail backward. The tail has a few hundred items unless
 // sync-service lags behind. The search stops at items that are too old to contain the message.
 func (r *Rules) searchTail(ctx context.Context, channel chat.ChannelID, s *search) error {
-	// If the id does not contain a time, oldest is long ago and so sets no limit.
+	// If the id contains no timestamp, oldest is far in the past and does not limit the search.
 	oldest := s.id.CreatedAt().Add(-clockSkew)
 	items, err := r.Log.Tail(ctx, channel, tailPageSize)
 	for err == nil && len(items) > 0 {
@@ -123,7 +123,7 @@ func (s *search) visit(kind event.Kind, b []byte) {
 	}
 	e, err := frame.DecodeEvent(b)
 	if err != nil {
-		return // an event that cannot be decoded is not a message that can be changed
+		return // an event that cannot be decoded cannot be changed
 	}
 	switch {
 	case e.ID == s.id:

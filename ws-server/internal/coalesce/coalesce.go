@@ -1,10 +1,12 @@
-// Package coalesce combines the reads of concurrent callers. Questions that are asked while a read
-// is running wait and share the next read. No call waits for a timer, and a call made while no read
-// is running does not wait at all. When thousands of clients reconnect at the same time, their
-// admissions cost a few large queries instead of one query each.
+// Package coalesce combines the reads of concurrent callers. A question is a key to look up, and a
+// read answers a list of questions. Once Config.MaxReads reads are running, further callers wait
+// and share the next read. No caller waits for a timer, and a caller does not wait at all while
+// fewer reads are running. When thousands of clients reconnect at the same time, their admissions
+// cost a few large queries instead of one query each.
 //
 // When a shared read fails, each of its callers repeats its own questions separately. So a question
-// that cannot be answered, or a shard that is down, fails only the callers that need it.
+// that cannot be answered, or a shard that is down, causes an error only for the callers that need
+// it.
 package coalesce
 
 import (
@@ -15,7 +17,7 @@ import (
 	"time"
 )
 
-// Config configures a Group. If a field is zero, its default is used.
+// Config configures a Group. Zero fields use their default values.
 type Config struct {
 	// MaxReads is the maximum number of reads that run at the same time; default 2.
 	MaxReads int
@@ -29,8 +31,8 @@ type Config struct {
 	Context context.Context
 }
 
-// Group combines questions of one kind. It is safe for concurrent use. It runs a goroutine only
-// while callers are waiting for a later read.
+// Group combines concurrent callers' questions (keys to look up) into shared reads. It is safe for
+// concurrent use. It runs goroutines only while callers are waiting for a shared read.
 type Group[Q comparable, A any] struct {
 	read func(ctx context.Context, questions []Q) ([]A, error)
 	cfg  Config
@@ -39,11 +41,11 @@ type Group[Q comparable, A any] struct {
 	waiting []*call[Q, A]
 	running int // reads that are running
 	readers sync.WaitGroup
-	retries chan struct{} // holds a token for each caller that repeats its questions separately
+	retries chan struct{} // holds a token for each caller that repeats its own lookups after a shared read has failed
 }
 
-// maxRetries limits how many callers repeat their questions at the same time, to reduce the load on
-// a failing store.
+// maxRetries limits how many callers repeat their own lookups at the same time after a shared read
+// has failed, to reduce the load on a failing store.
 const maxRetries = 8
 
 type call[Q comparable, A any] struct {
@@ -72,7 +74,7 @@ func New[Q comparable, A any](read func(context.Context, []Q) ([]A, error), cfg 
 	return &Group[Q, A]{read: read, cfg: cfg, retries: make(chan struct{}, maxRetries)}
 }
 
-// Wait waits until no read is running. No questions may be asked during the call.
+// Wait waits until no read is running. Ask and AskAll must not be called during this time.
 func (g *Group[Q, A]) Wait() { g.readers.Wait() }
 
 // Ask returns the answer to one question.
@@ -128,7 +130,7 @@ func (g *Group[Q, A]) AskAll(ctx context.Context, questions []Q) ([]A, error) {
 	return c.answers, c.err
 }
 
-// readWaiting reads for the waiting callers until none is left.
+// readWaiting answers the waiting callers' questions until no caller is waiting.
 func (g *Group[Q, A]) readWaiting() {
 	for {
 		g.mu.Lock()
@@ -157,7 +159,7 @@ func (g *Group[Q, A]) takeLocked() (batch []*call[Q, A]) {
 	return batch
 }
 
-// answer makes one read for all calls in batch.
+// answer answers the questions of all calls in batch with one read.
 func (g *Group[Q, A]) answer(ctx context.Context, batch []*call[Q, A]) {
 	ctx, cancel := context.WithTimeout(ctx, g.cfg.Timeout)
 	defer cancel()

@@ -4,8 +4,8 @@
 // Callers pass whole WebSocket frames (see Text). Send and SendEphemeral never wait for the socket.
 // While the socket accepts data, the caller's goroutine writes to it directly, without blocking.
 // Frames are queued only when the socket's buffer is full; a writer goroutine then runs until the
-// queue is empty. A connection that cannot keep up is closed as a slow consumer, without holding up
-// others.
+// queue is empty. A connection that cannot keep up is closed as a slow consumer, so that it does
+// not delay other connections.
 //
 // gorilla/websocket reads from the socket. Its own replies (pong, close) go through the same queue,
 // because gorilla writes to a Gate instead of the socket. So there is only one writer at a time.
@@ -23,18 +23,19 @@ import (
 // Limits on a connection's queue.
 const (
 	MaxQueuedBytes  = 1 << 20
-	MaxQueuedFrames = 1024 // counts the events in frames, since a frame may hold several
+	MaxQueuedFrames = 1024 // counts events, because one frame may hold several of them
 )
 
 // writeTimeout is how long a full socket may go without accepting data before the connection is
 // closed.
 var writeTimeout = 20 * time.Second
 
-// Conn is the sending side of a WebSocket, after Begin. It is safe for concurrent use.
+// Conn is the sending side of a WebSocket. Begin must be called before any other method. Conn is
+// safe for concurrent use.
 type Conn struct {
 	// If the socket accepts a frame without blocking, sending the frame uses only the fields up to
-	// queue. These fields share a cache line of 64 bytes, because a fan-out to thousands of
-	// connections finds none of their memory in the CPU cache.
+	// queue. These fields share a cache line of 64 bytes, because none of the connections' memory
+	// is in the CPU cache during a fan-out to thousands of connections.
 
 	// out writes to net. It is used only while mu is held and closed is false. net is also closed
 	// only while mu is held.
@@ -43,16 +44,16 @@ type Conn struct {
 	lastRead atomic.Int64 // when the client last sent something, in Unix seconds
 	bytes    int32        // bytes in queue
 	events   int32        // events in queue
-	writing  bool         // the writer goroutine is running, and only it may write
-	closing  bool         // a close frame is queued or sent, and nothing may follow it
+	writing  bool         // the writer goroutine is running; only it may write to the socket
+	closing  bool         // a close frame is queued or sent; no other frame may follow it
 	slow     bool         // closing as a slow consumer: the writer drops the frames that it has not begun to write
 	closed   bool         // the socket is closed
 	holding  bool         // held is not empty
 	queue    []chunk      // data that the socket has not accepted yet
 
 	net     net.Conn
-	held    []byte        // frames that wait for the next frame or for Flush
-	until   time.Time     // when a closing connection is aborted, even if the socket still accepts data
+	held    []byte        // frames to send with the next frame or when Flush is called
+	until   time.Time     // time at which a closing connection is aborted, even if the socket still accepts data
 	drained chan struct{} // closed when the queue is at most half full; nil if nobody is waiting for that
 	owner   *Owner
 }
@@ -66,14 +67,14 @@ type Owner struct {
 // Wait waits until all writer goroutines have ended.
 func (o *Owner) Wait() { o.writers.Wait() }
 
-// chunk is a run of bytes to send, with the number of events in it.
+// chunk holds bytes to send and the number of events in them.
 type chunk struct {
 	b      []byte
 	events int32
 }
 
 // Begin makes c the sending side of a socket. From then on, only c may close the socket. When the
-// socket is closed, the goroutine that reads it gets an error from its next read.
+// socket is closed, the goroutine that reads from it gets an error from its next read.
 func (c *Conn) Begin(conn net.Conn, owner *Owner) {
 	c.net, c.out, c.owner = conn, socket.NewSender(conn), owner
 	c.Touch(time.Now())
@@ -86,12 +87,13 @@ func (c *Conn) Touch(now time.Time) { c.lastRead.Store(now.Unix()) }
 // connections before the first system call lets their cache misses overlap.
 func (c *Conn) Prefetch() { c.lastRead.Load() }
 
-// SilentSince returns when the client last sent something, with a precision of one second.
+// SilentSince returns the time at which the client last sent something, with a precision of one
+// second.
 func (c *Conn) SilentSince() time.Time { return time.Unix(c.lastRead.Load(), 0) }
 
-// Send queues a frame that carries the given number of events (1 for a frame that carries no event
-// but must arrive). The caller must not change the frame afterward. A connection that exceeds its
-// limits is closed as a slow consumer.
+// Send queues a frame that carries the given number of events. For a frame that carries no events
+// but must not be dropped, events is 1. The caller must not change the frame afterward. A
+// connection that exceeds its limits is closed as a slow consumer.
 func (c *Conn) Send(frame []byte, events int) {
 	c.mu.Lock()
 	full := c.bytes > 0 && int(c.bytes)+len(frame) > MaxQueuedBytes || c.events > 0 && int(c.events)+events > MaxQueuedFrames
@@ -141,16 +143,17 @@ func (c *Conn) SendEphemeral(frame []byte) {
 	c.mu.Unlock()
 }
 
-// Ping queues a ping even if the queue is full, so that a slow client does not seem to be silent.
+// Ping queues a ping even if the queue is full, so that a slow client is not mistaken for a silent
+// one.
 func (c *Conn) Ping() {
 	c.mu.Lock()
 	c.put(pingFrame, 0)
 	c.mu.Unlock()
 }
 
-// Close queues a close frame and closes the socket after sending it. For a slow consumer the queue
-// is dropped first, except a frame that is partly written. Close does not wait. Only the first call
-// has an effect.
+// Close queues a close frame and closes the socket after sending it. For a slow consumer, Close
+// first drops the queue, except for a partly written frame. Close does not wait. Only the first
+// call has an effect.
 func (c *Conn) Close(code int, reason string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -239,7 +242,7 @@ func (c *Conn) put(frame []byte, events int) {
 	}
 }
 
-// drain is the writer goroutine: it writes until the queue is empty.
+// drain runs as the writer goroutine. It writes until the queue is empty.
 func (c *Conn) drain() {
 	for {
 		c.mu.Lock()
@@ -265,8 +268,8 @@ func (c *Conn) drain() {
 	}
 }
 
-// writeAll writes chunks with blocking writes and subtracts each chunk from the counts once it is
-// written. last means that the batch contains the close frame.
+// writeAll writes batch with blocking writes. Once a chunk is written, it subtracts the chunk's
+// bytes and events from the queue's totals. last is true if the batch contains the close frame.
 func (c *Conn) writeAll(batch []chunk, last bool) error {
 	for i, ch := range batch {
 		c.mu.Lock()
@@ -274,7 +277,7 @@ func (c *Conn) writeAll(batch []chunk, last bool) error {
 		if c.closing && c.until.Before(until) {
 			until = c.until
 		}
-		// The first chunk may be the rest of a partly written frame.
+		// The first chunk may be the rest of a partly written frame, so it is never dropped.
 		if c.slow && !last && i > 0 {
 			for _, rest := range batch[i:] {
 				c.bytes -= int32(len(rest.b))
@@ -299,8 +302,8 @@ func (c *Conn) writeAll(batch []chunk, last bool) error {
 	return nil
 }
 
-// dropQueued drops the queue. The first chunk may be the rest of a partly written frame. That chunk
-// is kept, because without it the client could not parse the close frame. Called with mu held.
+// dropQueued drops the queue, except for the rest of a partly written frame. Without that rest, the
+// client could not parse the close frame. Called with mu held.
 func (c *Conn) dropQueued() {
 	if len(c.queue) > 1 {
 		for _, ch := range c.queue[1:] {

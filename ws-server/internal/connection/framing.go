@@ -14,8 +14,8 @@ const (
 	finalFragment     byte = 0x80
 )
 
-// MaxCloseReason is the maximum length of a close reason in bytes. A longer one makes the frame
-// invalid.
+// MaxCloseReason is the maximum length of a close reason in bytes. A longer reason would make the
+// close frame invalid.
 const MaxCloseReason = 123
 
 // Text returns an unmasked text frame (RFC 6455 5.2) that contains the payloads, joined by
@@ -35,11 +35,11 @@ func Text(payloads ...[]byte) []byte {
 	return b
 }
 
-// textRoom is the number of bytes reserved for the header of a frame that is built in place.
+// textRoom is the number of bytes that BeginText reserves for the frame's header.
 const textRoom = 4
 
-// BeginText returns a buffer. The caller appends the payload of a text frame to it and passes it to
-// EndText.
+// BeginText returns a buffer for a text frame. The caller appends the payload to the buffer and
+// passes the result to EndText.
 func BeginText(room int) []byte { return make([]byte, textRoom, textRoom+room) }
 
 // EndText returns the text frame for a buffer from BeginText.

@@ -4,7 +4,7 @@
 //
 // Each call gets its answer from a PostgreSQL read that began after the call was made. Calls made
 // during a read share the next one, so there is at most one read at a time. While PostgreSQL is
-// down, the last known answer is used: nobody can delete an account during that time.
+// down, the last known answer is used, because nobody can delete an account during that time.
 package erased
 
 import (
@@ -21,12 +21,12 @@ import (
 )
 
 const (
-	// horizon is how far back the first read goes. It is at least the retention of the streams,
-	// because Redis holds no older names. The first read also returns users who were deleted
-	// earlier if their names are still in rows.
+	// horizon is how far back the first read searches for deletions. It is at least as long as the
+	// streams' retention, because Redis holds no older names. The first read also returns users who
+	// were deleted earlier if their names are still in rows.
 	horizon = 30 * 24 * time.Hour
-	// overlap is how far before the newest known deletion every later read starts. It must exceed
-	// the duration of the transaction that deletes an account.
+	// overlap is subtracted from the time of the newest known deletion to get the start of the next
+	// read. It must exceed the duration of the transaction that deletes an account.
 	overlap = 5 * time.Minute
 	// After a read has failed or exceeded readTimeout, PostgreSQL is not queried again for
 	// retryAfter. This limits the delay that an outage adds to replays.
@@ -36,8 +36,8 @@ const (
 	interval = 2 * time.Millisecond
 )
 
-// Read returns the users whose accounts were deleted after since, and the deleted users whose names
-// are still in rows. It also returns the time of the newest of these deletions.
+// Read returns the users whose accounts were deleted after the given time, and the deleted users
+// whose names are still in rows. It also returns the time of the newest of these deletions.
 type Read func(ctx context.Context, since time.Time) (users []chat.UserID, newest time.Time, err error)
 
 // Users is a cache of the users whose accounts were deleted. It is safe for concurrent use.
@@ -50,7 +50,7 @@ type Users struct {
 	pausedUntil atomic.Int64                             // in Unix nanoseconds
 
 	mu    sync.Mutex // held during a read
-	since time.Time  // the next read asks for deletions after this time
+	since time.Time  // the next read returns the deletions after this time
 	last  time.Time  // when the last read began
 }
 

@@ -8,13 +8,15 @@ import (
 )
 
 const (
-	// storedTimeout limits a PostgreSQL query. If the query fails, the counters in Redis are used.
+	// storedTimeout limits the PostgreSQL query for each channel's highest stored seq. If the query
+	// fails, the counters in Redis are used.
 	storedTimeout    = time.Second
 	storedRetryAfter = 30 * time.Second // delay before the next query if PostgreSQL did not respond
 )
 
 // storedSeqs returns the highest stored seq of each channel, or nil if PostgreSQL does not respond.
-// In that case the channels start from the counters in Redis and are compared later.
+// In that case the channels start from the counters in Redis, which are compared with PostgreSQL
+// later.
 func (f *Feed) storedSeqs(ctx context.Context, ids []chat.ChannelID) []int64 {
 	if f.cfg.Stored == nil {
 		return nil
@@ -42,8 +44,8 @@ func (f *Feed) storedSeqs(ctx context.Context, ids []chat.ChannelID) []int64 {
 	return nil
 }
 
-// compareAgain schedules a check of the channels that could not be compared, once PostgreSQL may be
-// queried again.
+// compareAgain schedules a check of the channels whose counters could not be compared with
+// PostgreSQL, once PostgreSQL may be queried again.
 func (f *Feed) compareAgain(now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -7,10 +7,10 @@ import (
 	"parley.chat/ws-server/internal/hub"
 )
 
-// removeDeletedText removes the text and mentions of messages and edits whose deletion is in events
-// or in following. So a later reader does not get deleted text. Rows do not need this once the
-// deletion is stored. Frames are replaced, never changed, because other goroutines may be sending
-// them.
+// removeDeletedText removes the text and mentions from deleted messages and from their edits, so
+// that clients that read them later do not get deleted text. It finds the deletions in events and
+// in following. Rows in PostgreSQL no longer contain the text once the deletion is stored. Frames
+// are replaced, never changed, because other goroutines may be sending them.
 func removeDeletedText(events, following []hub.Event) {
 	deleted := replay.Deleted{}
 	for _, list := range [][]hub.Event{events, following} {

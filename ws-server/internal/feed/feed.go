@@ -1,7 +1,7 @@
-// Package feed receives what Redis publishes. It passes events to the hub, for the channels in
-// which this gateway is live. It passes notices for this gateway's users to the gateway. Pub/sub
-// may lose messages, so the feed recovers lost events. It fills a gap from the tail or from
-// PostgreSQL. It reads a channel's counter to detect that the channel's newest event was lost.
+// Package feed receives the messages that Redis publishes. It passes the events of the gateway's
+// live channels to the hub, and notices for the gateway's users to the gateway. Pub/sub may lose
+// messages, so the feed recovers lost events. It fills a gap from the tail or from PostgreSQL. It
+// reads a channel's counter to detect that the channel's newest event was lost.
 //
 // The package does not deal with sockets.
 package feed
@@ -43,23 +43,26 @@ type Config struct {
 	Log         *eventlog.Log
 	Connections *logconn.Connections // carry the subscriptions; the caller runs them
 	History     History
-	// Stored, if set, is compared with the counters in Redis when a subscription is confirmed.
+	// Stored, if set, reads the highest stored seq of each channel. The feed compares it with the
+	// channel's counter in Redis when a subscription is confirmed.
 	Stored eventlog.Stored
 	Hub    hub.Config // New sets Heal and Idle
 	Notice func(notice.Notice)
 	// Receipts is called with the frame of each item of kind event.KindReceipts, and Presence with
 	// the frame of each item of kind event.KindPresence. They must not block.
 	Receipts, Presence func(chat.ChannelID, []byte)
-	// Lost, if set, is called with the number of seqs in a channel that neither store holds.
+	// Lost, if set, is called with the number of seqs in a channel that neither Redis nor
+	// PostgreSQL holds.
 	Lost func(seqs int64)
 	// BlockedWith returns the users who must not receive a sender's ephemeral frames.
 	BlockedWith func(sender chat.UserID) map[chat.UserID]struct{}
-	// Erased returns the users whose names are removed from events when they are read again.
+	// Erased returns the users whose names the feed removes from the events that it reads.
 	Erased func(context.Context) map[chat.UserID]struct{}
 	Logger *slog.Logger
 }
 
-// Feed receives what Redis publishes and passes the events to its hub. Construct it, then Run it.
+// Feed receives the messages that Redis publishes and passes their events to its hub. Construct it,
+// then Run it.
 type Feed struct {
 	cfg  Config
 	Hub  *hub.Hub
@@ -71,11 +74,11 @@ type Feed struct {
 	mu        sync.Mutex
 	// toCheck holds channels whose counter must be read, because their subscription was confirmed.
 	toCheck map[chat.ChannelID]struct{}
-	// uncompared holds channels that could not be compared because PostgreSQL did not respond.
-	// PostgreSQL is not queried again before askStoredAt.
+	// uncompared holds channels whose counters could not be compared because PostgreSQL did not
+	// respond. PostgreSQL is not queried again before askStoredAt.
 	uncompared  map[chat.ChannelID]struct{}
 	askStoredAt time.Time
-	missed      map[channelSeq]time.Time         // when a seq was first found to be missing from both stores
+	missed      map[channelSeq]time.Time         // when a seq was first found in neither Redis nor PostgreSQL
 	holes       map[chat.ChannelID][]replay.Loss // the holes found so far
 	holesCount  int
 	users       map[string]*watched         // by topic
@@ -86,7 +89,7 @@ type Feed struct {
 	end   context.CancelFunc
 }
 
-// watched is a user to whose topic this gateway is subscribed.
+// watched is this gateway's subscription to a user's topic.
 type watched struct {
 	count     int
 	confirmed chan struct{}
@@ -110,7 +113,7 @@ func New(cfg Config) *Feed {
 // sub returns the Subscriber for the topics of a partition.
 func (f *Feed) sub(p int) *subscriber.Subscriber { return f.subs[f.cfg.Connections.Of(p)] }
 
-// Run passes messages to the hub until ctx is done.
+// Run passes messages from Redis to the hub until ctx is done.
 func (f *Feed) Run(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	for _, s := range f.subs {
@@ -125,8 +128,9 @@ func (f *Feed) Run(ctx context.Context) error {
 	return err
 }
 
-// Join returns a channel in which this gateway is live: it is subscribed to the channel's topic and
-// knows its head. Join waits for Redis, and for PostgreSQL if the channel has no counter.
+// Join returns a channel in which this gateway is live: the gateway is subscribed to the channel's
+// topic and knows the channel's head. Join waits for Redis, and for PostgreSQL if the channel has
+// no counter in Redis.
 func (f *Feed) Join(ctx context.Context, id chat.ChannelID) (*hub.Channel, error) {
 	ch, made := f.Hub.Open(id)
 	if made {
@@ -146,7 +150,7 @@ func (f *Feed) Join(ctx context.Context, id chat.ChannelID) (*hub.Channel, error
 	}
 }
 
-// idleTimeout is how long a channel without subscriptions stays live. People often reload the page
+// idleTimeout is how long a channel without subscriptions stays live. Users often reload the page
 // and subscribe again.
 const idleTimeout = 30 * time.Second
 
@@ -163,8 +167,9 @@ func (f *Feed) idle(ch *hub.Channel) {
 	})
 }
 
-// Watch subscribes to a user's topic. Once it has returned nil, no notice is missed while the
-// subscription lasts. Each Watch must be paired with an Unwatch, even if it returned an error.
+// Watch subscribes to a user's topic. Once it has returned nil, the gateway misses none of the
+// user's notices while the subscription lasts. Each Watch must be paired with an Unwatch, even if
+// it returned an error.
 func (f *Feed) Watch(ctx context.Context, user chat.UserID) error {
 	p := f.cfg.Log.Partition(user.UUID)
 	topic := rediskey.UserTopic(p, user)
@@ -205,8 +210,8 @@ type sink struct {
 	pending []*hub.Channel
 }
 
-// Received passes on a published message. It never changes the payload, because frames are slices
-// of it.
+// Received handles a published message. It never changes the payload, because frames are slices of
+// it.
 func (s *sink) Received(topic string, payload []byte) {
 	if id, ok := channelOf(topic); ok {
 		s.received(id, payload)
@@ -243,7 +248,7 @@ func (s *sink) received(id chat.ChannelID, payload []byte) {
 		events = append(events, fromItem(it))
 	})
 	if err != nil {
-		// The undecoded events leave a gap, which is filled from the stores.
+		// The events that were not decoded leave a gap, which is filled from Redis or PostgreSQL.
 		s.cfg.Logger.Warn("invalid item received", "channel_id", id, "err", err)
 	}
 	if len(events) > 0 && ch.Add(events) {
@@ -251,7 +256,7 @@ func (s *sink) received(id chat.ChannelID, payload []byte) {
 	}
 }
 
-// Flush fans out the events that were received together.
+// Flush fans out the events that were received in one read from Redis.
 func (s *sink) Flush() {
 	if len(s.pending) > 0 {
 		s.Hub.FanOut(s.pending)
@@ -275,7 +280,8 @@ func (s *sink) Confirmed(topic string) {
 	}
 }
 
-// channelOf returns the channel that a topic belongs to, and reports whether there is one.
+// channelOf returns the channel that a topic belongs to. It returns false if the topic belongs to
+// no channel.
 func channelOf(topic string) (chat.ChannelID, bool) {
 	const id = 36
 	if len(topic) < id || !strings.Contains(topic, "}:topic:") {

@@ -68,7 +68,8 @@ func (f *Feed) requeue(ids []chat.ChannelID) {
 func (f *Feed) check(ctx context.Context, ids []chat.ChannelID, stored []int64) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	// Get the known heads first, so that events that arrive in between do not count as lost.
+	// Get the known heads before Redis is read, so that events that arrive in between do not count
+	// as lost.
 	known := make([]eventlog.Head, len(ids))
 	for i, id := range ids {
 		known[i] = f.Known(id)
@@ -79,7 +80,7 @@ func (f *Feed) check(ctx context.Context, ids []chat.ChannelID, stored []int64) 
 	}
 	for i, id := range ids {
 		ch := f.Hub.Channel(id)
-		// Redis is behind PostgreSQL: treat stored[i] as a seq that was seen.
+		// Redis is behind PostgreSQL, so treat stored[i] as a seq that the hub knows.
 		if stored != nil && heads[i].Seq < stored[i] {
 			known[i].Seq = max(known[i].Seq, stored[i])
 			if !known[i].Seeded() {
@@ -121,7 +122,7 @@ func (f *Feed) Diverged(ctx context.Context, id chat.ChannelID, found eventlog.H
 	return f.resolve(ctx, id, found, f.Known(id))
 }
 
-// resolve is like Diverged, for the given known head.
+// resolve is like Diverged but takes the known head as an argument.
 func (f *Feed) resolve(ctx context.Context, id chat.ChannelID, found, known eventlog.Head) error {
 	head, err := f.cfg.Log.Resolve(ctx, id, found, known, f.cfg.History.MaxSeq, f.cfg.Logger)
 	if err != nil {
@@ -133,7 +134,7 @@ func (f *Feed) resolve(ctx context.Context, id chat.ChannelID, found, known even
 	return nil
 }
 
-// repair resolves, in the background, a loss that a check of the counters has found.
+// repair starts a goroutine that repairs a channel whose counter shows that Redis has lost writes.
 func (f *Feed) repair(ch *hub.Channel, found, known eventlog.Head) {
 	f.heals.Go(func() {
 		ctx, cancel := context.WithTimeout(f.ctx, 5*time.Second)
@@ -144,8 +145,8 @@ func (f *Feed) repair(ch *hub.Channel, found, known eventlog.Head) {
 	})
 }
 
-// CatchUp waits until the hub has all events up to the channel's current counter. Events that this
-// instance has not received are fetched, and a newer epoch is adopted.
+// CatchUp waits until the hub has all events up to the channel's current counter. It fetches the
+// events that this instance has not received, and adopts a newer epoch.
 func (f *Feed) CatchUp(ctx context.Context, ch *hub.Channel) error {
 	if err := f.check(ctx, []chat.ChannelID{ch.ID()}, nil); err != nil {
 		return err
@@ -235,8 +236,8 @@ func (f *Feed) trySeed(ch *hub.Channel) bool {
 const maxQuietInterval = 60 * time.Second
 
 // checkQuiet detects that the newest event in a channel was lost. It reads the counter of a channel
-// after 1, 2, 4, … and 60 s without events, and then every 60 s. The reads of all channels that are
-// due are pipelined.
+// after 1, 2, 4, … and 60 s without events, and then every 60 s. The counters of all channels that
+// are due are read in one pipeline.
 func (f *Feed) checkQuiet(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()

@@ -15,13 +15,13 @@ import (
 )
 
 const (
-	healTimeout   = 20 * time.Second // after this time, the feed stops trying to fill a gap, and clients resume
-	maxReadEvents = 256              // maximum number of events per read from the stores
+	healTimeout   = 20 * time.Second // after this time, the feed stops trying to fill a gap, and clients must resume
+	maxReadEvents = 256              // maximum number of events per read from Redis and PostgreSQL
 	// warmEvents is the number of newest events that one read of the tail adds to the ring.
 	warmEvents = 500
 )
 
-// heal fetches the events that a channel is missing and publishes them, in the background.
+// heal starts a goroutine that fetches a channel's missing events and publishes them to the hub.
 func (f *Feed) heal(ch *hub.Channel, after, upTo int64) {
 	f.heals.Go(func() {
 		f.cfg.Logger.Info("healing a gap", "channel_id", ch.ID(), "after", after, "up_to", upTo)
@@ -60,10 +60,10 @@ func (f *Feed) heal(ch *hub.Channel, after, upTo int64) {
 	})
 }
 
-// Read returns events of a live channel, starting at seq. It reads the ring, then the tail, then
-// PostgreSQL. It returns at least one event, unless seq is above the head. Concurrent reads of the
-// same range share one read. The names of deleted accounts and the text of deleted messages are
-// removed.
+// Read returns events of a live channel, starting at seq. It reads the hub's ring, then the tail in
+// Redis, then PostgreSQL. It returns at least one event, unless seq is above the head. Concurrent
+// reads of the same range share one read. The names of deleted accounts and the text of deleted
+// messages are removed.
 func (f *Feed) Read(ctx context.Context, ch *hub.Channel, seq int64) ([]hub.Event, error) {
 	events, err := f.readWithNames(ctx, ch, seq)
 	return f.removeNames(ctx, events), err
@@ -79,8 +79,8 @@ func (f *Feed) readWithNames(ctx context.Context, ch *hub.Channel, seq int64) ([
 		return events, nil
 	}
 	if head-seq < warmEvents {
-		// The read for the first client that resumes fills the ring, from which the other clients
-		// are then served.
+		// The first client that resumes causes a read that fills the ring. The other clients are
+		// then served from the ring.
 		_, err := f.share(ctx, fmt.Sprint("warm ", ch.ID(), head), func(ctx context.Context) ([]hub.Event, error) {
 			return nil, f.warm(ctx, ch, head)
 		})
@@ -107,7 +107,7 @@ func (f *Feed) readWithNames(ctx context.Context, ch *hub.Channel, seq int64) ([
 	return truncate(events, frameBytes), nil
 }
 
-// page reads a channel's events from the stores.
+// page reads a channel's events from Redis and PostgreSQL.
 func (f *Feed) page(ctx context.Context, ch *hub.Channel, seq, to, head int64) ([]hub.Event, error) {
 	return f.share(ctx, fmt.Sprint("page ", ch.ID(), seq, to), func(ctx context.Context) ([]hub.Event, error) {
 		events, err := f.fetch(ctx, ch.ID(), seq, to)
@@ -146,7 +146,7 @@ func (f *Feed) share(ctx context.Context, key string, read func(context.Context)
 	}
 }
 
-// warm fills a channel's ring from its tail.
+// warm fills a channel's ring in memory from its tail in Redis.
 func (f *Feed) warm(ctx context.Context, ch *hub.Channel, head int64) error {
 	items, err := f.cfg.Log.TailRange(ctx, ch.ID(), max(1, head-warmEvents+1), head)
 	if err != nil {
@@ -160,11 +160,12 @@ func (f *Feed) warm(ctx context.Context, ch *hub.Channel, head int64) error {
 	return nil
 }
 
-// errHole means that neither store holds a seq at or below the head. If the tail was cut between
-// the two reads, a second read finds the event. See Feed.confirmMissing.
+// errHole means that neither Redis nor PostgreSQL holds a seq at or below the head. If the tail was
+// cut between the reads of Redis and PostgreSQL, a second read finds the event. See
+// Feed.confirmMissing.
 var errHole = errors.New("no store holds seq")
 
-// truncate returns as many events as fit into maxBytes, but at least one.
+// truncate returns the first events, as many as fit into maxBytes, but at least one.
 func truncate(events []hub.Event, maxBytes int) []hub.Event {
 	size := 0
 	for i, e := range events {
@@ -175,9 +176,9 @@ func truncate(events []hub.Event, maxBytes int) []hub.Event {
 	return events
 }
 
-// fetch returns the stores' events with from ≤ seq ≤ to, up to the first hole. It reads the tail
-// first, and then PostgreSQL for the events before the tail. This order misses no event, because
-// the tail is cut only after its events have been stored.
+// fetch returns the events with from ≤ seq ≤ to from Redis and PostgreSQL, up to the first hole. It
+// reads the tail first, and then PostgreSQL for the events before the tail. This order misses no
+// event, because the tail is cut only after its events have been stored.
 func (f *Feed) fetch(ctx context.Context, id chat.ChannelID, from, to int64) ([]hub.Event, error) {
 	events, err := f.fetchWithHoles(ctx, id, from, to)
 	if err != nil {
@@ -208,8 +209,9 @@ func (f *Feed) fetchWithHoles(ctx context.Context, id chat.ChannelID, from, to i
 	return events, nil
 }
 
-// fillHoles returns events without holes. It fills a hole with tombstones if a gap event names its
-// seqs as lost, or if the hole was recorded before. The result ends at any other hole.
+// fillHoles returns events with their known holes filled by tombstones. A hole is known if a gap
+// event names its seqs as lost, or if the hole was recorded before. The result ends at the first
+// unknown hole.
 func (f *Feed) fillHoles(ctx context.Context, id chat.ChannelID, from, to int64, events []hub.Event) ([]hub.Event, error) {
 	filled := events[:0:0]
 	next := from
@@ -239,8 +241,9 @@ func (f *Feed) fillHoles(ctx context.Context, id chat.ChannelID, from, to int64,
 	return filled, nil
 }
 
-// lossAt returns the loss that contains seq. found is false if seq is not known to be lost. It
-// searches the recorded holes, then the gap events among events, then the gap events in the tail.
+// lossAt returns the range of lost seqs that contains seq. found is false if seq is not known to be
+// lost. lossAt searches the recorded holes, then the gap events among events, then the gap events
+// in the tail.
 func (f *Feed) lossAt(ctx context.Context, id chat.ChannelID, seq int64, events []hub.Event) (loss replay.Loss, found bool, err error) {
 	if loss, found = f.holeAt(id, seq); found {
 		return loss, true, nil
@@ -262,7 +265,7 @@ func (f *Feed) lossAt(ctx context.Context, id chat.ChannelID, seq int64, events 
 	return replay.Loss{}, false, nil
 }
 
-// lossIn returns the loss that an event announces, if the loss contains seq.
+// lossIn returns the range of lost seqs that a gap event announces, if the range contains seq.
 func lossIn(kind event.Kind, b []byte, seq int64) (loss replay.Loss, found bool) {
 	if kind != event.Gap {
 		return replay.Loss{}, false
@@ -280,7 +283,7 @@ func (f *Feed) appendStored(ctx context.Context, id chat.ChannelID, from, to int
 	if err != nil {
 		return nil, err
 	}
-	epoch := f.Known(id).Epoch // rows have no epoch: they belong to the channel's current one
+	epoch := f.Known(id).Epoch // rows have no epoch of their own, so they belong to the channel's current epoch
 	for _, r := range rows {
 		b, err := r.Encode()
 		if err != nil {

@@ -12,12 +12,13 @@ import (
 )
 
 const (
-	// holeTimeout is how long a seq must be missing from both stores before it counts as lost.
-	// Until then it may be moving from one store to the other, or the newest PostgreSQL rows may
-	// not be visible yet.
+	// holeTimeout is how long a seq must be missing from both Redis and PostgreSQL before it counts
+	// as lost. Until then its event may be in transit from Redis to PostgreSQL, or the newest
+	// PostgreSQL rows may not be visible yet.
 	holeTimeout = 3 * time.Second
-	// maxHoles limits the remembered holes and the remembered missing seqs. When the limit is
-	// exceeded, all of them are dropped; the ones that are still needed are found again.
+	// maxHoles limits the number of recorded holes and the number of recorded missing seqs. When a
+	// limit is exceeded, all records of that kind are dropped; the records that are still needed
+	// are created again.
 	maxHoles = 10_000
 )
 
@@ -27,9 +28,9 @@ type channelSeq struct {
 	seq     int64
 }
 
-// confirmMissing handles a seq that neither store holds. Once the seq is known to be lost, it
-// returns nil, and a second read gets tombstones up to the next event or to the end of the range.
-// Until then it returns errHole.
+// confirmMissing handles a seq that neither Redis nor PostgreSQL holds. Once the seq is known to be
+// lost, confirmMissing returns nil, and a second read gets tombstones up to the next event or to
+// the end of the range. Until then confirmMissing returns errHole.
 func (f *Feed) confirmMissing(ctx context.Context, id chat.ChannelID, seq, to int64) error {
 	f.mu.Lock()
 	since, noted := f.missed[channelSeq{id, seq}]
@@ -50,8 +51,8 @@ func (f *Feed) confirmMissing(ctx context.Context, id chat.ChannelID, seq, to in
 	return fmt.Errorf("channel %s: %w %d", id, errHole, seq)
 }
 
-// recordHole searches for a seq in the stream, then in the tail, then in the rows. This order also
-// finds an event that is moving from one store to the next. If none of them holds the seq,
+// recordHole searches for a seq in the stream, then in the tail, then in PostgreSQL. This order
+// also finds an event that is being moved during the search. If none of them holds the seq,
 // recordHole records a hole.
 func (f *Feed) recordHole(ctx context.Context, id chat.ChannelID, seq, to int64) error {
 	if _, known := f.holeAt(id, seq); known {

@@ -9,7 +9,7 @@ import (
 )
 
 // removeNames returns events without the names of users whose accounts are deleted. It changes
-// neither the slice nor a frame, because other goroutines may be sending them.
+// neither the slice nor the frames, because other goroutines may be sending them.
 func (f *Feed) removeNames(ctx context.Context, events []hub.Event) []hub.Event {
 	if len(events) == 0 {
 		return events
@@ -29,7 +29,7 @@ func (f *Feed) removeNames(ctx context.Context, events []hub.Event) []hub.Event 
 		}
 		e, err := frame.DecodeEvent(events[i].Frame)
 		if err != nil {
-			continue // a client could not decode the name either
+			continue // a client could not decode this event either
 		}
 		e.RemoveName()
 		b, err := e.Encode()

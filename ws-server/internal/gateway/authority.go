@@ -37,8 +37,8 @@ func (g *Gateway) BlockedWith(to chat.UserID) map[chat.UserID]struct{} {
 	return g.authority.BlockedWith(to)
 }
 
-// expel ends the subscription to a channel that the user is no longer a member of, if no notice has
-// already ended it.
+// expel ends the connection's subscription to a channel that the user is no longer a member of. It
+// does nothing if the subscription has already ended.
 func (c *client) expel(id chat.ChannelID) {
 	c.subscribing.Lock()
 	defer c.subscribing.Unlock()

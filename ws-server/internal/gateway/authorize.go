@@ -6,7 +6,7 @@ import (
 	"parley.chat/shared-contracts/frame"
 )
 
-// authorize returns an error if the user is not allowed to append the event, or the state of the
+// authorize returns an error if the user is not allowed to append the event, or if the state of the
 // channel does not permit it.
 func (c *client) authorize(e *frame.Event) error {
 	admit := c.access.AdmitPoster
@@ -21,11 +21,11 @@ func (c *client) authorize(e *frame.Event) error {
 	return c.g.changes.Check(ctx, e, c.access.Role)
 }
 
-// answerRefused answers a frame whose event e was refused with err. If the frame is a retry of an
-// event that was appended earlier, the client gets the first ack again. The refusal may be newer
-// than the event: since then, its sender may have left, its message may have been deleted, the edit
-// window may have closed, or PostgreSQL may have become unavailable. Only refused frames need this
-// lookup, because the append itself recognizes retries.
+// answerRefused answers a frame whose event e was refused; err is the reason. If the frame is a
+// retry of an event that was appended earlier, the client gets the first ack again. The reason may
+// have arisen after that append: the sender may have left, the message may have been deleted, the
+// edit window may have closed, or PostgreSQL may have become unavailable. Only refused frames need
+// this lookup, because the append itself recognizes retries.
 func (c *client) answerRefused(f *frame.Client, e *frame.Event, refusal error) error {
 	ctx, cancel := c.requestContext()
 	defer cancel()

@@ -27,7 +27,7 @@ import (
 // maxBadFrames is the number of consecutive bad frames after which a connection is closed.
 const maxBadFrames = 10
 
-// client is one connection and the state of its user's session on it.
+// client holds one connection, its authenticated user and its subscriptions.
 type client struct {
 	out connection.Conn // must be first, because a fan-out prefetches the first cache line of every connection
 
@@ -44,14 +44,14 @@ type client struct {
 	access       *authority.User // the user's cached memberships, roles and blocks; nil before greet
 
 	expiresAt         atomic.Int64 // expiry of the token, in Unix seconds; 0 before authentication
-	badFrames         int          // bad frames in a row; used only by the reader
+	badFrames         int          // consecutive bad frames; used only by the reader
 	frameBucket       tokenBucket  // limits all frames; used only by the reader
 	controlBucket     tokenBucket  // limits control frames; used only by the reader
-	freeSubscriptions int          // further subscriptions that do not count as frames; used only by the reader
-	counted           bool         // counts toward the instance's limit; guarded by g.mu
+	freeSubscriptions int          // remaining subscriptions that the frame limit does not charge for; used only by the reader
+	counted           bool         // the connection counts toward the instance's limit; guarded by g.mu
 	addr              netip.Addr   // address whose limit the connection counts toward, if any; guarded by g.mu
 
-	earlyFrames []decodedFrame // objects that arrived in the same frame as auth; used only by the reader
+	earlyFrames []decodedFrame // JSON objects that followed the auth object in the same frame; used only by the reader
 	inflight    chan struct{}  // limits the sends that are waiting for an ack; used only by the reader
 
 	// subscribing serializes changes to the subscriptions. It is held while reading from Redis and
@@ -90,7 +90,8 @@ func (c *client) run(admit func() bool) {
 	if !admit() {
 		loop = c.awaitClosed
 	}
-	// admit needs a deep stack. The rest runs in a new goroutine, so that the grown stack is freed.
+	// admit needs a deep stack. The frames are handled in a new goroutine, so that the grown stack
+	// is freed.
 	if !c.g.readers.run(func() { defer c.cleanup(); loop() }) {
 		c.cleanup()
 	}
@@ -113,11 +114,11 @@ func (c *client) readLoop() {
 	}
 }
 
-// frameBuffers holds read buffers, so that an idle connection needs none.
+// frameBuffers pools the read buffers, so that an idle connection needs none.
 var frameBuffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // readMessage reads and handles one WebSocket message. The buffer is reused afterward, so handlers
-// must not retain any of its bytes. It returns false if the socket was closed.
+// must not retain any of its bytes. readMessage returns false if the socket was closed.
 func (c *client) readMessage(kind int, r io.Reader) bool {
 	b := frameBuffers.Get().(*bytes.Buffer)
 	defer frameBuffers.Put(b)
@@ -154,8 +155,8 @@ type decodedFrame struct {
 	err error
 }
 
-// rejectFrame answers a bad frame with an error. It closes the connection after maxBadFrames in a
-// row.
+// rejectFrame answers a bad frame with an error. It closes the connection after maxBadFrames
+// consecutive bad frames.
 func (c *client) rejectFrame(ref string, err error) {
 	c.sendError(ref, nil, err)
 	if c.badFrames++; c.badFrames >= maxBadFrames {
@@ -225,7 +226,8 @@ func (c *client) tokenExpired(now time.Time) bool {
 	return at != 0 && now.Unix() >= at
 }
 
-// cleanup removes the connection from everything that refers to it.
+// cleanup ends the connection's subscriptions and removes the gateway's references to the
+// connection.
 func (c *client) cleanup() {
 	c.out.Abort()
 	c.subscribing.Lock()
@@ -253,8 +255,7 @@ func (c *client) cleanup() {
 	}
 }
 
-// requestContext returns a context for work on behalf of the client, with a deadline of
-// requestTimeout.
+// requestContext returns a context for one request of the client. It expires after requestTimeout.
 func (c *client) requestContext() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(c.g.ctx, requestTimeout)
 }

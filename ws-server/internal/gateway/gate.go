@@ -46,11 +46,11 @@ func (g *gate) close() {
 	g.closed = true
 }
 
-// waitTimeout waits at most d for all operations to end, and reports whether they did.
+// waitTimeout waits at most d for all operations to end and reports whether they have ended.
 func (g *gate) waitTimeout(d time.Duration) bool {
 	done := make(chan struct{})
-	// This goroutine ends with the last operation. drain later waits for that operation without a
-	// timeout.
+	// This goroutine ends when the last operation ends. drain later waits for that operation
+	// without a timeout.
 	go func() {
 		g.active.Wait()
 		close(done)

@@ -3,9 +3,9 @@
 //
 // Each connection has one reader goroutine. It also has a writer goroutine while its socket is
 // full, and a replay goroutine while a subscription is missing events. The gateway itself runs one
-// goroutine, the heartbeat. The rest of the work is done by separate packages, each with its own
-// goroutines: receipts, typing, presencefanout and authority. The Gateway constructs and owns them,
-// and Run waits for all goroutines.
+// goroutine, the heartbeat. The packages receipts, typing, presencefanout and authority do the rest
+// of the work in their own goroutines. The Gateway constructs and owns them, and Run waits for all
+// goroutines.
 package gateway
 
 import (
@@ -91,13 +91,13 @@ type Gateway struct {
 	upgrader websocket.Upgrader
 	clockLog *outage.Log // logs tokens that are not valid yet
 
-	ctx    context.Context // parent of all work on behalf of clients; canceled when Run has drained
+	ctx    context.Context // parent of all client requests' contexts; canceled when Run has drained the gateway
 	cancel context.CancelFunc
 
 	mu       sync.Mutex
 	clients  map[*client]struct{}
 	byUser   map[chat.UserID][]*client
-	byAddr   map[netip.Addr]int // number of connections by address; unused unless addresses are limited
+	byAddr   map[netip.Addr]int // number of connections per address; unused if that number is not limited
 	admitted int                // connections that count toward the instance's limit, including upgrades in progress
 	draining bool
 
@@ -108,7 +108,7 @@ type Gateway struct {
 	acks struct { // connections with acks waiting for FlushAcks
 		mu    sync.Mutex
 		held  []*connection.Conn
-		spare []*connection.Conn // an empty slice that the next round reuses
+		spare []*connection.Conn // empty slice that becomes held in FlushAcks, so that its memory is reused
 	}
 
 	authority *authority.Authority
@@ -211,7 +211,8 @@ func reconnectReason() string {
 	return fmt.Sprintf(`{"reconnect_after_ms":%d}`, rand.IntN(maxReconnectDelayMS))
 }
 
-// closeReason returns the JSON reason for a close frame. It shortens the text if it does not fit.
+// closeReason returns the JSON reason for a close frame. It shortens the text if the frame would be
+// too long.
 func closeReason(text string) string {
 	const mark = "…"
 	for {
@@ -278,7 +279,7 @@ func (g *Gateway) clientsOf(user chat.UserID) []*client {
 	return append([]*client(nil), g.byUser[user]...)
 }
 
-// isSubscribed reports whether a connection of a user is subscribed to a channel.
+// isSubscribed reports whether any of a user's connections is subscribed to a channel.
 func (g *Gateway) isSubscribed(user chat.UserID, channel chat.ChannelID) bool {
 	return slices.ContainsFunc(g.clientsOf(user), func(c *client) bool { return c.subscription(channel) != nil })
 }

@@ -14,7 +14,7 @@ import (
 
 // frameType describes a type of frame that this server supports.
 type frameType struct {
-	limit frameLimit // in addition to FRAME_RATE, which limits all frames
+	limit frameLimit // limit for this type only; FRAME_RATE also limits all frames
 	// handle performs what the frame requests. A returned error is sent as an error frame.
 	handle func(*client, *frame.Client) error
 }
@@ -45,7 +45,7 @@ var frameTypes = map[frame.Type]frameType{
 	frame.Ping:        {limitedByFrameRate, (*client).answerPing},
 }
 
-// handle handles one decoded frame. err is the error from decoding it.
+// handle processes one decoded frame. err is the error from decoding the frame.
 func (c *client) handle(f *frame.Client, err error) {
 	c.pace()
 	if c.out.Closing() {

@@ -56,8 +56,8 @@ func (c *client) sendHello(ctx context.Context) error {
 	if err := c.g.cfg.Feed.Watch(ctx, c.user); err != nil {
 		return err
 	}
-	// If the session is revoked from now on, a notice arrives. If it was revoked earlier, Redis
-	// holds a mark.
+	// If the session is revoked after this point, a notice arrives. If it was revoked earlier,
+	// Redis contains a revocation mark.
 	marked, err := c.g.sharedReads.revoked.Ask(ctx, revoked.Login{User: c.user, Session: c.session})
 	if err != nil {
 		return apierr.Wrap(err, apierr.Unavailable, "The session cannot be checked at the moment.")
@@ -103,7 +103,7 @@ func (c *client) sendHello(ctx context.Context) error {
 		NotFollowed: max(0, len(list)-room),
 	})
 	for rest := summaries[len(first):]; len(rest) > 0; {
-		select { // waits for room in the queue, so that the queue never holds the whole list
+		select { // waits until the send queue drains, so that it never holds the whole list of channels
 		case <-c.out.Drained():
 		case <-c.g.ctx.Done():
 			return c.g.ctx.Err()
@@ -153,8 +153,9 @@ func (c *client) listMemberships(ctx context.Context) ([]store.Membership, error
 }
 
 // sortByActivity sorts the channels of a user with more channels than one connection may subscribe
-// to. Channels in which the user has read something come first, because nobody else can influence
-// that. Within each group, the channels with the most recent activity come first.
+// to. Channels in which the user has read something come first, because other users cannot
+// influence this criterion. Within each group, the channels with the most recent activity come
+// first.
 func (c *client) sortByActivity(ctx context.Context, list []store.Membership) error {
 	at := make(map[chat.ChannelID]time.Time, len(list))
 	ids := make([]chat.ChannelID, len(list))
@@ -193,8 +194,7 @@ func (c *client) sortByActivity(ctx context.Context, list []store.Membership) er
 }
 
 // heads returns the head of each channel. If the client subscribes to its channels, heads also
-// joins as many of them, in order, as the connection may subscribe to, and returns the joined
-// channels.
+// joins them in order, up to the connection's subscription limit, and returns the joined channels.
 func (c *client) heads(ctx context.Context, list []store.Membership) ([]eventlog.Head, []*hub.Channel, error) {
 	if c.onlyChannel == nil && !c.subscribeAll {
 		heads, err := c.readHeads(ctx, list)
@@ -238,7 +238,7 @@ func (c *client) readHeads(ctx context.Context, list []store.Membership) ([]even
 	return heads, nil
 }
 
-// countUnread counts, for each channel, the messages up to its head that the user has not read.
+// countUnread counts the user's unread messages up to the head of each channel.
 func (c *client) countUnread(ctx context.Context, list []store.Membership, heads []eventlog.Head) ([]unread.Count, error) {
 	counts := make([]unread.Count, len(list))
 	var questions []unread.Question

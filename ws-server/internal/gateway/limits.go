@@ -19,7 +19,7 @@ type Bounds struct {
 	ConnectionsPerUser    int
 	ConnectionsPerAddress int
 	Subscriptions         int         // per connection
-	Frames                config.Rate // per connection; a burst may have twice the Count
+	Frames                config.Rate // per connection; a burst may contain twice Count frames
 	TrustedProxies        config.CIDRs
 }
 
@@ -53,7 +53,7 @@ func (g *Gateway) fullLocked() bool {
 // reserveConnection counts a connection toward the limits of the instance and of its address. It
 // returns an error if either limit has been reached.
 func (g *Gateway) reserveConnection(c *client, r *http.Request) error {
-	var addr netip.Addr // stays invalid if there is no limit per address, and for a Unix socket
+	var addr netip.Addr // invalid if there is no limit per address or the request came over a Unix socket
 	if g.cfg.Bounds.ConnectionsPerAddress > 0 {
 		addr = clientAddress(r, g.cfg.Bounds.TrustedProxies)
 	}
@@ -98,8 +98,8 @@ func (g *Gateway) releaseConnectionLocked(c *client) {
 
 // clientAddress returns the address that a request comes from. It follows X-Forwarded-For from
 // right to left while the addresses are trusted proxies, and returns the first address that is not
-// a trusted proxy. The client may have forged anything before it. For IPv6 it returns the address
-// of the /64 network, the smallest network that providers assign to a customer.
+// a trusted proxy. The client may have forged the addresses to the left of it. For IPv6 it returns
+// the address of the /64 network, the smallest network that providers assign to a customer.
 func clientAddress(r *http.Request, trusted config.CIDRs) netip.Addr {
 	addr := parseAddress(r.RemoteAddr)
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
@@ -131,7 +131,7 @@ func parseAddress(s string) netip.Addr {
 	return addr.Unmap().WithZone("")
 }
 
-// errTooManySubscriptions returns the error for a subscription beyond the limit.
+// errTooManySubscriptions returns the error for a subscription that would exceed the limit.
 func (c *client) errTooManySubscriptions() error {
 	return apierr.New(apierr.RateLimited, "A connection may have at most %d subscriptions. Unsubscribe from a channel or open another connection.",
 		c.g.cfg.Bounds.Subscriptions)
@@ -148,14 +148,14 @@ func (c *client) subscriptionsLeft() int {
 	return limit - c.subs.Len()
 }
 
-// controlRate limits the control frames (pings and pongs) of a connection; a burst may have twice
-// the Count. Clients answer a ping every 25 s and rarely send pings of their own more often than
-// once a second.
+// controlRate limits the control frames (pings and pongs) of a connection; a burst may contain
+// twice Count frames. Clients answer a ping every 25 s and rarely send pings of their own more
+// often than once a second.
 var controlRate = config.Rate{Count: 20, Per: 10 * time.Second}
 
 // allowControlFrame counts a control frame and closes a connection that sends too many. Control
-// frames cost as much as other frames, and a client can send them without waiting for answers. It
-// reports whether the frame may be answered.
+// frames cost as much as other frames, and a client can send them without waiting for answers.
+// allowControlFrame reports whether the frame may be answered.
 func (c *client) allowControlFrame() bool {
 	if c.out.Closing() {
 		return false
@@ -170,8 +170,8 @@ func (c *client) allowControlFrame() bool {
 
 // chargeSubscriptions charges the connection for a subscribe frame with n channels. Each channel
 // beyond the first counts as one more frame, because it costs about as much. The charge delays the
-// frames that follow, not this one. A connection with ?subscribe=none gets a one-time free
-// allowance: the number of channels to which hello subscribes other connections.
+// next frames, not this one. A connection with ?subscribe=none gets a one-time free allowance: the
+// number of channels to which hello subscribes other connections.
 func (c *client) chargeSubscriptions(n int) {
 	rate := c.g.cfg.Bounds.Frames
 	if rate.Count == 0 {
@@ -207,8 +207,8 @@ func (b *tokenBucket) take(rate config.Rate, now time.Time, n float64) time.Dura
 	return time.Duration(-b.tokens / perSecond * float64(time.Second))
 }
 
-// pace makes the reader wait if the client sends too fast. The client's next frames wait in its
-// socket, so nothing is lost.
+// pace makes the reader wait if the client sends too fast. The client's next frames wait in the
+// socket buffer, so no frame is lost.
 func (c *client) pace() {
 	rate := c.g.cfg.Bounds.Frames
 	if rate.Count == 0 {
@@ -226,6 +226,6 @@ func (c *client) pace() {
 		case <-c.g.ctx.Done():
 			return
 		}
-		c.out.Touch(time.Now()) // the client is not silent: its frames are just not being read
+		c.out.Touch(time.Now()) // do not count the client as silent while its frames are not being read
 	}
 }

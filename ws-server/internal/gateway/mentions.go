@@ -19,7 +19,8 @@ const (
 	// mentionTimeout limits how long a message waits for its mentions to be looked up. The
 	// connection's next frames wait until the lookup has ended.
 	mentionTimeout = time.Second
-	// mentionRetryInterval is how long mentions are not looked up after a failed lookup.
+	// mentionRetryInterval is the time after a failed lookup during which mentions are not looked
+	// up.
 	mentionRetryInterval = 2 * time.Second
 )
 
@@ -44,8 +45,8 @@ func newMentions(cfg *Config) *mentions {
 
 // find returns the users that an event mentions, except those who have blocked its sender or are
 // blocked by its sender. access is the sender's cached access. While PostgreSQL is down, messages
-// are still sent, but mention nobody by name. A mention of all members is kept only if the sender
-// was last known to be allowed to use it.
+// are still sent, but they do not mention users by name. A mention of all members is kept only if
+// the sender was last known to be allowed to use it.
 func (m *mentions) find(ctx context.Context, e *frame.Event, access *authority.User) []chat.UserID {
 	found, err := m.finder.Find(ctx, e.ChannelID, e.Body)
 	if err != nil && !errors.Is(err, errStoreDown) && ctx.Err() == nil {

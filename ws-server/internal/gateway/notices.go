@@ -73,7 +73,7 @@ func changedBy(n notice.Notice) chat.UserID {
 }
 
 // channelAdded informs the client of a channel that its user has joined. If the client subscribes
-// to all channels, channelAdded also subscribes it to the events that follow the summary.
+// to all channels, channelAdded also subscribes it to the new channel.
 func (c *client) channelAdded(id chat.ChannelID, by chat.UserID) {
 	ctx, cancel := c.requestContext()
 	defer cancel()
@@ -99,9 +99,9 @@ func (c *client) channelAdded(id chat.ChannelID, by chat.UserID) {
 }
 
 // announceChannelLocked sends the summary of a new channel. If the client subscribes to all
-// channels, it is subscribed from that point. A direct channel is created by its first message, so
-// its subscription starts at the first message that none of the user's devices has received. Called
-// with subscribing held.
+// channels, its subscription starts after the summary. A direct channel is created by its first
+// message, so its subscription starts at the first message that none of the user's devices has
+// received. Called with subscribing held.
 func (c *client) announceChannelLocked(ctx context.Context, m store.Membership, by chat.UserID) error {
 	var live *hub.Channel
 	var head eventlog.Head
@@ -156,12 +156,13 @@ func (c *client) keepsSubscription(id chat.ChannelID) bool {
 	return c.subscription(id) == sub && !sub.Ended()
 }
 
-// removedGrace is how long to wait for the member_left event to end a subscription in order.
+// removedGrace is how long to wait for the member_left event to end a subscription in order with
+// the other events.
 const removedGrace = 500 * time.Millisecond
 
 // channelRemoved informs the client of a channel that its user was removed from. Normally the
-// member_left event ends the subscription. If that does not happen within removedGrace,
-// channelRemoved checks the membership and ends it.
+// member_left event ends the subscription. If it has not done so within removedGrace and the user
+// is not a member, channelRemoved ends the subscription.
 func (c *client) channelRemoved(id chat.ChannelID, by chat.UserID) {
 	if c.onlyChannel == nil {
 		c.send(frame.Membership{ChannelID: id, Change: "removed", By: by})

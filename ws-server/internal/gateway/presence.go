@@ -48,7 +48,7 @@ func (c *client) handleTyping(f *frame.Client) error {
 	return nil
 }
 
-// publishTyping notifies a channel that a user has started or stopped typing.
+// publishTyping notifies a channel's subscribers that a user has started or stopped typing.
 func (g *Gateway) publishTyping(who typing.Typist, on bool) {
 	g.cfg.Presence.Publish(who.Channel, "typing", who.User,
 		frame.Encode(frame.TypingNotice{ChannelID: who.Channel, UserID: who.User, Typing: on}))

@@ -12,8 +12,8 @@ import (
 	"parley.chat/ws-server/internal/store"
 )
 
-// sharedReads holds the reads that a connection needs when it is admitted. Concurrent reads are
-// coalesced into one query.
+// sharedReads performs the reads that a connection needs when it is admitted. It coalesces the
+// concurrent reads of several connections into one query.
 type sharedReads struct {
 	revoked     *coalesce.Group[revoked.Login, bool] // whether a session has ended
 	memberships *coalesce.Group[chat.UserID, []store.Membership]
@@ -46,11 +46,11 @@ func newSharedReads(ctx context.Context, cfg *Config) sharedReads {
 	}
 }
 
-// maxUsersPerMembershipRead limits the number of users per query, because each may have hundreds of
-// channels.
+// maxUsersPerMembershipRead limits the number of users per query, because each user may have
+// hundreds of channels.
 const maxUsersPerMembershipRead = 100
 
-// maxQuestionsPerUnreadRead limits the number of questions per count. Questions about the same
+// maxQuestionsPerUnreadRead limits the number of unread counts per batch. Counts for the same
 // channel share one read of its tail, so larger batches need fewer reads.
 const maxQuestionsPerUnreadRead = 2000
 

@@ -41,7 +41,7 @@ func (c *client) handleReceipt(f *frame.Client) error {
 	return nil
 }
 
-// seedChannel creates a channel's counter in the background.
+// seedChannel starts a background task that creates a channel's counter in Redis.
 func (g *Gateway) seedChannel(id chat.ChannelID) {
 	g.background.run(func() {
 		ctx, cancel := context.WithTimeout(g.ctx, requestTimeout)
@@ -52,8 +52,8 @@ func (g *Gateway) seedChannel(id chat.ChannelID) {
 	})
 }
 
-// raiseToRedis raises the receipts in list, which were read from PostgreSQL, to the positions in
-// Redis if the positions in Redis are higher.
+// raiseToRedis updates the receipts in list, which were read from PostgreSQL. If a position in
+// Redis is higher, it replaces the position in list.
 func (c *client) raiseToRedis(ctx context.Context, list []store.Membership) error {
 	members := make([]chat.MemberKey, len(list))
 	for i, m := range list {

@@ -16,11 +16,12 @@ import (
 
 const (
 	// maxResumeEvents is the maximum number of missed events that a subscription replays. A client
-	// that missed more reads history.
+	// that has missed more events must read them from the history.
 	maxResumeEvents = 1000
 )
 
-// errConnectionClosed is returned if the connection was cleaned up in the meantime.
+// errConnectionClosed is returned if the connection was cleaned up while its request was being
+// handled.
 var errConnectionClosed = errors.New("the connection is closed")
 
 // handleSubscribe handles a subscribe frame. All of its channels share one requestTimeout.
@@ -104,7 +105,7 @@ func (c *client) subscribe(ctx context.Context, ref string, want frame.ChannelPo
 		}
 	}
 	if head, epoch := ch.Head(); after > head || want.Epoch != "" && want.Epoch != string(epoch) {
-		// Another instance may have seen newer events than this one; read the channel's counter.
+		// Another instance may have seen newer events than this one, so read the channel's counter.
 		if err := c.g.cfg.Feed.CatchUp(ctx, ch); err != nil {
 			return apierr.Wrap(err, apierr.Unavailable, "This channel cannot be subscribed to at the moment. Please try again.")
 		}
@@ -114,8 +115,8 @@ func (c *client) subscribe(ctx context.Context, ref string, want frame.ChannelPo
 			c.send(frame.Resync{Ref: ref, ChannelID: want.ChannelID, Epoch: string(epoch), LastSeq: head})
 			return true
 		}
-		// The client must read events from before the user joined as history. History omits the
-		// versions of messages that had been replaced before the user joined.
+		// Events from before the user joined are not replayed; the client must read them from the
+		// history. The history omits message versions that were replaced before the user joined.
 		more := after >= 0 && (head-after > maxResumeEvents || after < min(joined, head))
 		c.send(frame.Subscribed{
 			Ref: ref, ChannelID: want.ChannelID, LastSeq: head, Epoch: string(epoch),
@@ -127,8 +128,8 @@ func (c *client) subscribe(ctx context.Context, ref string, want frame.ChannelPo
 
 // subscribeLocked subscribes the connection to a joined channel that the user was admitted to. It
 // confirms the membership twice: before subscribing, so that a removed user gets no events, and
-// afterward, in case the removal happened in between. It returns the error from Confirm. Called
-// with subscribing held.
+// afterward, in case the removal happened in between. It returns an error if the user is no longer
+// a member. Called with subscribing held.
 func (c *client) subscribeLocked(ctx context.Context, ch *hub.Channel, after int64, answer func(int64, event.Epoch) bool) error {
 	if c.subscription(ch.ID()) != nil {
 		return nil // a notice was handled first

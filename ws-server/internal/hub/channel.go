@@ -9,8 +9,7 @@ import (
 	"parley.chat/shared-contracts/event"
 )
 
-// Event is an event as the hub handles it: its position and its frame, which the hub does not
-// decode.
+// Event holds an event's position and its frame. The hub does not decode the frame.
 type Event struct {
 	Seq   int64
 	Epoch event.Epoch
@@ -36,7 +35,7 @@ type Channel struct {
 	subs   []*Subscription
 	gone   bool // removed from the hub
 
-	// mu guards the fields below. It is held only for work on the ring.
+	// mu guards the fields below. It is held only for short operations on the ring and the queues.
 	mu         sync.Mutex
 	begun      bool
 	epoch      event.Epoch
@@ -55,7 +54,7 @@ type Channel struct {
 // ID returns the channel's id.
 func (ch *Channel) ID() chat.ChannelID { return ch.id }
 
-// Ready returns a channel that is closed when the channel accepts subscriptions.
+// Ready returns a Go channel that is closed when ch accepts subscriptions.
 func (ch *Channel) Ready() <-chan struct{} { return ch.ready }
 
 // Begin sets the channel's current seq and epoch; events up to seq are history. Events that were
@@ -95,7 +94,7 @@ func (ch *Channel) QuietSince() time.Time {
 }
 
 // Publish adds events and fans out each seq once, in order. Events may be published in any order
-// and repeatedly.
+// and more than once.
 func (ch *Channel) Publish(events []Event) {
 	if ch.Add(events) {
 		ch.hub.fanouts.Go(ch.fanout)
@@ -119,7 +118,9 @@ func (ch *Channel) Add(events []Event) (owed bool) {
 	return owed
 }
 
-// addLocked adds an event to the ring, sets it aside, or discards it. Called with mu held.
+// addLocked adds an event to the ring, or to ahead if the channel has not begun or an earlier event
+// is missing. It discards an event that was already received or belongs to an older epoch. Called
+// with mu held.
 func (ch *Channel) addLocked(e Event) {
 	switch {
 	case !ch.begun:
@@ -174,7 +175,8 @@ func (ch *Channel) stash(e Event) {
 	}
 }
 
-// drainAhead adds events from ahead as long as they directly follow the ring. Called with mu held.
+// drainAhead moves events from ahead to the ring as long as they directly follow its last event.
+// Called with mu held.
 func (ch *Channel) drainAhead() {
 	for ch.begun && len(ch.ahead) > 0 {
 		e, ok := ch.ahead[ch.next]
@@ -202,8 +204,8 @@ func (ch *Channel) gapLocked() (after, upTo int64, found bool) {
 }
 
 // Expect handles a seq that was read from the channel's counter. If the event has not arrived,
-// there is a gap, and Expect starts to heal it. It reports whether it found a gap or a new epoch.
-// An older epoch is ignored; a newer epoch begins after seq.
+// Expect starts to heal the gap. Expect reports whether it has found a gap or a new epoch. It
+// ignores an older epoch. A newer epoch begins after seq.
 func (ch *Channel) Expect(seq int64, epoch event.Epoch) bool {
 	ch.mu.Lock()
 	if !ch.begun || ch.epoch.NewerThan(epoch) {
@@ -230,8 +232,8 @@ func (ch *Channel) Expect(seq int64, epoch event.Epoch) bool {
 	return true
 }
 
-// Missing returns the range of seqs that a heal has to fetch. It extends from the first missing seq
-// to the one before the next seq that is present, but not beyond upTo.
+// Missing returns the range of seqs that must be fetched to heal a gap. The range starts at the
+// first missing seq and ends before the next seq that is present, or at upTo if that is lower.
 func (ch *Channel) Missing(upTo int64) (from, to int64) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
@@ -258,7 +260,7 @@ func (ch *Channel) HealFailed() {
 	}
 }
 
-// HealDone records that a heal has ended. If there is another gap, HealDone starts to heal it.
+// HealDone records that a gap has been healed. If there is another gap, HealDone starts to heal it.
 func (ch *Channel) HealDone() {
 	ch.mu.Lock()
 	ch.healing = false

@@ -6,7 +6,7 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// ephemeralFrame is an ephemeral frame for all live subscriptions, except those of certain users.
+// ephemeralFrame holds an ephemeral frame and the users who must not receive it.
 type ephemeralFrame struct {
 	frame   []byte
 	except  chat.UserID
@@ -30,9 +30,9 @@ func (p *ephemeralFrame) excludes(user chat.UserID) bool {
 type ephemeralQueue struct {
 	waiting  []ephemeralFrame
 	bytes    int           // total size of waiting, in bytes
-	pace     time.Duration // minimum time between two rounds; 0 in a small channel
+	pace     time.Duration // minimum time between two sends of queued frames; 0 in a small channel
 	lastSent time.Time     // when the last round was sent
-	timer    *time.Timer   // fires when the next round is due; nil if none is scheduled
+	timer    *time.Timer   // fires when the queued frames are due; nil if no send is scheduled
 }
 
 const (
@@ -42,8 +42,8 @@ const (
 	// pacedFrom is the number of subscriptions at which pacing of ephemeral frames begins.
 	pacedFrom = 256
 	// pacePerSubscription, multiplied by the number of subscriptions, is the minimum time between
-	// two rounds. A round costs about 8 µs per subscription, so ephemeral frames use at most 4% of
-	// a core per channel.
+	// two sends of queued frames. A send costs about 8 µs per subscription, so ephemeral frames use
+	// at most 4% of a core per channel.
 	pacePerSubscription = 200 * time.Microsecond
 	maxPace             = time.Second
 )
@@ -55,12 +55,12 @@ func paceFor(subscriptions int) time.Duration {
 	return min(time.Duration(subscriptions)*pacePerSubscription, maxPace)
 }
 
-// due reports whether a round may be sent without waiting for an event.
+// due reports whether the queued frames may be sent without waiting for an event.
 func (o *ephemeralQueue) due(now time.Time) bool {
 	return len(o.waiting) > 0 && (o.pace == 0 || now.Sub(o.lastSent) >= o.pace)
 }
 
-// pop removes and returns the frames for one round.
+// pop removes and returns all queued frames.
 func (o *ephemeralQueue) pop(now time.Time) []ephemeralFrame {
 	round := o.waiting
 	o.waiting, o.bytes, o.lastSent = nil, 0, now
@@ -109,7 +109,8 @@ func (ch *Channel) scheduleRoundLocked() {
 	})
 }
 
-// stopEphemeral stops the timer. After that, queued frames are sent only with the next event.
+// stopEphemeral stops the timer that sends queued ephemeral frames. After that, the frames are sent
+// only with the next event.
 func (ch *Channel) stopEphemeral() {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()

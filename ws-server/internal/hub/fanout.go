@@ -28,8 +28,8 @@ func (ch *Channel) startFanoutLocked() bool {
 // Waking another goroutine costs about as much as two deliveries.
 const inlineDeliveries = 64
 
-// FanOut runs the pending fan-outs of channels: small ones in the caller's goroutine, each of the
-// others in its own goroutine. This limits how long FanOut delays the caller.
+// FanOut runs the channels' pending fan-outs. It runs small fan-outs in the caller's goroutine and
+// each larger fan-out in its own goroutine. This limits how long FanOut delays the caller.
 func (h *Hub) FanOut(channels []*Channel) {
 	left := inlineDeliveries
 	for _, ch := range channels {
@@ -42,7 +42,8 @@ func (h *Hub) FanOut(channels []*Channel) {
 	}
 }
 
-// fanout delivers batches until nothing is left. At most one fan-out runs per channel.
+// fanout delivers batches until the channel's queues are empty. At most one fan-out runs per
+// channel.
 func (ch *Channel) fanout() {
 	for {
 		ch.subsMu.Lock()
@@ -124,8 +125,8 @@ func (ch *Channel) nextBatchLocked() []Event {
 		}
 		size += len(e.Frame) + 1
 	}
-	// cutRing may cut the ring while the batch is delivered, but only below the fanned-out seq. The
-	// copy keeps the batch valid in any case.
+	// cutRing may remove events from the ring while the batch is delivered, but only events that
+	// were already fanned out. The copy keeps the batch valid in any case.
 	return append([]Event(nil), ch.ring[i:end]...)
 }
 
@@ -133,7 +134,7 @@ func (ch *Channel) nextBatchLocked() []Event {
 func (ch *Channel) firstLocked() int64 { return ch.next - int64(len(ch.ring)) }
 
 // Several cores share a large fan-out by claiming small pieces of it (work sharing). So if one core
-// is busy with other work, the others do not have to wait for a large part of the fan-out.
+// is busy with other work, the other cores never wait for a large piece.
 const (
 	partSize      = 1024 // minimum number of deliveries per goroutine
 	pieceSize     = 128  // number of deliveries that a goroutine claims at a time, about 1.5 ms of work
@@ -201,7 +202,8 @@ type delivery struct {
 	events int // number of events in frame; 0 means that the frame may be dropped
 }
 
-// deliverTo is like deliver, for some of the subscriptions. whole is the round as one frame.
+// deliverTo is like deliver but sends only to the given subscriptions. whole is the round as one
+// frame.
 //
 // Subscriptions and connections are rarely in the CPU cache, and a socket write stalls prefetching.
 // So deliverTo first touches a small group of them, which lets the cache misses overlap, and then
@@ -234,8 +236,8 @@ func (ch *Channel) deliverTo(subs []*Subscription, r round, whole []byte) (sum d
 	return sum
 }
 
-// prepare returns the part of a round that a subscription receives, and advances its position.
-// whole is the round as one frame.
+// prepare returns the part of a round that a subscription receives, and advances the subscription's
+// position. whole is the round as one frame.
 func (ch *Channel) prepare(s *Subscription, r round, whole []byte) delivery {
 	if s.state != live {
 		return delivery{}
@@ -284,8 +286,8 @@ func (ch *Channel) join(batch []Event, ephemeral []ephemeralFrame, user chat.Use
 	return ch.hub.cfg.Join(frames)
 }
 
-// endFor ends the live subscriptions of the user who left with e. A replaying subscription ends
-// when its replay reaches e. Called with subsMu held.
+// endFor ends the live subscriptions of the user whom the member_left event e removes. A replaying
+// subscription ends when its replay reaches e. Called with subsMu held.
 func (ch *Channel) endFor(e Event) (ended []*Subscription) {
 	for i := len(ch.subs) - 1; i >= 0; i-- {
 		if s := ch.subs[i]; s.state == live && s.conn.User() == e.Left && s.next > e.Seq && s.firstSeq <= e.Seq {
@@ -296,8 +298,8 @@ func (ch *Channel) endFor(e Event) (ended []*Subscription) {
 	return ended
 }
 
-// resyncAll sends the announcement of the new epoch to every subscription and moves its position to
-// the first seq of the epoch.
+// resyncAll sends the announcement of the new epoch to every subscription and moves each
+// subscription's position to the epoch's first seq.
 func (ch *Channel) resyncAll(frame []byte) {
 	for _, s := range ch.subs {
 		s.conn.Deliver(frame, 1)

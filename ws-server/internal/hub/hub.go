@@ -26,12 +26,14 @@ import (
 // Connection is the part of a connection that the hub needs. Its methods must not block.
 type Connection interface {
 	User() chat.UserID
-	// Prefetch loads the memory that Deliver and DeliverEphemeral access first into the CPU cache.
+	// Prefetch loads into the CPU cache the memory that Deliver and DeliverEphemeral access first.
 	// It has no other effect.
 	Prefetch()
-	// Deliver sends a frame made by Config.Join that carries the given number of events.
+	// Deliver sends a frame that Config.Join has returned. The frame carries the given number of
+	// events.
 	Deliver(frame []byte, events int)
-	// DeliverEphemeral sends a frame made by Config.Join. The connection may drop the frame.
+	// DeliverEphemeral sends a frame that Config.Join has returned. The connection may drop the
+	// frame.
 	DeliverEphemeral(frame []byte)
 	// Replay asks the connection to read the events that a subscription is missing, and to pass
 	// them to Subscription.DeliverReplay.
@@ -49,13 +51,13 @@ type Config struct {
 	Join func(frames [][]byte) []byte
 	// Resync returns the frame that announces a new epoch.
 	Resync func(c chat.ChannelID, epoch event.Epoch, lastSeq int64) []byte
-	// Heal fetches the events with after < seq ≤ upTo and publishes them, in the background. The
-	// hub calls it again for the same channel only after Publish or HealFailed.
+	// Heal starts a background task that fetches the events with after < seq ≤ upTo and publishes
+	// them. The hub calls Heal again for the same channel only after Publish or HealFailed.
 	Heal func(ch *Channel, after, upTo int64)
 	// Idle is called when a channel's last subscription has ended.
 	Idle func(ch *Channel)
-	// Delivered, if set, is called after a batch was sent to live subscriptions, with their number
-	// and the time at which sending began. It must not block.
+	// Delivered, if set, is called after a batch was sent to live subscriptions. to is the number
+	// of these subscriptions, and began is the time at which sending began. It must not block.
 	Delivered func(ch *Channel, batch []Event, to int, began time.Time)
 	// Count, if set, is called with the number of events and resyncs sent to connections, once per
 	// batch for all connections together. The hub holds a channel's lock during the call, so Count

@@ -1,8 +1,8 @@
 package hub
 
-// Redact lets the function redact replace frames in the ring, if the ring may hold deletions that
-// have not been processed yet. Frames are replaced, never changed in place. Frames that are already
-// on their way to connections stay as they are.
+// Redact calls redact to replace frames in the ring, if the ring may hold deletions that have not
+// been processed yet. Frames are replaced, never changed in place. Frames that are already being
+// sent to connections are not replaced.
 func (ch *Channel) Redact(redact func(events, following []Event)) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()

@@ -85,7 +85,7 @@ func (ch *Channel) Subscribers() int {
 	return len(ch.subs)
 }
 
-// Users returns the subscribed users, each once per subscription.
+// Users returns the subscribed users. A user appears once per subscription.
 func (ch *Channel) Users() []chat.UserID {
 	ch.subsMu.Lock()
 	defer ch.subsMu.Unlock()
@@ -123,8 +123,8 @@ func (ch *Channel) FromRing(seq int64, maxBytes int) (events []Event, ok bool) {
 	return events, true
 }
 
-// Prepend adds events before the first event of the ring. Events that are not contiguous with it or
-// do not fit the limits are ignored.
+// Prepend adds events before the first event of the ring. It ignores events that are not contiguous
+// with the ring or would exceed the ring's limits.
 func (ch *Channel) Prepend(events []Event) {
 	ch.mu.Lock()
 	defer ch.mu.Unlock()

@@ -5,15 +5,15 @@
 --  KEYS[5…] the online sets of the other live gateways
 --  ARGV[1] channel id   ARGV[2] header of the published item   ARGV[3] the frame up to the count
 --  ARGV[4] digest of the live gateways, including this one if it is live
---  ARGV[5] 'change', or 'drop': the gateway is gone, with all its users
+--  ARGV[5] 'change', or 'drop' if the gateway is gone with all its users
 --  ARGV[6] number of users who connected, followed by those users and then by the users who left
 --
 -- With up to LARGE users online, the ids of the users who connected and of those who left are
 -- published. Above that, only the count across all gateways is published, at most once in
 -- COUNT_EVERY ms, or once in LITTLE_EVERY ms if it has changed by less than 2%. In a large channel,
--- users connect and leave all the time, and publishing that to thousands of users would cost more
--- than their messages. To publish a deferred count, the caller calls again without users.
--- Returns { users in the gateway's set, users online,
+-- users connect and leave all the time, and publishing each change to thousands of users would cost
+-- more than publishing their messages. To publish a deferred count, the caller calls again without
+-- users. Returns { users in the gateway's set, users online,
 --   ms after which to call again (0: nothing is pending) }.
 local COUNT_EVERY, LITTLE_EVERY = 1000, 10000
 local topic, cache, own, places = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -25,7 +25,7 @@ for i = 5, #KEYS do
   end
 end
 
--- pick returns the users whose membership in the set `key` equals wanted (1 or 0).
+-- pick returns the users who are in the set `key` if wanted is 1, or not in it if wanted is 0.
 local function pick(users, key, wanted)
   local picked = {}
   if #users == 0 then return picked end
@@ -35,7 +35,7 @@ local function pick(users, key, wanted)
   return picked
 end
 
--- alone returns the users who are in none of the other gateways' sets.
+-- alone returns the users who are in no other gateway's set.
 local function alone(users)
   for _, key in ipairs(others) do users = pick(users, key, 0) end
   return users

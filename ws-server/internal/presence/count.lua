@@ -9,8 +9,9 @@ local LARGE, CHEAP, TRUE_UP = 200, 1000, 600000
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 
--- count returns the number of different users in the sets. sets holds the sets that are not empty,
--- sum is the sum of their sizes, and delta is the change in the number since the last count.
+-- count returns the number of distinct users in sets. sets holds the keys of the sets that are not
+-- empty, sum is the sum of their sizes, and delta is the change in the number of users since the
+-- last count.
 local function count(cache, sets, sum, live, delta)
   local n, fresh
   if #sets <= 1 then

@@ -26,8 +26,8 @@ type change struct {
 	redisscript.Call
 }
 
-// flush writes as many of the due channels as fit into one round trip. It reports whether more
-// channels are due.
+// flush writes the changes in as many of the due channels as fit into one round trip. It reports
+// whether more channels are due.
 func (p *Presence) flush(ctx context.Context) (more bool) {
 	batch, more := p.takeDue(time.Now())
 	if len(batch) == 0 {
@@ -82,7 +82,7 @@ func (p *Presence) takeDue(now time.Time) (batch []*change, more bool) {
 		}
 		c := ch.takeLocked()
 		if len(ch.changed) > 0 {
-			remaining, more = append(remaining, ch), true // the rest follows in the next round trip
+			remaining, more = append(remaining, ch), true // the remaining users are written in the next round trip
 		} else {
 			// Later changes are written after writeInterval, even if this write is still running.
 			ch.queued, ch.due = false, now.Add(writeInterval)
@@ -98,7 +98,8 @@ func (p *Presence) takeDue(now time.Time) (batch []*change, more bool) {
 	return batch, more
 }
 
-// takeLocked removes and returns the users whose state differs from their state in Redis.
+// takeLocked removes users from ch.changed and returns at most maxUsersPerCall users whose state
+// differs from their state in Redis.
 func (ch *channel) takeLocked() *change {
 	c := &change{ch: ch}
 	for u := range ch.changed {
@@ -126,7 +127,7 @@ func (p *Presence) dropLocked(ch *channel) {
 	}
 }
 
-// recordResults records the successful writes and schedules the failed ones again. It returns the
+// recordResults records the successful writes and reschedules the failed writes. It returns the
 // channels whose sets in Redis differ from the written sets.
 func (p *Presence) recordResults(batch []*change) (diverged []*channel) {
 	p.mu.Lock()
@@ -181,14 +182,14 @@ func result(c *redisscript.Call) (size, wait int64, err error) {
 	return n[0], n[2], nil
 }
 
-// repair compares a channel's set in Redis with the users that were written, after Redis has lost
-// writes. It schedules a write of the difference.
+// repair restores a channel's set after Redis has lost writes. It compares the set in Redis with
+// the users that were written and schedules a write of the difference.
 func (p *Presence) repair(ctx context.Context, ch *channel) {
 	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
 	defer cancel()
 	members, err := p.cfg.Redis.SMembersMap(ctx, rediskey.Online(p.partition(ch.id), ch.id, p.id)).Result()
 	if err != nil {
-		return // the next change in the channel detects the difference again
+		return // the difference is detected again after the next change in the channel
 	}
 	p.cfg.Logger.Warn("presence in Redis differs from what was written, repairing", "channel_id", ch.id)
 	p.mu.Lock()
@@ -213,7 +214,7 @@ func (p *Presence) repair(ctx context.Context, ch *channel) {
 	ch.written = len(members)
 }
 
-// gateways are the ids of the gateways with a live lease, in ascending order.
+// gateways holds the ids of the gateways with a live lease, in ascending order.
 type gateways []string
 
 // digest returns a short hash that identifies the set of gateways.
@@ -240,7 +241,8 @@ func (p *Presence) alive(ctx context.Context) (gateways, error) {
 	return ids, nil
 }
 
-// The parts of a published item that precede the count: its header and the beginning of the frame.
+// The parts of a published presence item that precede the number of online users: its header and
+// the beginning of the frame.
 var (
 	itemHeader  = string(event.Item{Kind: event.KindPresence}.Encode())
 	beforeCount = func(id chat.ChannelID) string {

@@ -113,7 +113,8 @@ func (p *Presence) restart() {
 	}
 }
 
-// leave ends the lease of this gateway, so that its users no longer count, and removes its sets.
+// leave ends this gateway's lease, so that its users no longer count as online, and removes its
+// sets.
 func (p *Presence) leave(ctx context.Context) {
 	if !p.leased {
 		return
@@ -125,7 +126,7 @@ func (p *Presence) leave(ctx context.Context) {
 	p.cleanUp(ctx, p.id)
 }
 
-// cleanUp removes everything that a dead gateway has written, and publishes the users who are
+// cleanUp removes everything that a dead gateway has written, and publishes the users who have gone
 // offline as a result. If it fails, a gateway tries again later.
 func (p *Presence) cleanUp(ctx context.Context, gateway string) {
 	channels, err := p.channelsOf(ctx, gateway)

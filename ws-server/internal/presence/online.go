@@ -19,7 +19,7 @@ const pageUsers = 100
 // ErrCursor is returned for a cursor that was not returned by an earlier call.
 var ErrCursor = errors.New("not a cursor of a presence answer")
 
-// Online is the number and the list of the users who are online in a channel.
+// Online holds the number and the list of the users who are online in a channel.
 type Online struct {
 	Count int
 	Users []chat.UserID // all users; in a large channel, one page of them
@@ -71,14 +71,14 @@ func (p *Presence) Online(ctx context.Context, id chat.ChannelID, cursor string)
 	return o, nil
 }
 
-// page scans the gateways' sets, starting at the given position.
+// page reads one page of online users from the gateways' sets, starting at the given position.
 func (p *Presence) page(ctx context.Context, id chat.ChannelID, alive gateways, at position) (users []chat.UserID, next string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, redisTimeout)
 	defer cancel()
 	seen := make(map[chat.UserID]struct{}, pageUsers)
 	i, found := slices.BinarySearch(alive, at.gateway)
 	if !found {
-		at.scan = 0 // that gateway is gone: continue with the one after it
+		at.scan = 0 // the gateway at the position is gone; continue with the next gateway
 	}
 	for ; i < len(alive); i++ {
 		set := rediskey.Online(p.partition(id), id, alive[i])
@@ -109,7 +109,7 @@ func (p *Presence) page(ctx context.Context, id chat.ChannelID, alive gateways, 
 	return users, "", nil
 }
 
-// position is the progress of a listing: a gateway, and the SSCAN cursor in its set.
+// position is the progress of a listing: a gateway and the SSCAN cursor in its set.
 type position struct {
 	gateway string
 	scan    uint64

@@ -3,9 +3,9 @@
 // For each channel and gateway, Redis holds the set of users who are connected there. A set is
 // written only when a user's first connection joins the channel or the last one leaves it;
 // heartbeats and additional connections cost nothing. The users online in a channel are the union
-// of the sets of all gateways whose lease is live. So if a gateway dies, its users count as online
-// only until its lease expires. Another gateway then removes its sets and publishes the users who
-// have left.
+// of the sets of all gateways whose lease is live. If a gateway dies, its users therefore count as
+// online only until its lease expires. Another gateway then removes its sets and publishes the
+// users who have left.
 //
 // A connection that has ended still counts for a few seconds. Most clients reconnect within that
 // time, and then nothing needs to be published.
@@ -15,8 +15,9 @@
 // constantly is written a few times a second. A Redis outage delays the writes but blocks no
 // callers.
 //
-// Run starts one goroutine that renews the lease and writes, one that publishes, and one for each
-// dead gateway whose sets are being removed. It waits for all of them.
+// Run starts one goroutine that renews the lease and writes the changes, one that publishes
+// ephemeral frames, and one for each dead gateway whose sets are being removed. It waits for all of
+// them.
 package presence
 
 import (
@@ -36,12 +37,12 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// LargeChannel is the number of users online above which only a channel's count is published, and
-// Publish does nothing. The scripts use the same number.
+// LargeChannel is the number of online users above which a channel is large. In a large channel
+// only the count is published, and Publish does nothing. The scripts use the same number.
 const LargeChannel = 200
 
 const (
-	batchDelay    = 25 * time.Millisecond  // how long the first change waits for others
+	batchDelay    = 25 * time.Millisecond  // how long the first change waits for others to share its round trip
 	writeInterval = 250 * time.Millisecond // minimum time between two writes for the same channel
 	// cleanupRetryAfter is the time after which another gateway repeats an unfinished removal of a
 	// dead gateway.
@@ -55,7 +56,7 @@ type Config struct {
 	Redis      redis.UniversalClient // required
 	Partitions int                   // required
 	Lease      time.Duration         // default 15s; renewed every Lease/3
-	Grace      time.Duration         // how long a connection counts after it has ended; default 5s
+	Grace      time.Duration         // how long an ended connection still counts as online; default 5s
 	Logger     *slog.Logger          // default slog.Default()
 }
 
@@ -64,8 +65,8 @@ type Config struct {
 type Presence struct {
 	cfg Config
 
-	// mu guards the fields below and is held only for map operations. Callers of this package may
-	// hold their own locks.
+	// mu guards the fields below. It is held only for map operations, because callers of this
+	// package may hold their own locks.
 	mu         sync.Mutex
 	channels   map[chat.ChannelID]*channel
 	dirty      []*channel  // the queued channels
@@ -102,10 +103,11 @@ type channel struct {
 // userState is the state of a user in a channel on this gateway.
 type userState struct {
 	connections int32
-	written     bool // the user is in the set in Redis
+	written     bool // the user is in the channel's set in Redis
 }
 
-// departure is a connection that has ended but still counts.
+// departure is an ended connection that still counts as online because its grace period has not
+// ended.
 type departure struct {
 	until    time.Time
 	user     chat.UserID
@@ -120,7 +122,7 @@ type item struct {
 
 // clock estimates the Redis server's time, which determines when leases expire.
 type clock struct {
-	redis int64 // Redis time, in milliseconds, when the local time was local
+	redis int64 // Redis time in milliseconds at the local time in local
 	local time.Time
 }
 
@@ -256,8 +258,8 @@ func signal(wake chan struct{}) {
 const maxQueuedItems = 10_000
 
 // Publish publishes an ephemeral frame to the subscribers of a channel on all gateways, except to
-// the sender's own connections. It does nothing in a large channel. It does not wait. Frames are
-// published in order and may be lost.
+// the sender's own connections. It queues the frame and does not wait. Frames for a large channel
+// are discarded. Frames are published in order and may be lost.
 func (p *Presence) Publish(id chat.ChannelID, kind event.Kind, sender chat.UserID, frame []byte) {
 	b := event.Item{Kind: kind, Sender: sender, Frame: frame}.Encode()
 	p.mu.Lock()

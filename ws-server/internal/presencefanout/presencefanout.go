@@ -1,7 +1,7 @@
 // Package presencefanout delivers published presence frames to the subscriptions of one gateway.
 //
-// Two users, one of whom has blocked the other, must not see each other's typing, receipts or
-// presence. Typing and receipts skip such users during the fan-out (see
+// If one of two users has blocked the other, neither may see the other's typing, receipts or
+// presence. Typing and receipts frames skip these users during the fan-out (see
 // hub.Channel.PublishEphemeral). That does not work for presence frames, because they contain a
 // count of all online users. Users with blocks (users who have blocked somebody or are blocked by
 // somebody) therefore get separate presence frames. These frames do not name or count the other
@@ -27,15 +27,15 @@ import (
 
 const (
 	maxQueued          = 10_000           // maximum number of presence frames in the queue; further frames are dropped
-	readTimeout        = 5 * time.Second  // timeout of reading the online users of one channel
-	blockChangeTimeout = 30 * time.Second // timeout of updating all channels that two users share
+	readTimeout        = 5 * time.Second  // timeout for reading the online users of one channel
+	blockChangeTimeout = 30 * time.Second // timeout for updating all channels that two users share
 )
 
-// Blocks answers questions about the blocks of users connected to this gateway.
+// Blocks provides the blocks of users connected to this gateway.
 type Blocks interface {
 	// AnyBlocks reports whether any connected user has blocked somebody or is blocked by somebody.
 	AnyBlocks() bool
-	// HasBlocks reports whether the user is connected, and has blocked somebody or is blocked by
+	// HasBlocks reports whether the user is connected and has blocked somebody or is blocked by
 	// somebody.
 	HasBlocks(chat.UserID) bool
 	// BlockedWith returns the connected users who have blocked the given user or are blocked by
@@ -134,8 +134,8 @@ func (f *Fanout) dequeue() []published {
 }
 
 // deliver sends a presence frame to the subscriptions of a channel, except the subscriptions of
-// users with blocks. They get a separate frame. In a large channel every user gets the same
-// frame, because it contains only a count and no names.
+// users with blocks. Each of these users gets a separate frame. In a large channel every user gets
+// the same frame, because it contains only a count and no names.
 func (f *Fanout) deliver(ctx context.Context, p published) {
 	ch := f.cfg.Hub.Channel(p.channel)
 	if ch == nil {
@@ -176,8 +176,8 @@ func (f *Fanout) deliver(ctx context.Context, p published) {
 }
 
 // VisibleTo returns the part of online that a user may see: all users except those whom the user
-// has blocked or who have blocked the user. In a large channel, where presence names nobody, the
-// count includes all online users.
+// has blocked or who have blocked the user. In a large channel, where presence contains no names,
+// the count includes all online users.
 func (f *Fanout) VisibleTo(user chat.UserID, online presence.Online) presence.Online {
 	visible := f.withoutBlocked(user, online.Users)
 	return presence.Online{Count: online.Count - len(online.Users) + len(visible), Users: visible, Next: online.Next}
@@ -220,7 +220,7 @@ func (f *Fanout) show(ctx context.Context, user, other chat.UserID, id chat.Chan
 	}
 	online, err := f.cfg.Online(ctx, id, "")
 	if err != nil || !slices.Contains(online.Users, other) {
-		return // not online, or the channel is large and its presence names nobody
+		return // the other user is not online, or the channel is large and its presence contains no names
 	}
 	n := frame.PresenceNotice{ChannelID: id, OnlineCount: f.VisibleTo(user, online).Count}
 	if gone {

@@ -14,17 +14,17 @@ import (
 
 const (
 	minCountInterval       = time.Second      // minimum interval between two counts in the same channel
-	countIntervalPerMember = time.Millisecond // minimum interval per member, so that large channels are counted less often
+	countIntervalPerMember = time.Millisecond // minimum interval per member of the channel, so that large channels are counted less often
 	maxCountInterval       = 20 * time.Second // maximum interval, reached in the largest channels
 	countTimeout           = 5 * time.Second  // for one count
 	memberCacheTTL         = time.Minute      // how long a channel's stored receipts are cached
-	minMemberCacheAge      = 5 * time.Second  // minimum age before they are read again because of a receipt from an unknown member
+	minMemberCacheAge      = 5 * time.Second  // minimum age of cached receipts before a receipt from an unknown member causes a new read
 )
 
-// counter tells the sender of the newest message in a large channel how many other members have
-// received and read it. A channel is counted after its receipts have changed, at most once a
-// second, and only while that sender is subscribed through this gateway. The cost therefore depends
-// neither on how many receipts change nor on how many members are subscribed.
+// counter informs the sender of the newest message in a large channel of the number of other
+// members who have received and read it. A channel is counted after its receipts have changed, at
+// most once a second, and only while that sender is subscribed through this gateway. The cost
+// therefore depends neither on how many receipts change nor on how many members are subscribed.
 //
 // For each member, a count uses the higher of the positions in Redis and PostgreSQL. All counting
 // happens in a single goroutine, run.
@@ -46,7 +46,7 @@ type channelState struct {
 	nextCount time.Time
 
 	members map[chat.UserID]receiptlog.Receipt // receipts read from PostgreSQL
-	unknown int                                // number of users in Redis who were not in members at readAt; most have left
+	unknown int                                // users with a receipt in Redis who were not in members at readAt; most have left
 	readAt  time.Time                          // when members was read
 }
 
@@ -62,8 +62,8 @@ func newCounter(cfg *Config) *counter {
 	}
 }
 
-// noteMoves records that receipts in a channel have changed, up to position maxSeq; 0 means that
-// the position is unknown.
+// noteMoves records that receipts in a channel have changed. maxSeq is the highest of their
+// positions, or 0 if it is unknown.
 func (c *counter) noteMoves(id chat.ChannelID, maxSeq int64) {
 	if maxSeq == 0 {
 		maxSeq = math.MaxInt64
@@ -120,8 +120,8 @@ func (c *counter) collectMoves() {
 	}
 }
 
-// countChannel counts a channel and sets the time of the next count. A failed count is repeated at
-// that time.
+// countChannel counts a channel's receipts and sets the time of the next count. A failed count is
+// repeated at that time.
 func (c *counter) countChannel(ctx context.Context, id chat.ChannelID, s *channelState) {
 	bounded, cancel := context.WithTimeout(ctx, countTimeout)
 	defer cancel()
@@ -134,8 +134,8 @@ func (c *counter) countChannel(ctx context.Context, id chat.ChannelID, s *channe
 	}
 }
 
-// sendCounts finds the newest message that a member may have reached, and sends its counts to its
-// sender. It returns the number of members counted.
+// sendCounts finds the newest message that a member may have received, and sends its receipt counts
+// to its sender. It returns the number of members counted.
 func (c *counter) sendCounts(ctx context.Context, id chat.ChannelID, s *channelState) (members int, err error) {
 	message, err := c.newestMessage(ctx, id, s)
 	if err != nil || message.seq == 0 {
@@ -204,8 +204,8 @@ func (c *counter) countMembers(ctx context.Context, id chat.ChannelID, s *channe
 }
 
 // refreshMembers reads a channel's stored receipts again if they are older than memberCacheTTL. It
-// also does so after minMemberCacheAge if Redis holds receipts of more unknown users than when they
-// were last read: a member may have joined. While PostgreSQL is down, the old receipts are used.
+// also does so after minMemberCacheAge if Redis holds receipts of more unknown users than at the
+// last read, because a member may have joined. While PostgreSQL is down, the old receipts are used.
 func (c *counter) refreshMembers(ctx context.Context, id chat.ChannelID, s *channelState, held map[chat.UserID]receiptlog.Receipt) error {
 	age := time.Since(s.readAt)
 	if age <= minMemberCacheAge || age <= memberCacheTTL && s.countUnknown(held) <= s.unknown {

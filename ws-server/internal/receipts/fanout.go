@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	// maxSmallChannel is the maximum size of a small channel. In a small channel, receipts go to
-	// every subscription. In a larger one, only the sender of the newest message is notified, and
-	// gets only counts; see counter.
+	// maxSmallChannel is the maximum number of members in a small channel. In a small channel,
+	// receipts are sent to every subscription. In a larger channel, only the sender of the newest
+	// message is notified, and only of counts; see counter.
 	maxSmallChannel  = 100
 	sizeTTL          = time.Minute             // how long a channel's size is cached
 	estimatedSizeTTL = storeRetryInterval      // how long an estimated size is cached
@@ -24,9 +24,9 @@ const (
 	maxSizesPerQuery = 500                     // maximum number of channels per query
 )
 
-// fanout delivers members' receipts to the subscribers of their channels. Moves that are published
-// while the goroutine, run, is busy are collected, and only the newest move of each member is
-// delivered.
+// fanout delivers members' receipts to the subscribers of their channels. It collects the receipts
+// that are published while its goroutine is busy, and delivers only the newest receipt of each
+// member.
 //
 // Receipts are ephemeral and may be lost. Clients that need reliable values read them over REST.
 type fanout struct {
@@ -45,8 +45,8 @@ type fanout struct {
 // movedReceipts holds the receipts in a channel that have moved but have not been delivered yet.
 type movedReceipts struct {
 	positions map[chat.UserID]receiptlog.Receipt
-	countOnly bool  // too many moves for a small channel, or moves published without user ids
-	maxSeq    int64 // highest delivered position among them; 0 if unknown
+	countOnly bool  // only counts are sent: too many receipts have moved, or they were published without user ids
+	maxSeq    int64 // highest delivered position of the moved receipts; 0 if unknown
 }
 
 // channelSize records whether a channel is small and how long that remains valid.
@@ -62,8 +62,8 @@ func newFanout(cfg *Config, c *counter) *fanout {
 	}
 }
 
-// add collects the moves in a channel. An empty list means that so many receipts have moved that
-// they are not listed individually.
+// add collects the receipts that have moved in a channel. An empty list means that too many
+// receipts have moved to be listed individually.
 func (f *fanout) add(id chat.ChannelID, moves []event.Receipt) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -173,9 +173,9 @@ func (f *fanout) estimateSize(ctx context.Context, id chat.ChannelID) channelSiz
 	return channelSize{err == nil && len(held) <= maxSmallChannel, validUntil}
 }
 
-// deliver sends the moves in a small channel to the channel's subscriptions on this gateway, in one
-// frame. If the member has blocked other users or is blocked by them, the move is sent in a
-// separate frame, which those users do not receive.
+// deliver sends the receipts that have moved in a small channel to the channel's subscriptions on
+// this gateway, in one frame. If a member has blocked other users or is blocked by them, the
+// member's receipt is sent in a separate frame, which those users do not receive.
 func (f *fanout) deliver(id chat.ChannelID, m *movedReceipts) {
 	ch := f.cfg.Hub.Channel(id)
 	if ch == nil {

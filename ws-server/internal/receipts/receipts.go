@@ -2,10 +2,10 @@
 // channel's messages. It consists of three parts, each with one goroutine:
 //
 //   - The writer collects the receipts that clients report and writes them to Redis.
-//   - The fan-out delivers to this gateway's subscriptions the receipts that any gateway has
-//     published.
-//   - The counter takes over for large channels. It tells the sender of the newest message how many
-//     members have received and read it.
+//   - The fan-out delivers the receipts that any gateway has published to the subscriptions on this
+//     gateway.
+//   - The counter replaces the fan-out in large channels. It sends the sender of the newest message
+//     the number of members who have received and read that message.
 //
 // The package does not deal with WebSockets. It reaches connections through the hub and through the
 // functions in Config.
@@ -26,8 +26,8 @@ import (
 )
 
 const (
-	roundInterval      = 20 * time.Millisecond // minimum interval between two rounds, so that moves share round trips
-	storeRetryInterval = 5 * time.Second       // PostgreSQL is not queried for this long after it failed
+	roundInterval      = 20 * time.Millisecond // minimum interval between two batches, so that receipts share round trips
+	storeRetryInterval = 5 * time.Second       // time after a failed query during which PostgreSQL is not queried
 )
 
 // Log holds the receipts in Redis.
@@ -52,10 +52,10 @@ type Config struct {
 	Hub    *hub.Hub
 	Logger *slog.Logger
 
-	// Refuses reports whether the log currently refuses appends to a channel. Moves wait while it
-	// does. If nil, the log refuses nothing.
+	// Refuses reports whether the log currently refuses appends to a channel. Receipts are written
+	// once the log accepts appends again. If nil, the log refuses nothing.
 	Refuses func(chat.ChannelID) bool
-	// SeedChannel creates a channel's counter in Redis, in the background.
+	// SeedChannel starts a background task that creates a channel's counter in Redis.
 	SeedChannel func(chat.ChannelID)
 	// BlockedWith returns the users connected to this gateway who have blocked a user or are
 	// blocked by that user. They must not see that user's receipts.
@@ -68,7 +68,7 @@ type Config struct {
 	SendTo func(chat.UserID, chat.ChannelID, frame.Server)
 
 	Moved   func() // called for each receipt that moved forward
-	Dropped func() // called for each move that was dropped because too many moves were pending
+	Dropped func() // called for each receipt that was dropped because too many receipts were pending
 }
 
 // Receipts writes, delivers and counts receipts. It is safe for concurrent use.
@@ -91,8 +91,8 @@ func New(cfg Config) *Receipts {
 	return r
 }
 
-// Run writes, delivers and counts receipts until ctx is done. Moves that are still pending after
-// that are left to Drain.
+// Run writes, delivers and counts receipts until ctx is done. Receipts that are still pending are
+// left to Drain.
 func (r *Receipts) Run(ctx context.Context) {
 	var parts sync.WaitGroup
 	parts.Go(func() { r.writer.run(ctx) })
@@ -101,7 +101,7 @@ func (r *Receipts) Run(ctx context.Context) {
 	parts.Wait()
 }
 
-// Drain writes all pending moves, trying each once. Call it only after Run has returned. Move must
+// Drain tries once to write each pending receipt. Call it only after Run has returned. Move must
 // not be called during or after Drain.
 func (r *Receipts) Drain(ctx context.Context) { r.writer.drain(ctx) }
 
@@ -111,7 +111,7 @@ func (r *Receipts) Move(member chat.MemberKey, wanted receiptlog.Receipt) {
 	r.writer.move(member, wanted)
 }
 
-// Published handles receipt moves in a channel that a gateway has published. It does not block.
+// Published handles the receipts that a gateway has published to a channel. It does not block.
 func (r *Receipts) Published(id chat.ChannelID, published []byte) {
 	moves, err := event.DecodeMoves(string(published))
 	if err != nil {

@@ -14,17 +14,17 @@ import (
 const (
 	moveInterval     = time.Second     // minimum interval between two moves of one member's receipt
 	moveTimeout      = 3 * time.Second // for one round
-	maxMovesPerRound = 2000            // maximum number of moves in one round trip
-	maxStates        = 100_000         // maximum number of members with pending or recent moves; moves by other members are dropped
+	maxMovesPerRound = 2000            // maximum number of receipts written in one round trip
+	maxStates        = 100_000         // maximum number of members with pending or recent receipts; receipts of other members are dropped
 )
 
 // writer collects the receipts (delivered and read positions) of members connected to this gateway
-// and writes them to Redis. A member's first move is written immediately. Further moves within a
-// second are merged into one, which is written at the end of that second. A move that fails stays
-// pending and is retried; new requests are merged into it.
+// and writes them to Redis. A member's first receipt is written immediately. Further receipts
+// within a second are merged into one, which is written at the end of that second. A receipt whose
+// write fails stays pending and is retried; newer receipts are merged into it.
 //
-// A single goroutine, run, writes the moves. A request creates the member's state. The state is
-// removed if no new request arrives within a second after its last move.
+// A single goroutine, run, writes the receipts. A member's first receipt creates the member's
+// state. The state is removed if no new receipt arrives within a second after the last write.
 type writer struct {
 	cfg       *Config
 	onFailure func(error)   // called when Redis or PostgreSQL starts to fail
@@ -41,14 +41,14 @@ type writer struct {
 	storeFailedAt time.Time // when PostgreSQL last failed
 }
 
-// memberState is the state of a member with a pending or recent move. It is in ready, in cooling,
-// or in a batch that is being written.
+// memberState is the state of a member with a pending or recently written receipt. It is in ready,
+// in cooling, or in a batch that is being written.
 type memberState struct {
 	member     chat.MemberKey
 	wanted     receiptlog.Receipt // requested since the last move
 	current    receiptlog.Receipt // position after the last move
 	inRedis    bool               // Redis held the receipt when it was last moved
-	coolsUntil time.Time          // when the receipt of a state in cooling may move again
+	coolsUntil time.Time          // when the receipt may move again, if the state is in cooling
 }
 
 func (s *memberState) needsMove() bool { return s.wanted.Max(s.current) != s.current }
@@ -82,7 +82,8 @@ func (w *writer) move(member chat.MemberKey, wanted receiptlog.Receipt) {
 	s.wanted = s.wanted.Max(wanted)
 }
 
-// run moves receipts until ctx is done. Pending moves are left to drain.
+// run writes receipts to Redis until ctx is done. Receipts that are still pending are left to
+// drain.
 func (w *writer) run(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
@@ -103,8 +104,8 @@ func (w *writer) run(ctx context.Context) {
 	}
 }
 
-// drain moves all pending receipts, trying each once. It must be called after run has returned and
-// once no more requests can arrive.
+// drain tries once to write each pending receipt. It must be called only after run has returned,
+// when no more requests can arrive.
 func (w *writer) drain(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, moveTimeout)
 	defer cancel()
@@ -122,15 +123,15 @@ func (w *writer) nextDue() time.Duration {
 	return max(0, time.Until(w.cooling[0].coolsUntil))
 }
 
-// pendingMove is the move of one member's receipt in the current batch. state is that receipt's
-// state in memory, which may be accessed only with mu held.
+// pendingMove is the move of one member's receipt in the current batch. state may be accessed only
+// with mu held.
 type pendingMove struct {
 	state *memberState
 	move  receiptlog.Move
 }
 
-// nextBatch returns the moves that are due at now, at most maxMovesPerRound. It removes states that
-// have no new request when their cooling time ends.
+// nextBatch returns the receipts that are due at now, at most maxMovesPerRound. It removes the
+// state of a member who has sent no new receipt within moveInterval of the last write.
 func (w *writer) nextBatch(now time.Time) (batch []pendingMove) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -156,7 +157,8 @@ func (w *writer) nextBatch(now time.Time) (batch []pendingMove) {
 	return batch
 }
 
-// flush writes a batch to Redis and puts its states into cooling. A move that failed stays pending.
+// flush writes a batch of receipts to Redis. Each member's next receipt is delayed by moveInterval.
+// A receipt whose write failed stays pending.
 func (w *writer) flush(ctx context.Context, batch []pendingMove) {
 	accepted := make([]pendingMove, 0, len(batch))
 	var moves []receiptlog.Move
@@ -188,7 +190,8 @@ func (w *writer) flush(ctx context.Context, batch []pendingMove) {
 	}
 }
 
-// recordResult stores the result of a move in its state and puts the state into cooling.
+// recordResult stores the result of a write in the member's state and delays the member's next
+// receipt by moveInterval.
 func (w *writer) recordResult(s pendingMove, moved receiptlog.Moved) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -202,7 +205,8 @@ func (w *writer) recordResult(s pendingMove, moved receiptlog.Moved) {
 }
 
 // moveBatch moves receipts in Redis. If Redis does not hold a receipt, moveBatch first reads the
-// positions stored in PostgreSQL and writes the greater ones. So a receipt never moves backward.
+// positions stored in PostgreSQL and writes the higher positions. So a receipt never moves
+// backward.
 func (w *writer) moveBatch(ctx context.Context, moves []receiptlog.Move) ([]receiptlog.Moved, error) {
 	ctx, cancel := context.WithTimeout(ctx, moveTimeout)
 	defer cancel()

@@ -20,7 +20,7 @@ type Login struct {
 	Session chat.SessionID
 }
 
-// Marks reads the marks. It is safe for concurrent use.
+// Marks reads from Redis which users and sessions have been revoked. It is safe for concurrent use.
 type Marks struct {
 	rdb        redis.UniversalClient
 	partitions int
@@ -29,7 +29,7 @@ type Marks struct {
 // New returns the marks in rdb.
 func New(rdb redis.UniversalClient, partitions int) *Marks { return &Marks{rdb, partitions} }
 
-// Revoked returns the logins whose sessions are marked. It needs one round trip.
+// Revoked returns the logins whose sessions are marked as revoked. It needs one round trip.
 func (m *Marks) Revoked(ctx context.Context, logins []Login) ([]Login, error) {
 	if len(logins) == 0 {
 		return nil, nil

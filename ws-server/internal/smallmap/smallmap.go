@@ -8,7 +8,8 @@ import "iter"
 // maxSmall is the maximum number of entries for which a linear search is used.
 const maxSmall = 8
 
-// Map is a map. Its zero value is empty. It is not safe for concurrent use.
+// Map is a map that stores a few entries compactly. Its zero value is empty. It is not safe for
+// concurrent use.
 type Map[K comparable, V any] struct {
 	small []pair[K, V] // used for up to maxSmall entries
 	large map[K]V

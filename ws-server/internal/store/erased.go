@@ -8,9 +8,9 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// Erased returns the users whose accounts were deleted after since and the users whose names are
-// still in rows. It also returns the time of the newest of these deletions, which is zero if there
-// is none.
+// Erased returns the users whose accounts were deleted after the given time, and the deleted users
+// whose names are still in rows. It also returns the time of the newest of these deletions, which
+// is zero if there is none.
 func (s *Store) Erased(ctx context.Context, since time.Time) (users []chat.UserID, newest time.Time, err error) {
 	var rows []struct {
 		UserID   chat.UserID `bun:"user_id,type:uuid"`

@@ -24,7 +24,7 @@ func callsAll(setting chat.MentionAll, role chat.Role) bool {
 }
 
 // accessQuery looks up each key separately. With a join, the planner might read whole tables to
-// verify five hundred keys. "limit 1" keeps it from using a join.
+// verify five hundred keys. "limit 1" prevents the planner from using a join.
 const accessQuery = `
 	select w.n, coalesce(x.role, ''), x.peer, not x.arriving, x.visible, x.mention_all, coalesce(x.joined_seq, 0)
 	from unnest($1::uuid[], $2::uuid[]) with ordinality as w(channel_id, user_id, n)
@@ -64,8 +64,8 @@ func (s *Store) Access(ctx context.Context, keys []chat.MemberKey) ([]Access, er
 	return found, nil
 }
 
-// Blocks returns, for each user in the order of users, the users whom that user has blocked and the
-// users who have blocked that user.
+// Blocks returns the users whom each user has blocked and the users who have blocked that user. The
+// lists are in the order of users.
 func (s *Store) Blocks(ctx context.Context, users []chat.UserID) ([][]chat.UserID, error) {
 	ids, index := make([][16]byte, len(users)), make(map[chat.UserID]int, len(users))
 	for i, u := range users {

@@ -80,8 +80,8 @@ func (s *Store) ReceiptsOf(ctx context.Context, keys []chat.MemberKey) ([]receip
 	return receipts, nil
 }
 
-// NewestAt returns the time at which the newest stored event in each channel was sent, in the order
-// of channels. It is the zero time for a channel without events.
+// NewestAt returns the send time of the newest stored event in each channel, in the order of
+// channels. The time is zero for a channel without events.
 func (s *Store) NewestAt(ctx context.Context, channels []chat.ChannelID) ([]time.Time, error) {
 	times := make([]time.Time, len(channels))
 	if len(channels) == 0 {

@@ -26,7 +26,7 @@ type Store struct{ db *bun.DB }
 // New returns a Store that reads from db.
 func New(db *bun.DB) *Store { return &Store{db: db} }
 
-// Membership is a channel with one member's state in it.
+// Membership describes a channel and one member's state in that channel.
 type Membership struct {
 	ChannelID        chat.ChannelID   `bun:"channel_id"`
 	Kind             chat.ChannelKind `bun:"kind"`
@@ -49,8 +49,8 @@ func (m *Membership) Access() Access {
 	return st
 }
 
-// selectMembership is scanned by column name in one place and by column order in another. Keep both
-// in sync.
+// selectMembership selects columns that Membership scans by name and Memberships scans by position.
+// Keep both in sync with it.
 const selectMembership = `
 	select m.user_id, c.id as channel_id, c.kind, c.name, m.role, m.joined_seq, m.last_read_seq, m.last_delivered_seq,
 		case when c.kind = 'direct' then case when c.direct_low = m.user_id then c.direct_high else c.direct_low end end as peer_id,
@@ -59,8 +59,8 @@ const selectMembership = `
 	from channel_members m join channels c on c.id = m.channel_id
 	where c.deleted_at is null`
 
-// Memberships returns each user's memberships, in the order of users. The newest membership comes
-// first.
+// Memberships returns each user's memberships, in the order of users. Each user's newest membership
+// comes first.
 func (s *Store) Memberships(ctx context.Context, users []chat.UserID) ([][]Membership, error) {
 	ids, index := make([][16]byte, len(users)), make(map[chat.UserID]int, len(users))
 	for i, u := range users {
@@ -161,7 +161,7 @@ func (s *Store) MaxSeq(ctx context.Context, channel chat.ChannelID) (int64, erro
 	return unstored.Rows{DB: s.db}.MaxSeq(ctx, channel)
 }
 
-// unavailable wraps a database error in the error that clients get.
+// unavailable wraps a database error in an Unavailable error, which clients can retry.
 func unavailable(err error, doing string, args ...any) error {
 	return apierr.Wrap(fmt.Errorf(doing+": %w", append(args, err)...), apierr.Unavailable, "The database is not available. Please try again.")
 }

@@ -52,7 +52,7 @@ type Reaction struct {
 	Own    bool   `bun:"own"`    // the given user has put it there, and may have removed it since
 }
 
-// Reactions returns the emojis stored for a message, each once.
+// Reactions returns the distinct emojis stored for a message.
 func (s *Store) Reactions(ctx context.Context, channel chat.ChannelID, message chat.EventID, user chat.UserID) ([]Reaction, error) {
 	var list []Reaction
 	err := s.db.NewRaw(`select emoji, bool_or(not removed) as active, bool_or(user_id = ?) as own from message_reactions

@@ -1,8 +1,8 @@
 // Package typing tracks which users are typing on the connections of one gateway. It decides when a
 // user has started or stopped typing; the gateway publishes the change to the channel.
 //
-// Run owns one goroutine, which ends the states that clients do not renew. There is no timer per
-// state.
+// Run ends the typing states that clients do not renew. It uses a single goroutine, so there is no
+// timer per state.
 package typing
 
 import (
@@ -26,16 +26,16 @@ type Typist struct {
 
 // Config configures a Tracker.
 type Config struct {
-	// Publish publishes that a user has started or stopped typing. It must not block or call the
-	// Tracker. Required.
+	// Publish publishes the start or end of a user's typing. It must not block or call the Tracker.
+	// Required.
 	Publish func(who Typist, typing bool)
 	// Expiry is how long a state lasts unless the client renews it. The default is 6 seconds.
 	Expiry time.Duration
 }
 
 // Tracker holds the typing states of users on this gateway's connections. A state is published when
-// it changes, but not when it is renewed. A state that is not renewed within Config.Expiry ends.
-// Ended states are forgotten once the user may start typing again. A Tracker is safe for concurrent
+// it changes, but not when it is renewed. A state that is not renewed within Config.Expiry ends. An
+// ended state is removed once the user may start typing again. A Tracker is safe for concurrent
 // use.
 type Tracker struct {
 	cfg Config
