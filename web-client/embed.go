@@ -1,5 +1,5 @@
-// Package webclient embeds the page as built by Vite into dist (make web). In a clean checkout dist
-// is empty, but the package still compiles.
+// Package webclient embeds the page that Vite has built in dist (make web). In a clean checkout
+// dist is empty, but the package still compiles.
 package webclient
 
 import (
@@ -22,7 +22,7 @@ func Files() fs.FS {
 	return files
 }
 
-// Built reports whether the page was built before the program.
+// Built reports whether the page had been built when the program was compiled.
 func Built() bool {
 	_, err := fs.Stat(Files(), "index.html")
 	return err == nil

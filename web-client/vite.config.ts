@@ -18,7 +18,7 @@ const proxied = { target: server, changeOrigin: false };
 const alertRules = here("../deploy/prometheus/parley.rules.yml");
 const operations = here("../docs/operations.md");
 
-/** Gives the operator's page the limits of the alerts, and the manual of the operator's tools. */
+/** Provides the alerts' limits and the manual of the operator's tools to the operator's page. */
 const operatorsPage: Plugin = {
   name: "operators-page",
   resolveId: (id) => (id === "virtual:alert-limits" ? `\0${id}` : undefined),
@@ -43,20 +43,21 @@ export default defineConfig({
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
   build: {
     target: "es2022",
-    // light-dark(), content-visibility and :has() are used without fallbacks.
+    // The style sheets use light-dark(), content-visibility and :has() without fallbacks.
     cssTarget: ["chrome123", "firefox128", "safari17.5"],
-    // The content security policy allows no inline scripts, and data: only for images, so every
-    // asset is a separate file.
+    // The content security policy allows neither inline scripts nor data: URLs. So every asset is a
+    // separate file.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     rollupOptions: {
       input: { main: here("index.html"), ops: here("ops.html"), sw: here("src/worker/sw.ts") },
       output: {
-        // A service worker keeps its address, and controls only what is below it.
+        // A service worker must keep its address, and controls only pages below that address.
         entryFileNames: ({ name }) => (name === "sw" ? "sw.js" : "assets/[name]-[hash].js"),
-        // Without these groups, the modules that the dialogs share with the first load are spread
-        // over ten small files, each with its own headers. `base` is the part that /ops uses too:
-        // the modules named here, and what they import. A browser test limits its size.
+        // Without these groups, the bundler would spread the modules that the dialogs share with
+        // the first load over ten small files, and each file has its own response headers. `base`
+        // is the group that /ops uses too: the modules named here and their imports. A browser test
+        // limits its size.
         codeSplitting: {
           groups: [
             { name: "base", tags: ["$initial"], test: /\/(node_modules\/@?preact|sdk\/src\/access|src\/state\/preferences|src\/i18n\/locale)\b/, priority: 2 },
@@ -67,6 +68,6 @@ export default defineConfig({
     },
   },
   server: { proxy: { "/v1": proxied, "/docs": proxied, "/openapi.yaml": proxied, "/ws": { ...proxied, ws: true } } },
-  // The timeouts only detect hangs: tests must pass on a busy machine.
+  // The timeouts only detect hangs, because tests must also pass on a busy machine.
   test: { include: ["src/**/*.test.{ts,tsx}"], environment: "node", server: { deps: { inline: ["markdown-it"] } }, testTimeout: 120_000, hookTimeout: 120_000 },
 });

@@ -1,4 +1,4 @@
-/** Adds the list of the build's files to the service worker: see `src/worker/sw.ts`. */
+/** Adds the list of built files to the service worker; see `src/worker/sw.ts`. */
 
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -15,7 +15,7 @@ export function workerBuild(): Plugin {
       if (/\b(import|export)\b/.test(code)) {
         throw new Error("sw.js is a module; a service worker must be a single script");
       }
-      // The operator's page is useless without the server.
+      // The operator's page is not cached, because it is useless without the server.
       const assets = readdirSync(join(dir, "assets")).filter((name) => !name.startsWith("ops-"));
       const files = assets.sort().map((name) => `/assets/${name}`);
       const html = readFileSync(join(dir, "index.html"));

@@ -1,4 +1,4 @@
-/** The page: the sign-in screen or the chat. */
+/** The root component: the sign-in screen or the chat. */
 
 import type { JSX } from "preact";
 

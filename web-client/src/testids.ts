@@ -1,13 +1,13 @@
 /**
- * The data-testid of each control that the browser tests use. They are the page's contract with the
- * tests: texts and classes may change, but these values may not.
+ * The data-testid of each control that the browser tests use. These values are the page's contract
+ * with the tests: texts and classes may change, but the values may not.
  *
  * Some elements have further attributes: `channel-link` has data-channel-id and, if there are
  * unread messages, data-unread and data-mentions; `message` has data-seq, data-message-id and
- * data-mine; `emoji` has data-emoji; `tick` has data-status (pending, sent, delivered, read, failed);
- * `connection` has data-state (the SDK's name for the state); `message-list` has data-rows, the
- * number of rows including those that are not in the document. The section elements of the channel
- * list have data-section, their heading.
+ * data-mine; `emoji` has data-emoji; `tick` has data-status (pending, sent, delivered, read,
+ * failed); `connection` has data-state (the SDK's name for the state); `message-list` has
+ * data-rows, the number of rows including those that are not in the document. The section elements
+ * of the channel list have data-section, which contains their heading.
  */
 export const testids = {
   // Signing in

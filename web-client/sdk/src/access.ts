@@ -24,7 +24,7 @@ export interface Access {
   readonly rest: Rest;
 }
 
-/** openAccess applies the defaults of a configuration. It does no I/O. */
+/** openAccess creates an Access from a configuration and applies the defaults. It does no I/O. */
 export function openAccess(config: AccessConfig = {}): Access {
   const page = typeof document === "undefined" ? undefined : globalThis;
   const url = (config.url ?? page?.location.origin ?? "").replace(/\/$/, "");

@@ -21,7 +21,7 @@ export function jitter(limit: number): number {
   return Math.random() * limit;
 }
 
-/** Wait is a delay that can be cut short. */
+/** Wait is a delay that can be ended early. */
 export class Wait {
   private end: (() => void) | undefined;
 

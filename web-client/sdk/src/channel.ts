@@ -19,8 +19,8 @@ export interface SendOptions {
   /** The id of the message that this one replies to. */
   readonly replyTo?: string | undefined;
   /**
-   * A UUID. Within ten minutes, the server posts only one message with a given id. Default: a new
-   * UUID.
+   * A UUID that identifies the message. If several messages with the same UUID arrive within ten
+   * minutes, the server posts only one of them. Default: a new UUID.
    */
   readonly clientID?: string;
 }
@@ -193,7 +193,7 @@ export class Channel {
     this.parts.receipts.move(this.id, seq, 0);
   }
 
-  /** How far the user's own messages have been delivered and read. */
+  /** The seqs up to which the user's own messages have been delivered and read. */
   get reached(): Reached {
     return this.parts.reach.of(this.id);
   }
@@ -211,7 +211,9 @@ export class Channel {
     return this.parts.reach.ask(this.id, own);
   }
 
-  /** Reports that the user is typing. Call it on every keystroke; it limits its own rate. */
+  /**
+   * Reports that the user is typing. Call it on every keystroke; it sends frames at a limited rate.
+   */
   typing(): void {
     this.parts.typing.set(this.id, true);
   }
@@ -269,7 +271,7 @@ export interface Left {
 }
 
 /**
- * There is a gap that cannot be closed event by event. Discard everything that you have stored for
+ * Some events were missed and will not be delivered. Discard everything that you have stored for
  * the channel after `to.seq` and read the newest page of its history. The next event is the one
  * after `to`.
  */

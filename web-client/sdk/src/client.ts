@@ -60,7 +60,10 @@ export interface ClientConfig extends AccessConfig {
   readonly maxCatchUp?: number;
   /** Whether events count as delivered as soon as this client receives them. Default: true. */
   readonly autoDelivered?: boolean;
-  /** Node 20 has no built-in WebSocket; pass the one from the `ws` package. */
+  /**
+   * The WebSocket class to use. Default: the built-in one. Node 20 has none, so pass the class from
+   * the `ws` package.
+   */
   readonly WebSocket?: SocketConstructor;
 }
 
@@ -69,7 +72,7 @@ export interface ClientConfig extends AccessConfig {
  * ended, or for another user.
  */
 export class Client {
-  /** The REST API, using the client's session. It works without a WebSocket connection. */
+  /** The REST API, which uses the client's session. It works without a WebSocket connection. */
   readonly rest: Rest;
   private readonly core: Core;
   private readonly tokens: TokenSource;
@@ -148,7 +151,10 @@ export class Client {
     return this.core.sessionID;
   }
 
-  /** The limits that the server announced on connection. The client respects them automatically. */
+  /**
+   * The limits that the server announced when the client connected. The client respects them
+   * automatically.
+   */
   get limits(): Limits | undefined {
     return this.core.limits;
   }

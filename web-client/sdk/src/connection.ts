@@ -38,7 +38,7 @@ const CHECK_INTERVAL_MS = 5_000;
 /**
  * Connection is one WebSocket. Scripts cannot see the server's pings. To detect a dead connection,
  * Connection sends a ping of its own when nothing has arrived for the server's heartbeat interval,
- * and closes if there is no response.
+ * and closes the WebSocket if there is no response.
  */
 export class Connection {
   readonly ended: Promise<ConnectionEnd>;
@@ -47,7 +47,7 @@ export class Connection {
   private over = false;
   private greeted = false;
   private lastReceivedAt = Date.now();
-  /** Whether nothing has arrived since the last probe. */
+  /** Whether nothing has arrived since this client last sent a ping. */
   private silent = false;
   private heartbeat = HELLO_TIMEOUT_MS;
   private deadline: ReturnType<typeof setTimeout> | undefined;

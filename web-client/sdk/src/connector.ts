@@ -13,14 +13,14 @@ import { renewIn, type Token, type TokenSource } from "./tokens.js";
 /** After a connection that lasted longer than this, the backoff restarts from its minimum. */
 const STEADY_CONNECTION_MS = 10_000;
 /**
- * Timeout for a pong after a change of the network or of the page's visibility, because the
- * connection may have been lost.
+ * Timeout for a pong after a change of the network or of the page's visibility. It is short,
+ * because the connection may have been lost.
  */
 const PROBE_TIMEOUT_MS = 4_000;
 
 export interface ConnectorHandlers {
   state(state: ConnectionState): void;
-  /** Returns the reason not to use this connection, or undefined. */
+  /** Returns the reason why the client must not use this connection, or undefined. */
   refuses(hello: Hello): EndReason | undefined;
   greeted(hello: Hello): void;
   frame(frame: ServerFrame): void;
@@ -38,8 +38,8 @@ export interface Verdict {
 }
 
 /**
- * classify determines what the end of a connection means. Anything that is not known to be final is
- * retried.
+ * classify returns what to do after a connection has ended with the given error. The client
+ * reconnects after every error that is not known to be final.
  */
 export function classify(error: Error): Verdict {
   if (error instanceof CloseError) {
@@ -115,7 +115,7 @@ export class Connector {
     if (this.running || this.endReason) return;
     this.running = true;
     this.unlisten = this.environment?.onChange(() => {
-      // After any change, check immediately whether the connection still works.
+      // The network or the page's visibility has changed: check whether the connection still works.
       this.connection?.probe(PROBE_TIMEOUT_MS);
       if (!this.environment?.offline()) this.wait.wake();
     });
@@ -168,7 +168,7 @@ export class Connector {
       const { greeted, error, token } = await this.connect(rejected);
       if (this.endReason) return;
       const verdict = classify(error);
-      // A password change ends the session and starts a new one.
+      // A password change ends the session and starts a new one, so reconnect with the new token.
       if (verdict.final === "session-revoked" && token && (await this.tokens.replacementFor(token))) {
         failures = 0;
         continue;

@@ -21,8 +21,8 @@ import { UnreadCounts } from "./unread.js";
 /** PAGE_SIZE is the number of items to request per page, which is the server's maximum. */
 const PAGE_SIZE = 200;
 /**
- * COUNTS_DELAY_MS is how long to wait for a read position to reach the server before requesting
- * counts.
+ * COUNTS_DELAY_MS is the delay before a request for a channel's unread counts, so that the read
+ * position reaches the server first.
  */
 const COUNTS_DELAY_MS = 1_500;
 
@@ -282,8 +282,8 @@ export class Core implements ChannelParts {
   }
 
   /**
-   * recount requests the counts that only the server knows, after giving the read position time to
-   * reach the server.
+   * recount requests the channel's unread counts from the server after a delay, so that the read
+   * position reaches the server first.
    */
   private recount(id: string): void {
     clearTimeout(this.recounts.get(id));

@@ -23,14 +23,14 @@ export type LocalCode =
   | "not_stored";
 
 /**
- * ClientError is the base class of the SDK's errors. Branch on `code`; the message is meant for
- * people.
+ * ClientError is the base class of the SDK's errors. Programs should check `code`; the message is
+ * for people.
  */
 export class ClientError extends Error {
   constructor(
     readonly code: ProblemCode | LocalCode,
     message: string,
-    /** How many milliseconds to wait before a retry may succeed; 0 if unknown. */
+    /** The number of milliseconds after which a retry may succeed; 0 if unknown. */
     readonly retryAfterMs: number = 0,
     /** The invalid fields of the request. */
     readonly errors: readonly ProblemField[] = [],

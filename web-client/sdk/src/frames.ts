@@ -1,10 +1,13 @@
-/** The frames described in docs/websocket.md, with the names that they use on the wire. */
+/** The frames described in docs/websocket.md, with their field names in the wire format. */
 
 import type { ChannelKind, ProblemField } from "./rest-types.js";
 
 export const SUBPROTOCOL = "parley.v1";
 
-/** HELLO_CHANNELS is the maximum number of channels in hello; the rest follow in hello_more. */
+/**
+ * HELLO_CHANNELS is the maximum number of channels in the hello frame; hello_more frames contain
+ * the rest.
+ */
 export const HELLO_CHANNELS = 200;
 
 interface EventBase {

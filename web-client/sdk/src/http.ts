@@ -10,7 +10,7 @@ export interface RequestOptions {
   readonly signal?: AbortSignal;
 }
 
-/** RawRequest is one request as sent, with its credentials. */
+/** RawRequest is a complete request, including its credentials. */
 export interface RawRequest extends RequestOptions {
   readonly method: string;
   readonly path: string;

@@ -24,8 +24,8 @@ const MAX_RETRY_DELAY_MS = 1_000;
  */
 export interface ChannelProgress {
   /**
-   * Every event since this time has been seen. 0 means all events; Infinity means that the channel
-   * is not followed.
+   * The client has received every event since this time, in milliseconds since 1970. 0 means all
+   * events; Infinity means that the channel is not followed.
    */
   readonly since: number;
   readonly caughtUp: boolean;
@@ -148,8 +148,8 @@ export class Outbox implements SendOwner {
   }
 
   /**
-   * lost handles the loss of the connection: everything that was in flight is resent on the next
-   * one.
+   * lost handles the loss of the connection. All sends that were in flight are resent on the next
+   * connection.
    */
   lost(): void {
     clearTimeout(this.timer);
@@ -167,7 +167,10 @@ export class Outbox implements SendOwner {
     this.waiting.clear();
   }
 
-  /** pump sends everything that may be sent now. Call it whenever more may have become ready. */
+  /**
+   * pump sends everything that may be sent now. Call it whenever further sends may have become
+   * ready.
+   */
   pump(): void {
     clearTimeout(this.timer);
     if (this.loading || this.closed) return;
@@ -214,8 +217,8 @@ export class Outbox implements SendOwner {
 
   /**
    * expire handles sends that the server may no longer recognize as duplicates. Once all of the
-   * channel's events since the first attempt have been delivered and the send is not among them, it
-   * is sent as a new message.
+   * channel's events since the first attempt have been delivered and none of them is the send's
+   * event, the send is treated as new.
    */
   private expire(now: number): void {
     for (const send of [...this.waiting.values()]) {
@@ -301,8 +304,8 @@ export class Outbox implements SendOwner {
   }
 
   /**
-   * notStored handles an event that could not be stored. `acknowledged` is the event's send if the
-   * send has already settled; otherwise the send is still in the outbox.
+   * notStored handles an event that could not be stored. `acknowledged` is the event's send, or
+   * undefined if the send has not settled yet and is still in the outbox.
    */
   notStored(frame: FailedFrame, acknowledged: Send | undefined): void {
     const send = acknowledged ?? this.waiting.get(frame.client_id);

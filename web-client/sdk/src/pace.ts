@@ -26,8 +26,8 @@ export class Pace {
   }
 
   /**
-   * pause delays sends to one channel, or to all channels if channelID is undefined, because the
-   * rate limit applies per user.
+   * pause delays sends to one channel until the given time. If channelID is undefined, it delays
+   * sends to all channels, because the rate limit applies per user.
    */
   pause(channelID: string | undefined, until: number): void {
     const key = channelID ?? "";

@@ -27,7 +27,7 @@ export interface Pending {
   /** When the user submitted this send, in milliseconds since 1970. */
   readonly createdAt: number;
   readonly status: SendStatus;
-  /** Set once the status is `sent` or later. */
+  /** The event's id. This field, `seq` and `sentAt` are set once the status is `sent` or later. */
   readonly id: string | undefined;
   readonly seq: number | undefined;
   readonly sentAt: string | undefined;
@@ -70,8 +70,8 @@ export interface PendingStore {
   /** Returns the user's sends in the order in which they were added. */
   load(userID: string): readonly StoredSend[] | Promise<readonly StoredSend[]>;
   /**
-   * Adds a send, or replaces the one with the same client_id. It is called before the message is
-   * sent.
+   * Adds a send, or replaces the one with the same client_id. The client calls it before it sends
+   * the message.
    */
   put(userID: string, send: StoredSend): void;
   remove(userID: string, clientID: string): void;

@@ -4,13 +4,14 @@ import { ClientError } from "./errors.js";
 import type { ErrorFrame, PresenceNotice, TypingNotice } from "./frames.js";
 
 /**
- * TYPING_TIMEOUT_MS is how long a member counts as typing without another frame. It exists because
- * the frame that ends typing may be lost. It is slightly longer than the server's 6 s.
+ * TYPING_TIMEOUT_MS is how long a member counts as typing without another typing frame. The timeout
+ * is needed because the frame that ends typing may be lost. It is slightly longer than the server's
+ * timeout of 6 s.
  */
 const TYPING_TIMEOUT_MS = 8_000;
 /**
- * TYPING_INTERVAL_MS is the minimum interval between typing frames; the server accepts one every 2
- * s.
+ * TYPING_INTERVAL_MS is the minimum interval between typing frames. The server accepts a typing
+ * frame every 2 s.
  */
 const TYPING_INTERVAL_MS = 3_000;
 
@@ -148,8 +149,8 @@ export class Presence {
   }
 
   /**
-   * refused handles an error frame if it answers a request, and reports whether it handled the
-   * frame.
+   * refused handles an error frame if it answers a presence request, and reports whether it handled
+   * the frame.
    */
   refused(frame: ErrorFrame): boolean {
     const query = this.queries.get(frame.ref ?? "");

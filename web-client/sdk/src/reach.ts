@@ -8,8 +8,8 @@ import type { Send } from "./send.js";
  */
 const MAX_TRACKED = 1000;
 /**
- * Receipts are not replayed, so the client requests them after reconnecting: for at most this many
- * channels, and for at most this many messages per channel.
+ * The maximum number of channels, and of messages per channel, whose receipts the client requests
+ * after reconnecting. It requests them because receipts are not replayed.
  */
 const MAX_CHANNELS_ASKED = 20;
 const MAX_ASKED_PER_CHANNEL = 10;
@@ -74,8 +74,8 @@ export class Reach {
   }
 
   /**
-   * ask requests the receipts for this user's messages, newest first, until it finds one that has
-   * been read.
+   * ask requests the receipts for this user's messages, newest first, until it finds a message that
+   * has been read.
    */
   async ask(channelID: string, messages: readonly OwnMessage[]): Promise<void> {
     const newestFirst = [...messages].sort((a, b) => b.seq - a.seq).slice(0, MAX_ASKED_PER_CHANNEL);
@@ -128,7 +128,9 @@ export class Reach {
     return send;
   }
 
-  /** unread returns, for each channel, the messages that nobody is known to have read. */
+  /**
+   * unread returns this user's messages that are not known to have been read, grouped by channel.
+   */
   private unread(): Map<string, OwnMessage[]> {
     const channels = new Map<string, OwnMessage[]>();
     for (const { channelID, id, seq } of this.sent) {

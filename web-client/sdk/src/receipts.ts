@@ -2,7 +2,10 @@
 
 import type { ChannelSummary } from "./frames.js";
 
-/** FLUSH_INTERVAL_MS is the interval within which position changes are merged into one report. */
+/**
+ * FLUSH_INTERVAL_MS is the interval within which changes of receipt positions are merged into one
+ * report.
+ */
 const FLUSH_INTERVAL_MS = 200;
 /**
  * MAX_PER_FRAME is the maximum number of positions sent in one WebSocket message, whose size limit
@@ -18,7 +21,7 @@ interface Receipt {
   serverRead: number;
 }
 
-/** Receipts holds this user's receipt positions and reports them while there is a connection. */
+/** Receipts holds this user's receipt positions and reports them while the client is connected. */
 export class Receipts {
   private readonly receipts = new Map<string, Receipt>();
   private readonly moved = new Set<string>();
@@ -33,7 +36,7 @@ export class Receipts {
   }
 
   /**
-   * read returns the seq up to which this user is known to have read, here or on another device.
+   * read returns the highest seq that this user is known to have read, on this device or another.
    */
   read(channelID: string): number {
     const receipt = this.receipts.get(channelID);
@@ -41,8 +44,8 @@ export class Receipts {
   }
 
   /**
-   * move records new positions and schedules a report. It returns false if neither position has
-   * advanced.
+   * move records new receipt positions and schedules a report. It returns false if neither the
+   * delivered nor the read position has advanced.
    */
   move(channelID: string, delivered: number, read: number): boolean {
     const receipt = this.receipt(channelID);
@@ -55,8 +58,8 @@ export class Receipts {
   }
 
   /**
-   * fromServer records the server's positions, and schedules a report if they are behind the local
-   * ones.
+   * fromServer records the receipt positions that the server reported, and schedules a report if
+   * they are behind the local ones.
    */
   fromServer(channelID: string, at: Pick<ChannelSummary, "last_delivered_seq" | "last_read_seq">): void {
     const receipt = this.receipt(channelID);

@@ -19,8 +19,8 @@ export interface Paging {
 }
 
 /**
- * Selects a page of messages. Set at most one of the three seqs. If none is set, the page contains
- * the newest messages.
+ * Selects a page of messages. Set at most one of `before_seq`, `after_seq` and `around`. If none is
+ * set, the page contains the newest messages.
  */
 export interface MessageQuery extends Paging {
   readonly before_seq?: number | undefined;
@@ -93,7 +93,10 @@ export class Rest {
     this.tokens.accept(answer);
     return answer;
   }
-  /** Renews the tokens. This is optional: requests and connections renew them when necessary. */
+  /**
+   * Renews the tokens. Calling this is optional: requests and connections renew the tokens when
+   * necessary.
+   */
   async refreshSession(): Promise<void> {
     await this.tokens.token({ rejected: await this.tokens.token(), fresh: true });
   }
@@ -192,8 +195,8 @@ export class Rest {
     return this.get(path`/v1/groups/${id}/members`, paging);
   }
   /**
-   * Adds a user. A stranger (someone who is not a contact and shares no private channel or group)
-   * is invited instead.
+   * Adds a user to a group. A stranger (someone who is not a contact and shares no private channel
+   * or group) is invited instead.
    */
   addGroupMember(id: string, member: api.MemberAddition): Promise<api.Member | api.Invitation> {
     return this.request("POST", path`/v1/groups/${id}/members`, member);
@@ -222,7 +225,7 @@ export class Rest {
   getChannel(id: string): Promise<api.Channel> {
     return this.get(path`/v1/channels/${id}`);
   }
-  /** Returns what users see of a channel before they join it. */
+  /** Returns the channel details that users can see before they join. */
   getChannelPreview(id: string): Promise<api.ChannelPreview> {
     return this.get(path`/v1/channels/${id}/preview`);
   }
@@ -245,8 +248,8 @@ export class Rest {
     return this.get(path`/v1/channels/${id}/members`, paging);
   }
   /**
-   * Adds a user. A stranger (someone who is not a contact and shares no private channel or group)
-   * is invited instead.
+   * Adds a user to a channel. A stranger (someone who is not a contact and shares no private
+   * channel or group) is invited instead.
    */
   addMember(id: string, member: api.MemberAddition): Promise<api.Member | api.Invitation> {
     return this.request("POST", path`/v1/channels/${id}/members`, member);
@@ -254,11 +257,11 @@ export class Rest {
   updateMember(id: string, userID: string, change: api.RoleChange): Promise<api.Member> {
     return this.request("PATCH", path`/v1/channels/${id}/members/${userID}`, change);
   }
-  /** Removes a member. If `ban` is true, they cannot rejoin until the ban is lifted. */
+  /** Removes a member. If `ban` is true, the user cannot rejoin until the ban is lifted. */
   removeMember(id: string, userID: string, options: { readonly ban?: boolean } = {}): Promise<void> {
     return this.request("DELETE", withQuery(path`/v1/channels/${id}/members/${userID}`, options));
   }
-  /** Returns whether adding each of at most 100 users would add or invite them. */
+  /** Reports, for each of at most 100 users, whether they would be added directly or invited. */
   getCandidates(id: string, query: { readonly ids: readonly string[] }): Promise<api.Candidates> {
     return this.get(path`/v1/channels/${id}/candidates`, query); // the ids are separated by commas
   }

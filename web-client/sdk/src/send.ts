@@ -1,4 +1,4 @@
-/** One send: its frame, its status, and the promise that callers wait for. */
+/** A send operation: its frame, its status, and the promise that its callers await. */
 
 import type { ClientError } from "./errors.js";
 import type { SendStatus } from "./events.js";
@@ -43,7 +43,7 @@ function creationTime(): number {
   return lastCreated;
 }
 
-/** Send is the Pending that callers see. Only the outbox changes it. */
+/** Send implements Pending. Only the outbox changes its fields. */
 export class Send implements Pending {
   status: SendStatus = "pending";
   ack: Ack | undefined;
@@ -122,7 +122,7 @@ export class Send implements Pending {
     this.reject(error);
   }
 
-  /** stored returns the send in the form that a PendingStore stores. */
+  /** stored returns the send in the form in which a PendingStore stores it. */
   stored(): StoredSend {
     const { error } = this;
     return {

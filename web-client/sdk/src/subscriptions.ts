@@ -1,6 +1,6 @@
 /**
- * Subscriptions deliver every event in every channel once, in order and without gaps,
- * across any number of connections.
+ * Subscriptions deliver every event in every channel once, in order and without gaps, even across
+ * reconnections.
  */
 
 import { ceiling, jitter } from "./backoff.js";
@@ -22,10 +22,10 @@ const MAX_RETRY_DELAY_MS = 1_000;
 const MAX_PAGE_FAILURES = 5;
 
 /**
- * Phase is the state of a channel on the current connection. In `unanswered`, a subscribe has been
- * sent; events that arrive before the response belong to an older subscription. In `paging`, missed
- * events are being fetched; events from the socket are dropped, because they arrive again after the
- * next subscribe.
+ * Phase is the state of a channel on the current connection. In `unanswered`, a subscribe frame has
+ * been sent; events that arrive before the response belong to an older subscription. In `paging`,
+ * missed events are being fetched; events from the socket are dropped, because they arrive again
+ * after the next subscribe frame.
  */
 type Phase = "idle" | "unanswered" | "following" | "paging";
 
@@ -37,14 +37,17 @@ export interface Track {
   /** The seq of the newest event delivered to the listeners. */
   pos: number;
   epoch: string;
-  /** Every event since this time has been delivered. 0 means all events. */
+  /**
+   * The time since which every event has been delivered, in milliseconds since 1970. 0 means that
+   * no event has been skipped.
+   */
   since: number;
   phase: Phase;
   /** The ref of the last subscribe. */
   ref: string;
   /**
-   * The channel's newest seq when the subscribe was answered. The channel has caught up once `pos`
-   * reaches it.
+   * The channel's newest seq when the server answered the subscribe frame. The channel has caught
+   * up once `pos` reaches it.
    */
   target: number;
   /**
@@ -52,11 +55,14 @@ export interface Track {
    */
   leftOut: boolean;
   /**
-   * Whether `follow` requested the channel. If the limit is reached, another channel is left out
-   * instead.
+   * Whether `follow` requested the channel. If the subscription limit is reached, another channel
+   * is left out instead.
    */
   wanted: boolean;
-  /** When the channel was subscribed to or its last event was delivered, whichever is later. */
+  /**
+   * The time of the subscription or of the last delivered event, whichever is later, in
+   * milliseconds since 1970.
+   */
   lastActivity: number;
 }
 
@@ -70,9 +76,9 @@ export interface SubscriptionHandlers {
   left(track: Track, by: string | undefined, error: ClientError | undefined): void;
   reset(track: Track, from: Position, lost: boolean): void;
   event(track: Track, event: WireEvent): void;
-  /** From now on the channel's events arrive on the socket. */
+  /** Called when the channel's events start to arrive on the socket. */
   following(track: Track): void;
-  /** A channel has caught up or was left, so sends that were waiting for it may proceed. */
+  /** Called when a channel has caught up or was left, so that sends waiting for it can proceed. */
   settled(): void;
 }
 
@@ -115,7 +121,10 @@ export class Subscriptions {
     for (const track of this.tracks.values()) [track.phase, track.ref, track.leftOut] = ["idle", "", false];
   }
 
-  /** greet subscribes to every channel. Each subscription starts at the channel's own position. */
+  /**
+   * greet subscribes to every channel. Each subscription starts at the position that this client
+   * has reached in the channel.
+   */
   greet(hello: Hello, reconnected: boolean): void {
     const whole = hello.channels.length < HELLO_CHANNELS;
     const listed = new Set(hello.channels.map((s) => s.channel_id));
@@ -128,10 +137,10 @@ export class Subscriptions {
   }
 
   /**
-   * list records the summaries and subscribes to channels that are not subscribed yet. A channel
-   * that is new to this client is followed from its newest event. A direct channel created since
-   * the first greeting is followed from the user's delivered position, because it was created by
-   * its first message.
+   * list records the channel summaries and subscribes to channels that are not subscribed yet. A
+   * channel that is new to this client is followed from its newest event. A direct channel created
+   * since the client first connected is followed from the user's delivered position, because it was
+   * created by its first message.
    */
   list(summaries: readonly ChannelSummary[], reconnected: boolean): void {
     const unsubscribed: Track[] = [];
@@ -195,7 +204,8 @@ export class Subscriptions {
   }
 
   /**
-   * subscribe subscribes to the channels. Each subscription starts at the channel's own position.
+   * subscribe subscribes to the channels. Each subscription starts at the position that this client
+   * has reached in the channel.
    */
   private subscribe(tracks: readonly Track[]): void {
     for (let i = 0; i < tracks.length; i += MAX_PER_SUBSCRIBE) {
@@ -208,8 +218,8 @@ export class Subscriptions {
   }
 
   /**
-   * awaiting returns the channel that a response to a subscribe is for, or undefined if the
-   * response is out of date.
+   * awaiting returns the channel that a subscribe response refers to, or undefined if the response
+   * is out of date.
    */
   private awaiting(ref: string, channelID: string): Track | undefined {
     const track = this.tracks.get(channelID);
@@ -239,8 +249,8 @@ export class Subscriptions {
   }
 
   /**
-   * resync handles the loss of a channel's numbering. The frame may answer a subscribe or arrive at
-   * any other time.
+   * resync handles a resync frame: the channel's numbering was lost, and a new epoch has started.
+   * The frame may answer a subscribe frame or arrive at any other time.
    */
   resync(frame: Resync): void {
     let track = this.tracks.get(frame.channel_id);
@@ -262,8 +272,8 @@ export class Subscriptions {
   }
 
   /**
-   * refused handles an error frame if it answers a subscribe, and reports whether it handled the
-   * frame.
+   * refused handles an error frame if it answers a subscribe frame, and reports whether it handled
+   * the frame.
    */
   refused(frame: ErrorFrame): boolean {
     const asked = [...this.tracks.values()].filter((t) => t.phase === "unanswered" && t.ref === frame.ref);
@@ -313,8 +323,8 @@ export class Subscriptions {
 
   /**
    * catchUp fetches the events that the socket does not replay, up to the start of the
-   * subscription. It then subscribes again from there, because events from the socket were dropped
-   * while it was fetching.
+   * subscription. It then subscribes again from the last fetched event, because events from the
+   * socket were dropped during the fetch.
    */
   private async catchUp(track: Track, generation: number): Promise<void> {
     const wanted = (): boolean => this.generation === generation && this.tracks.get(track.id) === track && track.phase === "paging";

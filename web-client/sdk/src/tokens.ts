@@ -13,9 +13,9 @@ export interface Token {
 }
 
 export interface TokenRequest {
-  /** A token that the server has refused or that expires soon. */
+  /** A token that must not be returned: the server has refused it, or it expires soon. */
   readonly rejected?: Token | undefined;
-  /** Whether to renew a token of unknown expiry rather than use it. */
+  /** Whether to renew a token with an unknown expiry time instead of using it. */
   readonly fresh?: boolean;
 }
 
@@ -31,11 +31,11 @@ export interface TokenSource {
    */
   exchange(path: string, body: object): Promise<void>;
   /**
-   * Returns the token for the session that replaced the one to which `ended` belongs, or undefined
-   * if there is none.
+   * Returns the token of the session that replaced the ended one, or undefined if there is none.
+   * `ended` is a token of the ended session.
    */
   replacementFor(ended: Token): Promise<Token | undefined>;
-  /** Discards the session's tokens: the session is over. */
+  /** Discards the tokens of a session that is over. */
   forget(): void;
   /** Whether there may be a session. */
   readonly present: boolean;
@@ -49,12 +49,12 @@ export interface TokenSource {
    * browser sends it automatically.
    */
   readonly deviceToken: string | undefined;
-  /** Where the server should put the tokens at login. */
+  /** Whether a login returns the tokens in cookies or in the response body. */
   readonly mode: "cookie" | "bearer";
 }
 
 /**
- * The part of a bearer session that a program saves between runs. Only the newest credentials are
+ * The credentials of a bearer session, which a program saves between runs. Only the newest ones are
  * valid.
  */
 export interface Credentials {
@@ -62,8 +62,8 @@ export interface Credentials {
   readonly expires: number;
   readonly refreshToken: string;
   /**
-   * The token that proves at the next login that this device has logged in before, so that wrong
-   * passwords tried elsewhere do not lock it out.
+   * The token that proves at the next login that this device has logged in before. With it, failed
+   * logins on other devices do not lock this device out.
    */
   readonly deviceToken?: string | undefined;
 }
@@ -87,8 +87,8 @@ export interface BearerAuth {
 }
 
 /**
- * RENEW_AHEAD_MS is how long before its expiry a token is renewed. A token that has less than three
- * times this period left is renewed after two thirds of its remaining time.
+ * RENEW_AHEAD_MS is how long before its expiry a token is renewed. A token whose remaining lifetime
+ * is less than three times this value is renewed after two thirds of that lifetime.
  */
 const RENEW_AHEAD_MS = 60_000;
 
@@ -160,7 +160,10 @@ export class BearerTokens implements TokenSource {
   private refresh: string | undefined;
   private device: string | undefined;
   private readonly renewal = new SingleFlight();
-  /** The chain of requests that consume the refresh token, which run one at a time. */
+  /**
+   * Resolves when all queued requests are complete. Requests that use the refresh token run one at
+   * a time, because each refresh token can be used only once.
+   */
   private queue: Promise<unknown> = Promise.resolve();
 
   constructor(
@@ -233,7 +236,7 @@ export class BearerTokens implements TokenSource {
 }
 
 /**
- * CookieTokens leaves the tokens in cookies that no script can read. All tabs share them, and using
+ * CookieTokens keeps the tokens in cookies that no script can read. All tabs share them, and using
  * a refresh token twice ends the session. So only one tab at a time renews the token, holding a Web
  * Lock, and saves the new token's expiry for the other tabs. Nothing else is stored, and the expiry
  * is not a secret.
@@ -245,8 +248,8 @@ export class CookieTokens implements TokenSource {
   private readonly renewal = new SingleFlight();
   private readonly key: string;
   /**
-   * Used without Web Locks: the chain of requests that consume the refresh token, which run one at
-   * a time.
+   * Resolves when all queued requests are complete. Without Web Locks, requests that use the
+   * refresh token run one at a time.
    */
   private queue: Promise<unknown> = Promise.resolve();
   private memory: number | undefined;
@@ -260,8 +263,8 @@ export class CookieTokens implements TokenSource {
   }
 
   /**
-   * The expiry of the token in the cookie. 0 means unknown; undefined means that this browser is
-   * not logged in.
+   * The expiry time of the access token in the cookie, in milliseconds since 1970. 0 means unknown;
+   * undefined means that this browser is not logged in.
    */
   private get storedExpiry(): number | undefined {
     if (!this.storage) return this.memory;

@@ -2,7 +2,7 @@
 
 import type { ChannelSummary, WireEvent } from "./frames.js";
 
-/** MANY is the server's maximum; it means "at least this many". */
+/** MANY is the highest count that the server returns; it means "at least this many". */
 const MANY = 1000;
 
 export interface Unread {
@@ -11,11 +11,11 @@ export interface Unread {
 }
 
 interface Counted {
-  /** The server's counts, covering messages up to `through`. */
+  /** The server's counts of unread messages, which cover all messages up to the seq `through`. */
   base: number;
   baseMentions: number;
   through: number;
-  /** Messages received since then, by id, and whether they mention this user. */
+  /** Unread messages with a seq after `through`, by id, and whether each one mentions this user. */
   since: Map<string, { seq: number; mention: boolean }>;
   /** Messages up to this seq have been read. */
   read: number;
@@ -23,7 +23,7 @@ interface Counted {
 
 const NONE: Unread = { unread: 0, mentions: 0 };
 
-/** UnreadCounts counts the messages from others after the read position. */
+/** UnreadCounts counts other users' messages after this user's read position. */
 export class UnreadCounts {
   private readonly channels = new Map<string, Counted>();
 
@@ -47,8 +47,8 @@ export class UnreadCounts {
   }
 
   /**
-   * fromServer records the server's counts. `read` is the seq up to which this user is known to
-   * have read.
+   * fromServer records the server's counts of unread messages. `read` is the highest seq that this
+   * user is known to have read.
    */
   fromServer(id: string, s: Pick<ChannelSummary, "last_seq" | "last_read_seq" | "unread" | "unread_mentions">, read: number): void {
     const was = this.channels.get(id);
@@ -59,7 +59,9 @@ export class UnreadCounts {
     if (read > s.last_read_seq) this.read(id, read);
   }
 
-  /** event counts an event in the channel. `me` is this user's id. */
+  /**
+   * event updates a channel's unread counts after an event in the channel. `me` is this user's id.
+   */
   event(e: WireEvent, me: string): void {
     const c = this.channels.get(e.channel_id);
     if (!c || e.seq <= c.through) return;
@@ -69,7 +71,7 @@ export class UnreadCounts {
     this.changed(e.channel_id);
   }
 
-  /** read records that the user has read up to seq. */
+  /** read records that the user has read all messages up to seq. */
   read(channelID: string, seq: number): void {
     const c = this.channels.get(channelID);
     if (!c || seq <= c.read) return;

@@ -1,4 +1,4 @@
-/** Helpers that create users of the test server and wait for conditions. */
+/** Helpers that create users on the test server and wait for conditions. */
 
 import { inject } from "vitest";
 import { WebSocket } from "ws";

@@ -20,7 +20,8 @@ declare module "vitest" {
 }
 
 /**
- * The lifetime of the test server's access tokens, short enough that every longer test renews them.
+ * The lifetime of the test server's access tokens. It is short, so that longer tests include
+ * renewals.
  */
 export const ACCESS_TOKEN_SECONDS = 6;
 

@@ -64,7 +64,8 @@ export function AccountMenu(): JSX.Element {
               class="menu-item"
               tabIndex={-1}
               onClick={() => {
-                // This moves the focus back to the button, so that a dialog returns it there.
+                // Closing the menu moves the focus to the button that opened it. A dialog opened
+                // from the menu then returns the focus to that button.
                 menu.current?.hidePopover();
                 run();
               }}

@@ -10,7 +10,7 @@ interface AvatarProps {
   readonly userID: string;
   readonly name?: string;
   readonly size?: "small" | "normal" | "large";
-  /** undefined if the status is unknown or should not be shown. */
+  /** The user's online status; undefined if it is unknown or should not be shown. */
   readonly online?: boolean | undefined;
 }
 
@@ -27,7 +27,7 @@ export function Avatar({ userID, name, size = "normal", online }: AvatarProps): 
       class={`avatar avatar-${size}`}
       style={{ "--hue": `${hue * 15}deg`, "--shade": shade }}
       aria-hidden="true"
-      // Drawn by the style sheet, so that the initials are neither read out nor copied.
+      // The style sheet draws the initials, so that they are neither read aloud nor copied.
       data-initials={picture === undefined ? initialsOf(nameOf(known, name)) : undefined}
     >
       {picture !== undefined && <img src={picture} alt="" loading="lazy" decoding="async" referrerpolicy="no-referrer" onError={() => setBroken(picture)} />}

@@ -1,4 +1,4 @@
-/** Buttons with text, and icon buttons whose label is read out and shown on hover. */
+/** Text buttons, and icon buttons whose label is read by screen readers and shown on hover. */
 
 import type { ComponentChildren, JSX } from "preact";
 
@@ -14,9 +14,9 @@ interface ButtonProps extends Common {
   readonly children: ComponentChildren;
   readonly tone?: "plain" | "primary" | "danger" | "quiet";
   readonly submit?: boolean;
-  /** The accessible name, if the text alone does not say what the button is about. */
+  /** The accessible name, if the visible text does not fully describe the button. */
   readonly label?: string | undefined;
-  /** Whether the button has the focus when its dialog opens. */
+  /** Whether the button receives the focus when its dialog opens. */
   readonly autofocus?: boolean;
 }
 
@@ -38,10 +38,10 @@ export function Button({ children, onClick, testid, disabled, tone = "plain", su
 
 interface IconButtonProps extends Common {
   readonly icon: IconName;
-  /** The accessible name, because the button has no text. */
+  /** The accessible name of the button, which has no visible text. */
   readonly label: string;
   readonly pressed?: boolean;
-  /** The kind of popover that the button opens, and whether it is open. */
+  /** The kind of popover that the button opens, and whether the popover is open. */
   readonly opens?: { readonly kind: "dialog" | "menu"; readonly open: boolean };
   readonly tabIndex?: number;
   readonly size?: number;

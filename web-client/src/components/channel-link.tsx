@@ -23,7 +23,7 @@ const icons: Record<string, IconName> = { public: "hash", unlisted: "link", priv
 
 interface ChannelLinkProps {
   readonly state: ChannelState;
-  /** Whether it is the first of its section. */
+  /** Whether this channel is the first one in its section. */
   readonly first: boolean;
   /** The name of its section. */
   readonly section: string;
@@ -44,7 +44,8 @@ export function ChannelLink({ state, first, section }: ChannelLinkProps): JSX.El
     }
   }, [current]);
   const to = { name: "channel", channelID: state.id } as const;
-  // Each list has one tab stop: the open channel, or the first one.
+  // Each section has one tab stop: the open channel or, if that is in another section, the first
+  // channel.
   const stop = current || (first && elsewhere);
   return (
     <li>

@@ -32,7 +32,10 @@ export function CodeBlock({ language, text, reachable }: CodeBlockProps): JSX.El
   );
 }
 
-/** useSpans returns the colored spans of code once they are known. Without them, code has one color. */
+/**
+ * useSpans returns the syntax-colored spans of the code, or undefined until they are available.
+ * Until then, the code has a single color.
+ */
 function useSpans(language: string, text: string): readonly Span[] | undefined {
   const [colored, setColored] = useState<{ readonly text: string; readonly spans: readonly Span[] | undefined }>();
   useEffect(() => {

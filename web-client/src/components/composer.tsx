@@ -54,7 +54,7 @@ function MessageField({ state }: { readonly state: ChannelState }): JSX.Element 
   useLayoutEffect(() => fitHeight(field.current), [body]);
   const focus = composerFocus.value;
   useEffect(() => {
-    // On a phone, the on-screen keyboard would cover the messages.
+    // Do not focus the field on a phone, where the on-screen keyboard would cover the messages.
     if (focus > 0 || matchMedia("(hover: hover)").matches) {
       field.current?.focus();
     }
@@ -68,8 +68,8 @@ function MessageField({ state }: { readonly state: ChannelState }): JSX.Element 
     setQuery(typed);
     setChosen(0);
     if (typed !== undefined && state.members.peek() === undefined && state.kind !== "direct") {
-      // If the members cannot be loaded, there are no completions, which does not justify an error
-      // message.
+      // If the members cannot be loaded, the field suggests no names. That does not justify an
+      // error message.
       loadMembers(state).catch(() => undefined);
     }
     if (text.trim() === "") {
@@ -186,7 +186,10 @@ function suggestionsFor(state: ChannelState, text: string): readonly Suggestion[
   return "channel".startsWith(text.toLowerCase()) && state.kind !== "direct" ? [...found, { name: "channel", about: t().composer.everyone }] : found;
 }
 
-/** steer handles a key for the list of names, and returns whether it handled the key. */
+/**
+ * steer handles a key press for the list of suggested names, and reports whether it handled the
+ * key.
+ */
 function steer(event: KeyboardEvent, count: number, chosen: number, choose: (index: number) => void, pick: () => void, close: () => void): boolean {
   switch (event.key) {
     case "ArrowDown":

@@ -1,7 +1,7 @@
 /**
  * Asks for confirmation of a destructive action: the text says what will happen and to whom. The
  * focus is initially on a control where pressing Enter does no harm. The dialog stays open until
- * the action is done, and shows its error.
+ * the action has succeeded. If the action fails, the dialog shows the error.
  */
 
 import type { ComponentChildren, JSX } from "preact";

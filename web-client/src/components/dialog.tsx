@@ -45,7 +45,8 @@ export function Dialog({ title, children, footer, size = "normal", onClose = clo
         onClose();
       }}
       onKeyDown={(event) => {
-        // Browsers would first clear a search field, and close the dialog only on the second press.
+        // In a search field, browsers would use the first Escape to clear the text and the second
+        // to close the dialog.
         if (event.key === "Escape" && !composing(event) && !event.defaultPrevented) {
           event.preventDefault();
           event.stopPropagation();

@@ -20,8 +20,8 @@ interface EditFieldProps {
 }
 
 /**
- * revealAfterLayout scrolls the whole row into view, with the buttons below the field, once the list
- * has measured its new height. It returns a function that cancels this.
+ * revealAfterLayout scrolls the whole row into view, with the buttons below the field, once the
+ * list has measured the row's new height. It returns a function that cancels the scrolling.
  */
 function revealAfterLayout(message: LoggedMessage): () => void {
   let frame = requestAnimationFrame(() => {

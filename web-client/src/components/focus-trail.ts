@@ -1,7 +1,7 @@
 /**
- * Remembers where the focus was outside of dialogs. Browsers return it to the control that opened a
- * dialog, but that control may be gone: a message's buttons are shown only while the mouse is over
- * the message, and a removed member has no row.
+ * Remembers the last focused control outside dialogs. When a dialog closes, browsers return the
+ * focus to the control that opened it, but that control may no longer exist: a message's buttons
+ * are shown only while the mouse is over the message, and a removed member has no row.
  */
 
 /** The control that had the focus last and the focusable elements around it, innermost first. */
@@ -21,8 +21,8 @@ export function recordFocus({ target }: FocusEvent): void {
 }
 
 /**
- * restoreFocus moves the focus to the innermost element of the trail that can have it. It returns
- * false if there is none.
+ * restoreFocus moves the focus to the innermost element of the trail that can receive it. It
+ * returns false if there is none.
  */
 export function restoreFocus(): boolean {
   return trail.some((element) => {

@@ -15,7 +15,7 @@ export interface Submission {
   readonly busy: boolean;
   /** The error for the whole form; empty if there is none. */
   readonly message: string;
-  /** The errors for individual fields, by the server's field names. */
+  /** The errors for individual fields, keyed by the server's field names. */
   readonly fields: ReadonlyMap<string, string>;
   readonly submit: (event: Event) => void;
 }
@@ -63,9 +63,9 @@ export function useSubmission(work: () => Promise<void>, texts: ProblemTexts = {
 }
 
 /**
- * focusAfterError moves the focus to the first invalid field. If none is known to be invalid, the
- * focus stays where it is; if it was on the submit button, which was disabled, it moves to the first
- * field.
+ * focusAfterError moves the focus to the first invalid field. If no field is known to be invalid,
+ * the focus stays where it is. If it was lost because the submit button was disabled, it moves to
+ * the first field.
  */
 function focusAfterError(form: HTMLElement): void {
   const invalid = form.querySelector<HTMLElement>('[aria-invalid="true"]');
@@ -95,8 +95,8 @@ interface FieldProps {
 export function Field(props: FieldProps): JSX.Element {
   const id = useId();
   const about = `${id}-about`;
-  // An error disappears when the user edits the field. A form removes its errors while it submits, so
-  // the next error is shown even if it is the same.
+  // An error disappears when the user edits the field. A form clears its errors during a
+  // submission, so an identical error is shown again.
   const [edited, setEdited] = useState<string | undefined>(undefined);
   useEffect(() => setEdited(undefined), [props.error]);
   const error = props.error === edited ? undefined : props.error;

@@ -1,6 +1,6 @@
 /**
- * useKeptFocus moves the focus to the next sensible control when the focused one disappears, such
- * as a button whose row is removed by its action. Browsers would move it to the document's body,
+ * useKeptFocus moves the focus to the next suitable control when the focused one disappears, for
+ * example because a button's action removes its row. Browsers would move it to the document's body,
  * and keyboard users and screen readers would have to start again from the top of the page.
  */
 
@@ -22,8 +22,8 @@ export function useKeptFocus(area: RefObject<HTMLElement | null>): void {
       focused = event.target instanceof HTMLElement ? event.target : undefined;
       place = placeOf(focused, root);
     };
-    // Once the user has moved the focus elsewhere, other controls are responsible for it. A dialog
-    // returns it.
+    // If the user has moved the focus out of this area, do not restore it here. A dialog is an
+    // exception, because it returns the focus when it closes.
     const onBlur = ({ relatedTarget }: FocusEvent): void => {
       if (relatedTarget instanceof Element && !root.contains(relatedTarget) && relatedTarget.closest("dialog") === null) {
         focused = undefined;
@@ -53,8 +53,8 @@ export function useKeptFocus(area: RefObject<HTMLElement | null>): void {
 }
 
 /**
- * placeOf returns where to look for a successor of an element: its list item, the items after it,
- * and those before it, nearest first.
+ * placeOf returns the list items in which to search for the control that receives the focus next:
+ * the element's own item, the items after it, and then the items before it, nearest first.
  */
 function placeOf(element: HTMLElement | undefined, root: HTMLElement): readonly HTMLElement[] {
   const item = element?.closest("li");
@@ -66,10 +66,13 @@ function placeOf(element: HTMLElement | undefined, root: HTMLElement): readonly 
   return [...all.slice(at), ...all.slice(0, at).reverse()];
 }
 
-/** focusFirst moves the focus to the first sensible control of a dialog or popover. */
+/** focusFirst moves the focus to the preferred or first control of a dialog or popover. */
 export const focusFirst = (area: HTMLElement): void => successor(area, [])?.focus();
 
-/** successor returns the first control in the place, or else the area's first one. */
+/**
+ * successor returns the first control in the given list items. If there is none, it returns the
+ * area's preferred or first control.
+ */
 function successor(root: HTMLElement, place: readonly HTMLElement[]): HTMLElement | null {
   for (const item of place) {
     const control = item.isConnected ? item.querySelector<HTMLElement>(CONTROLS) : null;

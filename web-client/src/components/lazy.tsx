@@ -24,8 +24,8 @@ export function lazy<P extends object>(load: () => Promise<{ readonly default: C
           setReady(true);
         },
         () => {
-          // The browser is offline, or the server has a newer build of the page whose chunks have
-          // different names.
+          // The chunk cannot be loaded: the browser is offline, or the server has a newer build of
+          // the page whose chunks have different names.
           closeDialog();
           toast(t().app.partNotLoaded, "error");
         },

@@ -8,8 +8,8 @@ import { placing } from "../state/compose";
 import { sawMessages } from "../state/reading";
 
 /**
- * THRESHOLDS are the visible shares of a row at which the observer reports it. Each is half of the
- * next one, so that a row of any height is reported before it fills the whole view.
+ * THRESHOLDS are the visible fractions of a row at which the observer reports it. Each fraction is
+ * half of the previous one, so that a row of any height is reported before it fills the whole view.
  */
 const THRESHOLDS = [0, ...Array.from({ length: 11 }, (_, i) => 0.5 ** i)];
 
@@ -23,7 +23,8 @@ function onScreen({ isIntersecting, boundingClientRect, intersectionRect, rootBo
 
 export function useMarkRead(state: ChannelState, scroller: RefObject<HTMLElement | null>): void {
   const observing = useRef<{ readonly observer: IntersectionObserver; readonly mark: () => void } | undefined>(undefined);
-  // Until the list has reached its position, it may show other messages for a moment.
+  // While the list is scrolling to its initial position, it may briefly show other messages. Do not
+  // mark them as read.
   const placed = !placing.value;
   useEffect(() => {
     if (!placed) {
@@ -62,7 +63,7 @@ export function useMarkRead(state: ChannelState, scroller: RefObject<HTMLElement
       document.removeEventListener("visibilitychange", mark);
     };
   }, [state, placed]);
-  // Rows come and go with every render. Observing a row again has no effect.
+  // Each render may add and remove rows. Observing a row again has no effect.
   useEffect(() => {
     for (const row of scroller.current?.querySelectorAll("[data-seq]") ?? []) {
       observing.current?.observer.observe(row);

@@ -1,4 +1,4 @@
-/** The members of a channel: next to the messages, or instead of them on a phone. */
+/** The members of a channel, shown next to the messages or, on a phone, instead of them. */
 
 import type { Member, Role } from "@parley/client";
 import type { JSX } from "preact";
@@ -22,7 +22,9 @@ import { useKeptFocus } from "./kept-focus";
 import { Outsiders } from "./outsiders";
 
 const rank: Record<Role, number> = { owner: 0, admin: 1, member: 2 };
-/** PAGE_SIZE is how many members are shown initially, and how many "Show more" adds. */
+/**
+ * PAGE_SIZE is the number of members shown initially, and the number that each "Show more" adds.
+ */
 const PAGE_SIZE = 200;
 
 export function Members({ state }: { readonly state: ChannelState }): JSX.Element {
@@ -81,7 +83,8 @@ function useMembers(state: ChannelState): boolean {
     const settle = (error?: unknown): void => {
       if (current) {
         setFailed(error !== undefined);
-        // While the page is disconnected, the pane itself says that the members are missing.
+        // While the page is disconnected, the pane itself shows that the members could not be
+        // loaded.
         if (error !== undefined && live) {
           showError(error);
         }

@@ -156,7 +156,7 @@ function unreadOf(state: ChannelState, list: ReturnType<typeof useWindow>): Firs
   return { first, sight: !reaches(log, state.readSeq) ? "above" : log.atNewest ? undefined : "below" };
 }
 
-/** NotLoaded says why a channel is empty although it may have messages. */
+/** NotLoaded explains why a channel that may have messages is shown without them. */
 function NotLoaded({ state }: { readonly state: ChannelState }): JSX.Element | null {
   if (connectionText.value.tone !== "bad" && failedRead(state) === undefined) {
     return null;

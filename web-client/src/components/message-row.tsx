@@ -120,7 +120,7 @@ function OwnTick({ state, seq }: { readonly state: ChannelState; readonly seq: n
 /** onKey handles the keys of a focused message. The list handles the arrow keys. */
 function onKey(event: KeyboardEvent, row: Row & { readonly kind: "message" }, state: ChannelState, mine: boolean): void {
   const element = event.currentTarget;
-  // While the chunk of a popover is being loaded, the message still has the focus.
+  // While a popover's chunk is being loaded, the message still has the focus.
   const other = event.target !== element || event.ctrlKey || event.metaKey || event.altKey;
   if (other || popover.peek() !== undefined || row.message.deleted_at !== null || !(element instanceof HTMLElement)) {
     return;

@@ -18,7 +18,7 @@ interface MessageTextProps {
   readonly mentioned: MentionedNames;
   /** Whether Tab reaches the controls in the text. */
   readonly reachable?: boolean;
-  /** Called with the user whose mention is clicked. Without it, mentions are not controls. */
+  /** Called with the user whose mention is clicked. If it is absent, mentions are not clickable. */
   readonly onMention?: (event: Event, userID: string) => void;
 }
 
@@ -40,8 +40,8 @@ export function MessageText({ body, mentioned, reachable = false, onMention }: M
 }
 
 /**
- * The bodies that are shown in full. A body stays unfolded when its row leaves the window and
- * returns.
+ * The message bodies that are shown in full. A body stays unfolded when its row is removed from the
+ * document and added again.
  */
 const unfolded = signal<ReadonlySet<string>>(new Set());
 
@@ -58,9 +58,9 @@ interface Context {
   readonly reachable: boolean;
   readonly onMention: MessageTextProps["onMention"];
   /**
-   * Whether the block is in a list or quote. Elements with a `dir` of their own do not count for the
-   * direction of the element around them, so a paragraph in a list has none; the style sheet sets
-   * its direction.
+   * Whether the block is in a list or quote. When the browser determines the direction of an
+   * element, it ignores descendants with their own `dir`. So a nested block has no `dir`; the style
+   * sheet sets its direction.
    */
   readonly nested?: boolean;
 }

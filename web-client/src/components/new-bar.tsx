@@ -1,4 +1,7 @@
-/** The bar above the messages that says how many are new, while they are not all in view. */
+/**
+ * The bar above the messages that shows the number of new messages while some of them are out of
+ * view.
+ */
 
 import type { JSX } from "preact";
 
@@ -15,7 +18,7 @@ interface NewBarProps {
   readonly state: ChannelState;
   /** The first unread message; undefined if it is not loaded. */
   readonly first: LoggedMessage | undefined;
-  /** Whether the first unread message is not where the user is reading. */
+  /** Whether the first unread message is outside the part of the list that the user is reading. */
   readonly away: boolean;
 }
 

@@ -1,6 +1,6 @@
 /**
- * The people below the members of a channel: users who are invited, and users who are banned. Only
- * owners and admins see them.
+ * The lists below a channel's members: invited users and banned users. Only owners and admins see
+ * them.
  */
 
 import type { Ban, Invitation, Page, Paging } from "@parley/client";

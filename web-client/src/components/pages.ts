@@ -6,7 +6,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { connection } from "../state/connection";
 import { showError } from "../state/toasts";
 
-/** PAGE_SIZE is how many items are read initially, and how many each further page adds. */
+/** PAGE_SIZE is the number of items read initially, and the number that each further page adds. */
 const PAGE_SIZE = 50;
 
 export interface Pages<T> {
@@ -16,13 +16,16 @@ export interface Pages<T> {
 }
 
 /**
- * usePages reads the first page, and reads it again when `about` changes or the page has
- * reconnected. Until then, it keeps what it had.
+ * usePages reads the first page. It reads the page again after a reconnection and when a value in
+ * `about` changes. Until the page arrives, it returns the earlier items.
  */
 export function usePages<T>(list: (paging: Paging) => Promise<Page<T>>, about: readonly unknown[]): Pages<T> {
   const [read, setRead] = useState<Page<T>>({ items: [], next_cursor: null });
   const live = connection.value.name === "up-to-date";
-  /** Incremented by each first page, so that a later page of an earlier list is discarded. */
+  /**
+   * Incremented whenever the first page is read, so that a later page of an outdated list is
+   * discarded.
+   */
   const generation = useRef(0);
   useEffect(() => {
     const mine = ++generation.current;

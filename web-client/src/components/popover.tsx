@@ -2,8 +2,8 @@
  * A popover next to the control that opened it. On a phone, it is a sheet at the bottom of the
  * window. The rest of the page stays usable; Escape, a click elsewhere, and scrolling close it.
  *
- * It is a manual popover: an automatic one would close by itself when a question is asked on top of
- * it, and the click on its control that closes it would open it again.
+ * It is a manual popover. An automatic one would close when a confirmation dialog opens on top of
+ * it. In addition, a click on its control would close it and then open it again.
  */
 
 import "../styles/popovers.css"; // loaded with the first popover
@@ -26,7 +26,7 @@ interface PopoverProps {
   readonly children: ComponentChildren;
 }
 
-/** DialogPopover is a popover with a title and controls, among which Tab moves the focus. */
+/** DialogPopover is a popover with a title and controls. Tab moves the focus among the controls. */
 export function DialogPopover({ open, title, children }: PopoverProps & { readonly title: string }): JSX.Element {
   const element = useRef<HTMLDivElement>(null);
   const heading = useId();
@@ -55,7 +55,10 @@ export function DialogPopover({ open, title, children }: PopoverProps & { readon
   );
 }
 
-/** MenuPopover is a popover for a menu. Tab closes it and moves on from its control. */
+/**
+ * MenuPopover is a popover for a menu. Tab closes it and moves the focus to the control after the
+ * one that opened it.
+ */
 export function MenuPopover({ open, children }: PopoverProps): JSX.Element {
   const element = useRef<HTMLDivElement>(null);
   usePlace(element, open);
@@ -78,7 +81,10 @@ export function MenuPopover({ open, children }: PopoverProps): JSX.Element {
   );
 }
 
-/** usePlace shows the popover next to its control, with the focus in it, and keeps it in the window. */
+/**
+ * usePlace shows the popover next to its control, with the focus in it, and keeps it within the
+ * window.
+ */
 function usePlace(element: RefObject<HTMLElement | null>, { anchor }: OpenPopover): void {
   useLayoutEffect(() => {
     const shown = element.current;
@@ -86,8 +92,8 @@ function usePlace(element: RefObject<HTMLElement | null>, { anchor }: OpenPopove
       return undefined;
     }
     const update = (): void => {
-      // The control disappears with its row when the row leaves the window of the list, when the
-      // message is deleted, and when another channel is opened.
+      // The control disappears when its row leaves the rendered part of the list, when the message
+      // is deleted, and when another channel is opened.
       if (anchor.getClientRects().length === 0) {
         closePopover();
       } else {
@@ -101,7 +107,7 @@ function usePlace(element: RefObject<HTMLElement | null>, { anchor }: OpenPopove
     sizes.observe(shown);
     sizes.observe(anchor);
     addEventListener("resize", update);
-    // It changes when the on-screen keyboard appears, and when the user zooms in with two fingers.
+    // The visual viewport changes when the on-screen keyboard appears and when the user zooms in.
     visualViewport?.addEventListener("resize", update);
     visualViewport?.addEventListener("scroll", update);
     return () => {
@@ -133,7 +139,8 @@ function drawNextTo(shown: HTMLElement, anchor: HTMLElement): void {
 
 /** useDismissal closes the popover on Escape, on a click elsewhere, and when the user scrolls. */
 function useDismissal(element: RefObject<HTMLElement | null>, { anchor }: OpenPopover): void {
-  // As soon as the popover has the focus: an effect after the next frame would miss a quick Escape.
+  // Use a layout effect: an effect after the next frame would miss an Escape pressed right after
+  // the popover receives the focus.
   useLayoutEffect(() => {
     const sizes = new Map<EventTarget, string>();
     for (let area = anchor.parentElement; area !== null; area = area.parentElement) {
@@ -153,7 +160,7 @@ function useDismissal(element: RefObject<HTMLElement | null>, { anchor }: OpenPo
       }
     };
     // The list also scrolls by itself when messages arrive or its size changes. The popover then
-    // stays where it is, so that no other emoji moves under the pointer.
+    // stays where it is, so that a user who is choosing an emoji does not click the wrong one.
     const onScroll = ({ target }: Event): void => {
       if (target instanceof Element && sizes.has(target)) {
         const size = sizeOf(target);
@@ -176,7 +183,10 @@ function useDismissal(element: RefObject<HTMLElement | null>, { anchor }: OpenPo
 
 const sizeOf = (area: Element): string => `${area.scrollHeight} ${area.clientHeight} ${area.clientWidth}`;
 
-/** keepTab moves the focus from the last control of the popover to the first, and back. */
+/**
+ * keepTab wraps the focus in the popover: Tab moves it from the last control to the first, and
+ * Shift+Tab from the first to the last.
+ */
 function keepTab(event: KeyboardEvent, area: HTMLElement | null): void {
   if (event.key !== "Tab" || area === null) {
     return;

@@ -1,4 +1,4 @@
-/** A user's profile and contact status, and what this user can do about them. */
+/** A user's profile and contact status, and the actions that are available to this user. */
 
 import { allPages, type Contact, type User } from "@parley/client";
 import type { JSX } from "preact";

@@ -150,7 +150,7 @@ function Section({ name, title, channels, empty, children }: SectionProps): JSX.
 
 /**
  * moveFocus moves the focus within the list with the arrow keys. Tab leaves the list, so even 500
- * channels take only one tab stop.
+ * channels need only one tab stop.
  */
 function moveFocus(event: KeyboardEvent, list: HTMLUListElement | null): void {
   const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;

@@ -3,8 +3,8 @@
 import { touch } from "../state/viewport";
 
 /**
- * submits reports whether a key sends or saves the text. Enter does, but not with Shift, and not on
- * a touch screen: there, Enter starts a new line and a button sends. Ctrl+Enter always submits, for
+ * submits reports whether a key sends or saves the text. Enter submits, except with Shift. On a
+ * touch screen, Enter starts a new line and a button sends the text. Ctrl+Enter always submits, for
  * keyboards that are connected to a tablet.
  */
 export function submits(event: KeyboardEvent): boolean {

@@ -4,7 +4,7 @@ import { useEffect } from "preact/hooks";
 
 import { openState, totalUnread } from "../state/channels";
 
-/** The icons show up to this number; beyond it, they show "9+". */
+/** The highest number that an icon shows. For higher numbers, the icon shows "9+". */
 const MAX_ON_ICON = 9;
 
 export function useTabMark(): void {

@@ -1,6 +1,6 @@
 /**
- * A name in a text that opens a popover. It is not a button element, because browsers draw those as
- * boxes that do not wrap, and leave their text out when the user copies the text around them.
+ * A name in a text that opens a popover. It is not a button element, because browsers render a
+ * button as a box that does not wrap, and omit its text when the user copies the surrounding text.
  */
 
 import type { ComponentChildren, JSX } from "preact";

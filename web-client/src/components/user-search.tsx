@@ -1,4 +1,4 @@
-/** A search for users by the beginning of their username or display name. */
+/** A search for users by a prefix of their username or display name. */
 
 import type { User } from "@parley/client";
 import type { ComponentChildren, JSX } from "preact";

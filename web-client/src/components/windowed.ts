@@ -13,13 +13,13 @@ import { type Anchor, anchorAt, offsetsOf, type Range, rangeOf, topFor, topToRev
 /** MAX_ROWS limits the number of rows in the document, regardless of the screen size. */
 const MAX_ROWS = 100;
 const OVERSCAN = 500; // pixels rendered above and below the view
-/** Within this many pixels of the end, the view counts as being at the end. */
+/** The distance from the end, in pixels, within which the view counts as being at the end. */
 const END_SLACK = 32;
 /**
- * MAX_CHAIN limits how many consecutive renders may each cause the next one. New rows usually need
- * two or three: their measured heights move the view, which may bring further rows into it. Without
- * a limit, heights that differ at every measurement (as during a CSS transition) would cause
- * renders forever.
+ * MAX_CHAIN is the maximum number of consecutive renders that each trigger the next one. New rows
+ * usually need two or three: their measured heights move the view, which may bring further rows
+ * into it. Without a limit, heights that differ at every measurement (as during a CSS transition)
+ * would cause endless renders.
  */
 const MAX_CHAIN = 10;
 
@@ -45,7 +45,7 @@ export interface Windowed {
    */
   readonly reveal: (key: string, how: "centre" | "nearest") => void;
   readonly toEnd: () => void;
-  /** Where a row is, relative to the view; undefined if there is no such row. */
+  /** The position of a row relative to the view; undefined if the row does not exist. */
   readonly sightOf: (key: string) => "above" | "within" | "below" | undefined;
   /** The height of the content above and below the view, in pixels. */
   readonly above: () => number;
@@ -59,8 +59,8 @@ interface Position {
 }
 
 /**
- * useWindow lays out the rows. `complete` says that no rows will be loaded after the last one: only
- * then does a view at the end stay there.
+ * useWindow lays out the rows. `complete` means that no rows will be loaded after the last one.
+ * Only then does a view at the end stay there.
  */
 export function useWindow<T extends Item>(rows: readonly T[], estimate: (row: T) => number, complete: boolean): Windowed {
   const scroller = useRef<HTMLDivElement>(null);
@@ -81,7 +81,7 @@ export function useWindow<T extends Item>(rows: readonly T[], estimate: (row: T)
   const range = rangeOf(offsets, view.top, view.height, OVERSCAN, MAX_ROWS);
   const total = offsets.at(-1) ?? 0;
 
-  /** updateView reads the scroll position. It returns whether that causes a render. */
+  /** updateView reads the scroll position. It returns true if that triggers a render. */
   const updateView = (): boolean => {
     const element = scroller.current;
     if (element === null) {
@@ -97,8 +97,8 @@ export function useWindow<T extends Item>(rows: readonly T[], estimate: (row: T)
   };
 
   /**
-   * settle corrects the scroll position after rows or heights have changed. It returns whether that
-   * causes a render.
+   * settle corrects the scroll position after rows or heights have changed. It returns true if that
+   * triggers a render.
    */
   const settle = (): boolean => {
     const element = scroller.current;
@@ -118,7 +118,9 @@ export function useWindow<T extends Item>(rows: readonly T[], estimate: (row: T)
     return updateView();
   };
 
-  /** measure records the heights of the rendered rows. It returns whether that causes a render. */
+  /**
+   * measure records the heights of the rendered rows. It returns true if that triggers a render.
+   */
   const measure = (): boolean => {
     let changed = false;
     for (const element of scroller.current?.querySelectorAll<HTMLElement>("[data-row]") ?? []) {
@@ -135,8 +137,8 @@ export function useWindow<T extends Item>(rows: readonly T[], estimate: (row: T)
     return changed;
   };
 
-  // After every render, correct the position and measure the rows before the browser paints. This is
-  // the only place where a render causes another one.
+  // After every render, correct the position and measure the rows before the browser paints. This
+  // is the only place where a render causes another one.
   const chain = useRef(0);
   const laidOut = useRef(rows);
   useLayoutEffect(() => {

@@ -1,4 +1,4 @@
-/** Lists the public channels, to open or join them. */
+/** Lists the public channels, which the user can open or join. */
 
 import type { ChannelDetails } from "@parley/client";
 import type { JSX } from "preact";

@@ -1,6 +1,6 @@
 /**
- * A channel's details, a form to change them for owners and admins, and the actions to leave or
- * delete it.
+ * A channel's details, a form in which owners and admins can change them, and the actions to leave
+ * or delete it.
  */
 
 import type { MentionAll } from "@parley/client";

@@ -71,7 +71,7 @@ function GroupChoice({ value, onChange }: { readonly value: string; readonly onC
   const id = useId();
   const [groups, setGroups] = useState<readonly Group[]>([]);
   useEffect(() => {
-    // If the groups cannot be loaded, the choice stays hidden and the channel is created in the
+    // If the groups cannot be loaded, the selector stays hidden and the channel is created in the
     // preselected group, if any.
     allPages((at) => sdk().rest.listGroups({ limit: 200, ...at })).then(
       (all) => setGroups(all.filter((g) => g.role !== "member")),

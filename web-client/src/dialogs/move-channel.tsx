@@ -56,7 +56,7 @@ export default function MoveChannel({ channelID }: { readonly channelID: string 
   );
 }
 
-/** defaultTitle returns the heading of the section that the channel is in by default. */
+/** defaultTitle returns the heading of the channel's default section. */
 function defaultTitle(state: ChannelState): string {
   const name = defaultSectionOf(state);
   const group = groups.value?.find((g) => g.id === name);

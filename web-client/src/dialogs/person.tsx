@@ -1,4 +1,6 @@
-/** A user's profile in a dialog, where there is no control that it belongs to. */
+/**
+ * A user's profile in a dialog, used where there is no control next to which a popover could open.
+ */
 
 import type { JSX } from "preact";
 

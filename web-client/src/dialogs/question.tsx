@@ -1,4 +1,4 @@
-/** Shows a question that asks for confirmation, alone or on top of another dialog. */
+/** Shows a confirmation dialog, alone or on top of another dialog. */
 
 import type { JSX } from "preact";
 

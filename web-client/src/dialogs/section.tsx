@@ -89,8 +89,9 @@ function ChangeSection({ section }: { readonly section: UserSection }): JSX.Elem
 }
 
 /**
- * Position moves the section among the user's own. Its buttons are never disabled, because a
- * disabled button would lose the focus; at the ends, they change nothing.
+ * Position shows the section's place among the user's own sections, with buttons that move it. The
+ * buttons are never disabled, because a disabled button would lose the focus; at either end of the
+ * list, they have no effect.
  */
 function Position({ section }: { readonly section: UserSection }): JSX.Element {
   const all = userSections.value;

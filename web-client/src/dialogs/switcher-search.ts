@@ -24,7 +24,7 @@ const NOTHING: Found = { query: "", users: [], channels: [] };
 
 /**
  * useSearch returns the results of the most recently completed search. If the server does not
- * respond, the switcher still finds the user's own channels, which is not worth an error message.
+ * respond, the switcher shows no error, because it still finds the user's own channels.
  */
 export function useSearch(typed: string): Found {
   const [found, setFound] = useState(NOTHING);

@@ -1,6 +1,6 @@
 /**
- * Opens a channel or a conversation after the user has typed a few letters of its name. It offers the
- * user's own channels, people, public channels to join, and a channel to create.
+ * Opens a channel or a conversation after the user has typed a few letters of its name. It offers
+ * the user's own channels, people, public channels to join, and a channel to create.
  */
 
 import type { ChannelDetails, User } from "@parley/client";

@@ -1,4 +1,4 @@
-/** The German catalog, a chunk of its own that is loaded when German is chosen. */
+/** The German catalog. It is a separate chunk that is loaded when German is chosen. */
 
 import { counterFor } from "./counter";
 import type { Catalogue } from "./en";

@@ -1,11 +1,14 @@
-/** The names of emoji. Each list is a separate chunk, loaded when the emoji popover is first opened. */
+/**
+ * The names of emoji. Each list is a separate chunk, loaded when the emoji popover is first opened.
+ */
 
 import { type Emoji, parseEmoji, withWordsOf } from "../lib/emoji";
 import type { Language } from "./index";
 
 const english = async (): Promise<readonly Emoji[]> => parseEmoji((await import("./emoji-en.txt?raw")).default);
 
-// In other languages, the English names are found as well, because many people know only those.
+// In other languages, the search also finds the English names, because many people know only the
+// English ones.
 const loaders: Readonly<Record<Language, () => Promise<readonly Emoji[]>>> = {
   en: english,
   de: async () => {
@@ -16,7 +19,9 @@ const loaders: Readonly<Record<Language, () => Promise<readonly Emoji[]>>> = {
 
 const loaded = new Map<Language, readonly Emoji[]>();
 
-/** knownEmoji returns the emoji with their names in a language, or undefined until they are loaded. */
+/**
+ * knownEmoji returns the emoji with their names in a language, or undefined until they are loaded.
+ */
 export const knownEmoji = (language: Language): readonly Emoji[] | undefined => loaded.get(language);
 
 export async function loadEmoji(language: Language): Promise<readonly Emoji[]> {

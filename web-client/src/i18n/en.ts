@@ -2,9 +2,9 @@
  * The English catalog, which is part of the first page load. It defines the keys and the
  * parameters that every other catalog must have.
  *
- * A message without parameters is a string; a message with parameters is a function. A message into
- * which the page inserts elements returns a list of strings and elements, so that each language
- * chooses the order.
+ * A message without parameters is a string; a message with parameters is a function. If the page
+ * inserts elements into a message, the function returns a list of strings and elements, so that
+ * each language chooses their order.
  */
 
 import type { FieldCode } from "@parley/client";
@@ -554,8 +554,8 @@ export const en = {
     create: (name: string) => `Create #${name}`,
   },
   /**
-   * The texts for the error codes of the server and the SDK. Some codes have only one meaning. For
-   * the others, the server's detail, which is in English, gives more information.
+   * The texts for the error codes of the server and the SDK. For codes with several meanings, the
+   * server's detail, which is in English, gives more information.
    */
   problems: {
     bad_frame: (detail: string) => detail,
@@ -600,7 +600,7 @@ export const en = {
     body: "Message",
     emoji: "Emoji",
   },
-  /** By the server's codes for the rules that fields must follow. */
+  /** The error texts for fields, keyed by the server's code for the violated rule. */
   fieldErrors: {
     required: (field) => `${field} can't be empty.`,
     blank: (field) => `${field} can't be empty.`,
@@ -647,18 +647,21 @@ export const en = {
     combination: (field) => `${field} can't be combined with the other values.`,
     idempotency_key: (field) => `${field} doesn't match the request.`,
   } satisfies Readonly<Record<FieldCode, FieldText>>,
-  /** The rule is in the server's words, in English. */
+  /**
+   * The text for a rule that the page does not know. `rule` is the server's description, in
+   * English.
+   */
   otherFieldError: (field: string, rule: string) => `${field} ${rule}.`,
 };
 
 /** FieldText is a sentence about a field that breaks a rule, or a function that returns it. */
 export type FieldText = string | ((field: string, limits: Limits) => string);
 
-/** The limits of a rule, if it has any. */
+/** The limits of a rule; undefined limits do not apply. */
 export interface Limits {
   readonly min?: number | undefined;
   readonly max?: number | undefined;
 }
 
-/** Catalogue has all messages of the page in one language. */
+/** Catalogue contains all messages of the page in one language. */
 export type Catalogue = typeof en;

@@ -1,6 +1,6 @@
 /**
- * The language of the page: the catalog of messages, and the locale in which dates and numbers are
- * written. English is part of the page; every other catalog is loaded when it is chosen.
+ * The language of the page: the catalog of messages, and the locale for dates and numbers. English
+ * is part of the page; every other catalog is loaded when it is chosen.
  */
 
 import { signal } from "@preact/signals";
@@ -8,10 +8,10 @@ import { signal } from "@preact/signals";
 import { type Catalogue, en } from "./en";
 import { localeFor, preferred, primary } from "./locale";
 
-/** The languages, each with its name in that language. */
+/** The name of each language, written in the language itself. */
 export const languages = { en: "English", de: "Deutsch" } as const;
 export type Language = keyof typeof languages;
-/** The user's choice; `browser` means the browser's settings. */
+/** The user's choice of language; `browser` means the language in the browser's settings. */
 export type LanguageChoice = Language | "browser";
 
 const loaders: Readonly<Record<Language, () => Promise<Catalogue>>> = {

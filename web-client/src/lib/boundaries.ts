@@ -1,31 +1,33 @@
 /**
- * Distinguishes marks (`*`, `_`, `~~`) from the same characters in ordinary text: `2*3*4`, `*.go`,
- * `a_b`, `f(*args)`. A mark must be at a word boundary: its outer side is next to white space, a
- * quote or punctuation, and its inner side is next to the text that it marks.
+ * Distinguishes formatting marks (`*`, `_`, `~~`) from the same characters in ordinary text:
+ * `2*3*4`, `*.go`, `a_b`, `f(*args)`. A mark must be at a word boundary: its outer side is next to
+ * white space, a quote or punctuation, and its inner side is next to the text that it marks.
  */
 
 import { isUnspaced } from "./mention";
 
-/** Role says whether a run of marks may open or close marked text. */
+/**
+ * Role describes whether a run of formatting marks (such as `**`) may begin or end formatted text.
+ */
 export interface Role {
   readonly opens: boolean;
   readonly closes: boolean;
 }
 
 /**
- * Characters that are never next to a mark's inner side: white space, and the slashes of C comments
- * and paths.
+ * Characters that are never next to the inner side of a formatting mark: white space, and the
+ * slashes of C comments and paths.
  */
 const OUTSIDE = /[\s/\\]/u;
 const SPACE = /\s/u;
 const OPENING = /[<\p{Ps}\p{Pi}]/u;
 const CLOSING = /[>,.;:!?…،؛؟、。，．！？；：\p{Pe}\p{Pf}]/u;
-/** Characters that may precede or follow a word: quotes, dashes, and other marks. */
+/** Characters that may precede or follow a word: quotes, dashes, and some punctuation. */
 const EITHER = /["'*_~`|\p{Pd}]/u;
 
 /**
- * roleOf returns the role of the run of marks between two positions. Scripts without spaces have
- * no visible word boundaries, so a mark may be next to any of their characters.
+ * roleOf returns the role of the run of formatting marks between two positions. Scripts without
+ * spaces have no visible word boundaries, so a mark may be next to any of their characters.
  */
 export function roleOf(text: string, start: number, end: number): Role {
   const before = characterBefore(text, start);

@@ -21,7 +21,10 @@ export interface ChannelCopy {
   readonly through: number;
 }
 
-/** copyOf returns a copy of a log that reaches the newest message, after the event `through`. */
+/**
+ * copyOf returns a copy of a log that reaches the newest message. `through` is the seq of the last
+ * event that was applied to the log.
+ */
 export function copyOf(log: MessageLog, through: number): ChannelCopy {
   let length = 0;
   let first = log.messages.length;
@@ -35,8 +38,8 @@ export function copyOf(log: MessageLog, through: number): ChannelCopy {
 }
 
 /**
- * withEvents applies events to a copy. If events are missing between the copy and these, it applies
- * edits, deletions and reactions but adds no messages, so that the copy has no gap.
+ * withEvents applies events to a copy. If events are missing between the copy and the given events,
+ * it applies edits, deletions and reactions but adds no messages, so that the copy has no gap.
  */
 export function withEvents(copy: ChannelCopy, events: readonly ChannelEvent[]): ChannelCopy {
   let { through } = copy;
@@ -49,5 +52,5 @@ export function withEvents(copy: ChannelCopy, events: readonly ChannelEvent[]): 
   return copyOf(log, through);
 }
 
-/** logOf returns the copy as a log, to show it until the server can be reached. */
+/** logOf returns the copy as a log, which is shown until the server can be reached. */
 export const logOf = ({ messages, atOldest }: ChannelCopy): MessageLog => ({ messages, atOldest, atNewest: true, fromCopy: true });

@@ -1,6 +1,6 @@
 /** Detects keys that belong to an input method. */
 
-/** The keyCode that browsers report for a key that an input method handles. */
+/** The keyCode that browsers report for a key press that an input method handles. */
 const INPUT_METHOD = 229;
 
 /**

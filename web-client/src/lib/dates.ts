@@ -10,7 +10,10 @@ const formats = {
   full: { dateStyle: "full", timeStyle: "medium" },
 } as const satisfies Record<string, Intl.DateTimeFormatOptions>;
 
-/** The formatters by locale and format, because creating one takes much longer than using it. */
+/**
+ * Caches the formatters by locale and format, because creating a formatter takes much longer than
+ * using it.
+ */
 const formatters = new Map<string, Intl.DateTimeFormat>();
 
 function formatter(name: keyof typeof formats): Intl.DateTimeFormat {
@@ -44,12 +47,12 @@ export function dayLabel(ms: number, now: number): string {
   return new Date(ms).getFullYear() === new Date(now).getFullYear() ? format("weekday", ms) : format("withYear", ms);
 }
 
-/** sinceLabel returns a point in time, without the date if it is today. */
+/** sinceLabel returns the text for a point in time. It omits the date if it is today. */
 export const sinceLabel = (ms: number, now: number): string => format(dayOf(ms) === dayOf(now) ? "clock" : "weekdayClock", ms);
 
 /**
  * shortTimeLabel returns a time for a narrow column. It omits the "AM" or "PM" of 12-hour locales,
- * which the time of the group's first message shows.
+ * because the first message of the group shows it.
  */
 export const shortTimeLabel = (ms: number): string =>
   formatter("clock")
@@ -69,7 +72,7 @@ const steps: readonly [number, Intl.RelativeTimeFormatUnit][] = [
   [60_000, "minute"],
 ];
 
-/** agoLabel returns how long ago a time was, for the list of sessions. */
+/** agoLabel returns a text for the time elapsed since a point in time, for the list of sessions. */
 export function agoLabel(ms: number, now: number): string {
   for (const [length, unit] of steps) {
     if (now - ms >= length) {

@@ -5,7 +5,7 @@ import { bare } from "./recent-emoji";
 export interface Emoji {
   readonly emoji: string;
   readonly name: string;
-  /** The name and further words to search for, both as `plain` returns them. */
+  /** The name and the further search words, both normalized by `plain`. */
   readonly plainName: string;
   readonly plainWords: string;
 }
@@ -24,7 +24,7 @@ export function parseEmoji(list: string): readonly Emoji[] {
     });
 }
 
-/** withWordsOf returns emoji that are also found by their names and words in another language. */
+/** withWordsOf adds the names and words of another language to the search words of the emoji. */
 export function withWordsOf(list: readonly Emoji[], other: readonly Emoji[]): readonly Emoji[] {
   const others = new Map(other.map((e) => [e.emoji, e]));
   return list.map((e) => {
@@ -33,7 +33,9 @@ export function withWordsOf(list: readonly Emoji[], other: readonly Emoji[]): re
   });
 }
 
-/** plain removes differences that people do not type: case, accents, and punctuation around words. */
+/**
+ * plain normalizes a text for the search: it removes case, accents, and punctuation around words.
+ */
 function plain(text: string): string {
   return text
     .toLowerCase()
@@ -45,14 +47,14 @@ function plain(text: string): string {
 }
 
 const EMOJI = /\p{Extended_Pictographic}|\p{Regional_Indicator}|\u20e3/u;
-// Not a literal, for the reason given in emoji-only.ts.
+// This regular expression is not a literal, because the build target does not include the v flag.
 const ONE_EMOJI = new RegExp("^\\p{RGI_Emoji}$", "v");
 
 /**
- * searchEmoji returns at most `max` emoji that match: for each word of the query, their name or words
- * contain one that begins with it. Names that begin with the query come first, then names that
- * contain all of it. If the query is itself an emoji, that emoji is the result, whether or not it is
- * in the list.
+ * searchEmoji returns at most `max` matching emoji. An emoji matches if every word of the query is
+ * the beginning of a word in its name or search words. Names that begin with the query come first,
+ * followed by names that contain the whole query. If the query is itself an emoji, that emoji is
+ * the result, whether or not it is in the list.
  */
 export function searchEmoji(list: readonly Emoji[], query: string, max: number): readonly Emoji[] {
   const emoji = query.trim();
@@ -72,7 +74,10 @@ export function searchEmoji(list: readonly Emoji[], query: string, max: number):
   return found.flat().slice(0, max);
 }
 
-/** rankOf returns how well an emoji matches, the best rank being 0, or -1 if it does not match. */
+/**
+ * rankOf returns the rank of an emoji in the results. 0 is the best rank, and -1 means that the
+ * emoji does not match.
+ */
 function rankOf({ plainName, plainWords }: Emoji, wanted: string, words: readonly string[]): number {
   if (plainName === wanted) {
     return 0;

@@ -4,9 +4,12 @@
 export const MAX_LINES = 25;
 
 export interface Folded {
-  /** The first lines, or the whole body if it is short. */
+  /** The first lines of the body, or the whole body if it is short. */
   readonly body: string;
-  /** The number of lines of the whole body. Lines that only open or close a block of code don't count. */
+  /**
+   * The number of lines of the whole body. Lines that only open or close a block of code don't
+   * count.
+   */
   readonly lines: number;
 }
 

@@ -1,4 +1,4 @@
-/** Moves in a grid whose number of columns depends on its width. */
+/** Keyboard navigation in a grid whose number of columns depends on its width. */
 
 /** The position of a cell, in pixels. */
 export interface Cell {

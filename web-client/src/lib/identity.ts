@@ -8,7 +8,7 @@ const HUES = 24;
 const SHADES = 2;
 
 /**
- * colorOf returns one of 48 colors. It is the same for an id on every device. With 10 colors, most
+ * colorOf returns one of 48 colors. An id has the same color on every device. With 10 colors, most
  * channels with a dozen members had four members of the same color; with 48 colors, one channel in
  * a hundred did.
  */
@@ -22,8 +22,8 @@ export function colorOf(id: string): { readonly hue: number; readonly shade: num
 }
 
 /**
- * initialsOf returns the first letters of the first and the last word of a name, without
- * punctuation before them.
+ * initialsOf returns the first letters of the first and the last word of a name, ignoring leading
+ * punctuation.
  */
 export function initialsOf(name: string): string {
   const words = name

@@ -1,7 +1,7 @@
 /**
- * The log holds the messages of a channel that the page has loaded, which are one contiguous range
- * of its history. The functions here apply the channel's events to them. Every function returns a
- * new log, or the same object if nothing changes.
+ * The log holds the loaded messages of a channel, which form one contiguous range of its history.
+ * The functions here apply the channel's events to the log. Every function returns a new log, or
+ * the same object if nothing changes.
  */
 
 import type { ChannelEvent, Message } from "@parley/client";
@@ -20,8 +20,8 @@ export interface MessageLog {
   /** Whether there are no messages after the last one, so that new messages are appended. */
   readonly atNewest: boolean;
   /**
-   * Whether the messages are from the offline copy. That log may lack messages and changes. It
-   * cannot be continued, and none of its messages counts as read.
+   * Whether the messages are from the offline copy. If so, messages and changes may be missing, no
+   * pages are added to the log, and none of its messages counts as read.
    */
   readonly fromCopy?: true;
 }
@@ -66,7 +66,7 @@ export function extend(log: MessageLog, page: readonly Message[], limit: number)
   return { ...log, messages: [...log.messages, ...newer], atNewest: page.length < limit };
 }
 
-/** cutAfter removes the messages after seq, which the server has lost. */
+/** cutAfter removes the messages after seq, because the server has lost them. */
 export function cutAfter(log: MessageLog, seq: number): MessageLog {
   return lastSeq(log) <= seq ? log : { ...log, messages: log.messages.slice(0, indexOfSeq(log.messages, seq + 1)) };
 }

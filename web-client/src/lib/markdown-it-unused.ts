@@ -1,6 +1,6 @@
 /**
- * Replaces the dependencies of markdown-it that bodies do not use (its table of entities, its
- * search for addresses, and Punycode), so that they are not in the parser's chunk.
+ * Replaces the dependencies of markdown-it that message bodies do not need (its table of entities,
+ * its search for addresses, and Punycode), so that they are not in the parser's chunk.
  */
 
 export class LinkifyIt {}

@@ -1,11 +1,12 @@
 /**
  * markdown-it with the rules of a chat:
  *
- * - A line break is shown as a line break. A quote ends before a line that lacks its mark, and a
+ * - A line break is shown as a line break. A quote ends before a line without a quote mark, and a
  *   list item ends where its indentation ends.
- * - A mark must be at a word boundary (`boundaries.ts`), and a block has text on its first line.
- * - No character vanishes except marks: there are no escapes, entities, headings, rules, references
- *   or images.
+ * - A formatting mark must be at a word boundary (`boundaries.ts`), and a block has text on its
+ *   first line.
+ * - No character vanishes except formatting marks: there are no escapes, entities, headings, rules,
+ *   references or images.
  */
 
 import MarkdownIt, { type StateBlock, type StateInline, type Token } from "markdown-it";
@@ -13,7 +14,7 @@ import MarkdownIt, { type StateBlock, type StateInline, type Token } from "markd
 import { roleOf } from "./boundaries";
 import { type MentionedNames, pieceAt, webAddress } from "./markup";
 
-/** MAX_LEVEL limits the nesting of quotes and lists; a list with its item counts as two levels. */
+/** MAX_LEVEL limits the nesting of quotes and lists; a list and its item count as two levels. */
 const MAX_LEVEL = 8;
 /**
  * MAX_COLUMNS limits the columns of a table, because markdown-it adds every cell that a row omits.
@@ -65,7 +66,8 @@ const textOfLine = (state: StateBlock, line: number): string =>
   state.src.slice((state.bMarks[line] ?? 0) + (state.tShift[line] ?? 0), state.eMarks[line]);
 
 /**
- * ending returns the markdown-it option for a rule whose block may end blocks of the named kinds.
+ * ending returns the markdown-it option for a rule whose block may interrupt blocks of the named
+ * kinds.
  */
 const ending = (...blocks: string[]): { alt: string[] } => ({ alt: blocks });
 
@@ -78,17 +80,18 @@ block.ruler.at(
 );
 block.ruler.at("table", when((line) => line.split("|").length <= MAX_COLUMNS + 2, wholeTable), ending("paragraph"));
 block.ruler.at("paragraph", paragraph);
-// Ends a quote before a line without its mark. markdown-it would continue a paragraph of the quote.
+// Ends a quote before a line without a quote mark. markdown-it would add the line to the quote's
+// last paragraph.
 block.ruler.before("paragraph", "quote_end", (state, _line, _end, silent) => silent && state.parentType === "blockquote", ending("blockquote"));
 
-/** fenceWithContent parses code. A fence on the last line does not open a block. */
+/** fenceWithContent parses a fenced code block. A fence on the last line does not open a block. */
 function fenceWithContent(state: StateBlock, line: number, end: number, silent: boolean): boolean {
   return line + 1 < end && fence(state, line, end, silent);
 }
 
 /**
  * wholeTable parses a table and stores the cells of each row in the row's token, because
- * markdown-it omits the cells that have no head and adds missing cells.
+ * markdown-it omits cells without a header cell and adds missing cells.
  */
 function wholeTable(state: StateBlock, line: number, end: number, silent: boolean): boolean {
   const before = state.tokens.length;
@@ -115,15 +118,15 @@ function cellsOf(row: string): readonly string[] {
   return cells.map((cell) => cell.trim().replaceAll("\\|", "|"));
 }
 
-/** A line of text that ends by opening a block of code. */
+/** Matches a line of text that ends with the opening fence of a code block. */
 const TEXT_AND_FENCE = /^([^`]*[^`\s])[ \t]*```[\w+#.-]{0,20}[ \t]*$/;
 
-/** textBeforeFence returns the text of a line that ends by opening a block of code. */
+/** textBeforeFence returns the text before an opening fence at the end of a line. */
 const textBeforeFence = (state: StateBlock, line: number): string | undefined => TEXT_AND_FENCE.exec(textOfLine(state, line))?.[1];
 
 /**
- * paragraph parses a paragraph, with its indentation. Unlike markdown-it's, it ends where the
- * indentation of an item ends, and before a fence at the end of a line.
+ * paragraph parses a paragraph, including its indentation. Unlike markdown-it's rule, it ends the
+ * paragraph where the indentation of a list item ends, and before a fence at the end of a line.
  */
 function paragraph(state: StateBlock, start: number, end: number): boolean {
   const line = endOfParagraph(state, start, end);
@@ -162,8 +165,8 @@ function endOfParagraph(state: StateBlock, start: number, end: number): number {
 }
 
 /**
- * pushParagraph adds the tokens of a paragraph. The token's meta contains the white space that
- * follows the text.
+ * pushParagraph adds the tokens of a paragraph. The inline token's meta contains the white space
+ * that follows the text.
  */
 function pushParagraph(state: StateBlock, text: string, space: string): void {
   state.push("paragraph_open", "p", 1);
@@ -181,7 +184,7 @@ inline.ruler.enableOnly(["backticks"]);
 const [backticks = (): boolean => false] = inline.ruler.getRules("");
 inline.ruler.enableOnly(["text", "backticks", "strikethrough", "emphasis", "link"]);
 
-/** A run of characters at which no mark, link or mention starts. */
+/** Matches a run of characters at which no formatting mark, link or mention starts. */
 const PLAIN = /[^`*_~@[\]hH]+/y;
 
 const plain: InlineRule = (state, silent) => {
@@ -238,7 +241,8 @@ class ChatState extends inline.State {
     while (end < this.posMax && this.src[end] === mark) {
       end++;
     }
-    // Names in code may begin and end with two underscores.
+    // Two or more underscores are not a formatting mark, because names in code may begin and end
+    // with two.
     const { opens, closes } = mark === "_" && end - start > 1 ? { opens: false, closes: false } : roleOf(this.src, start, end);
     return { can_open: opens, can_close: closes, length: end - start };
   }

@@ -1,7 +1,7 @@
 /**
- * Parses the marks of a body: the part of CommonMark that people type in a chat, with strike-through
- * and tables. markdown-it finds the blocks and the inline marks; `markdown-rules.ts` adapts its rules
- * to a chat. Parsing takes linear time for any body.
+ * Parses the formatting marks in a body: the part of CommonMark that people type in a chat, plus
+ * strikethrough and tables. markdown-it finds the blocks and the inline marks; `markdown-rules.ts`
+ * adapts its rules to a chat. Parsing takes linear time for any body.
  */
 
 import type { Token } from "markdown-it";
@@ -10,8 +10,8 @@ import { blockTokens, inlineTokens } from "./markdown-rules";
 import { add, type Align, type Block, type Inline, type Item, type MentionedNames, NOBODY } from "./markup";
 
 /**
- * MAX_DEPTH limits the nesting of emphasis. Marks at greater depths are shown as typed, so that a
- * body cannot cause unbounded recursion.
+ * MAX_DEPTH limits the nesting of emphasis. Formatting marks at greater depths are shown as typed,
+ * so that a body cannot cause unbounded recursion.
  */
 const MAX_DEPTH = 4;
 

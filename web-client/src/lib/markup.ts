@@ -1,7 +1,7 @@
 /**
- * The tree of a message body, and the parser for bodies without marks, which finds only links and
- * mentions. A body is plain text: nothing here produces HTML, and the page creates its own elements
- * from the tree. `markdown.ts` parses bodies with marks.
+ * The tree of a message body, and the parser for bodies without formatting marks, which finds only
+ * links and mentions. A body is plain text: nothing here produces HTML, and the page creates its
+ * own elements from the tree. `markdown.ts` parses bodies with formatting marks.
  */
 
 import { clip } from "./clusters";
@@ -38,7 +38,10 @@ export interface Table {
   readonly kind: "table";
   /** The alignment of each column; "" if the body does not specify it. */
   readonly aligns: readonly Align[];
-  /** The cells of each row. The first row is the head. Rows may have fewer or more cells. */
+  /**
+   * The cells of each row. The first row is the head. Other rows may have fewer or more cells than
+   * the head.
+   */
   readonly rows: readonly (readonly (readonly Inline[])[])[];
 }
 
@@ -51,18 +54,24 @@ export interface Mentioned {
   readonly me: boolean;
 }
 
-/** MentionedNames has each name that a message mentions, in lower case. */
+/** MentionedNames contains the names that a message mentions, in lower case. */
 export type MentionedNames = ReadonlyMap<string, Mentioned>;
 
 export const NOBODY: MentionedNames = new Map();
 
-/** A character or a beginning of a line that may be a mark. */
+/** Matches a character, or the beginning of a line, that may be a formatting mark. */
 const MARK = /[*_~`[]|^[ \t]*(?:[>+-]|\d{1,9}[.)])\s|\|[^|\n]*\n[ \t]*[|:-]/m;
 
-/** mayHaveMarks reports whether a body may contain marks. If not, unmarked parses it completely. */
+/**
+ * mayHaveMarks reports whether a body may contain formatting marks. If not, `unmarked` parses it
+ * completely.
+ */
 export const mayHaveMarks = (body: string): boolean => MARK.test(body);
 
-/** unmarked returns a body as one paragraph with its links and mentions. Marks are shown as typed. */
+/**
+ * unmarked returns a body as one paragraph with its links and mentions. Formatting marks are shown
+ * as typed.
+ */
 export function unmarked(body: string, mentioned: MentionedNames = NOBODY): readonly Block[] {
   const children: Inline[] = [];
   let plain = 0;
@@ -80,7 +89,7 @@ export function unmarked(body: string, mentioned: MentionedNames = NOBODY): read
   return [{ kind: "paragraph", children }];
 }
 
-/** add appends a node. Adjacent texts become one. */
+/** add appends a node. Adjacent text nodes are merged. */
 export function add(nodes: Inline[], node: Inline): void {
   if (node.kind === "text") {
     addText(nodes, node.text);
@@ -165,8 +174,8 @@ function withoutTrailingPunctuation(address: string): string {
 }
 
 /**
- * webAddress returns the address normalized by the browser if it is an http or https URL. No other
- * address may become a link.
+ * webAddress returns an http or https URL as normalized by the browser. It returns undefined for
+ * any other address, which must not become a link.
  */
 export function webAddress(address: string): string | undefined {
   if (!URL.canParse(address)) {
@@ -186,7 +195,7 @@ export function hiddenHost(href: string, label: string): string | undefined {
   return shown === undefined || shown.toLowerCase() === host ? undefined : host;
 }
 
-/** oneLine returns the text of blocks as one line of at most `length` UTF-16 code units. */
+/** oneLine returns the text of the blocks as one line of at most `length` UTF-16 code units. */
 export function oneLine(blocks: readonly Block[], length: number): string {
   return clip(blocks.map(textOfBlock).join(" ").replace(/\s+/g, " ").trim(), length);
 }

@@ -8,7 +8,7 @@ export interface MentionQuery {
   readonly text: string;
 }
 
-/** mentionAt returns the @name that the cursor is in, if any. */
+/** mentionAt returns the @name at the cursor, if there is one. */
 export function mentionAt(body: string, cursor: number): MentionQuery | undefined {
   const text = /@([A-Za-z0-9_.-]{0,50})$/.exec(body.slice(Math.max(0, cursor - 51), cursor))?.[1];
   if (text === undefined) {
@@ -18,7 +18,10 @@ export function mentionAt(body: string, cursor: number): MentionQuery | undefine
   return startsMention(body, at) ? { at, text } : undefined;
 }
 
-/** complete replaces the typed part with the name, and returns the new position of the cursor. */
+/**
+ * complete replaces the typed part of a name with the whole name. It returns the new body and
+ * cursor position.
+ */
 export function complete(body: string, query: MentionQuery, name: string): { readonly body: string; readonly cursor: number } {
   const rest = body.slice(query.at + 1 + query.text.length);
   const before = `${body.slice(0, query.at)}@${name}${rest.startsWith(" ") ? "" : " "}`;

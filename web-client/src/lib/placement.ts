@@ -7,16 +7,16 @@ export interface Box {
   readonly height: number;
 }
 
-/** The distance between a popover and its control. */
+/** The distance between a popover and its control, in pixels. */
 const GAP = 6;
-/** The distance between a popover and the edges of the window. */
+/** The distance between a popover and the edges of the window, in pixels. */
 export const MARGIN = 8;
 
 /**
- * place returns the position of a popover of the given size: below its control, or above it if there
- * is no room below. In a window that has room for neither, it covers the control. Its left edge is
- * that of the control, or else its right edge, so that it is in the window. `view` is the visible part
- * of the window.
+ * place returns the position of a popover of the given size. The popover is below its control, or
+ * above it if there is no room below. If there is room for neither, the popover covers the control.
+ * It is aligned with the left edge of the control, or with the right edge if it would otherwise
+ * leave the window. `view` is the visible part of the window.
  */
 export function place(anchor: Box, size: Pick<Box, "width" | "height">, view: Box): Pick<Box, "left" | "top"> {
   const end = { x: view.left + view.width - MARGIN - size.width, y: view.top + view.height - MARGIN - size.height };

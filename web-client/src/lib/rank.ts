@@ -1,6 +1,7 @@
 /**
- * Ranks titles by a query: titles that start with the query come first, then those with a word that
- * starts with it, then those that contain it, then those that contain its letters in order.
+ * Ranks titles by how well they match a query. Titles that start with the query come first, then
+ * titles with a word that starts with the query, then titles that contain the query. Titles that
+ * contain the query's letters in order come last.
  */
 
 export function rankTitles<T>(items: readonly T[], titleOf: (item: T) => string, query: string, max: number): readonly T[] {

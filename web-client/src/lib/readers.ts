@@ -1,23 +1,24 @@
 /**
- * How many members have read this user's messages in a channel. Receipts are not replayed, so the
- * numbers are lower bounds, except for messages whose receipts have been requested.
+ * The number of members who have read each of this user's messages in a channel. Receipts are not
+ * replayed, so the numbers are lower bounds, except for messages whose receipts have been
+ * requested.
  */
 
 interface Counted {
-  /** How many other members have read the message. */
+  /** The number of other members who have read the message. */
   readonly read: number;
-  /** How many other members could have read it. */
+  /** The number of other members who could have read the message. */
   readonly members: number;
 }
 
 export interface Readers {
-  /** At least one member has received everything up to this seq. */
+  /** The highest seq up to which at least one member is known to have received everything. */
   readonly delivered: number;
-  /** All members have read everything up to this seq. */
+  /** The highest seq up to which all members are known to have read everything. */
   readonly allRead: number;
   /** The highest seq that each member is known to have read. */
   readonly positions: ReadonlyMap<string, number>;
-  /** The server's counts for a message, by its seq. */
+  /** The server's counts, by the message's seq. */
   readonly counts: ReadonlyMap<number, Counted>;
 }
 
@@ -26,7 +27,7 @@ export const NO_READERS: Readers = { delivered: 0, allRead: 0, positions: new Ma
 /** MAX_COUNTS is the maximum number of messages for which the server's counts are kept. */
 const MAX_COUNTS = 50;
 
-/** withPosition records that a member has received and read everything up to these seqs. */
+/** withPosition records the seqs up to which a member has received and read messages. */
 export function withPosition(readers: Readers, userID: string, delivered: number, read: number): Readers {
   const known = readers.positions.get(userID) ?? 0;
   return {
@@ -55,7 +56,7 @@ export function withCounts(readers: Readers, seq: number, delivered: number, rea
 
 export interface Progress {
   readonly status: "sent" | "delivered" | "read";
-  /** How many members have read the message, and how many there are. */
+  /** The number of other members who have read the message, and the number of other members. */
   readonly read: number;
   readonly members: number;
 }
@@ -70,7 +71,7 @@ export function progressOf(readers: Readers, seq: number, others: number): Progr
   for (const position of readers.positions.values()) {
     read += position >= seq ? 1 : 0;
   }
-  // A member who has read a later message has read this one.
+  // A member who has read a later message has read this one too.
   for (const [later, counted] of readers.counts) {
     read = later >= seq ? Math.max(read, counted.read) : read;
   }

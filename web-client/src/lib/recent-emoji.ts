@@ -1,6 +1,8 @@
 /** The list of recently used emoji. */
 
-/** bare removes variation selectors, which the server may add or remove. */
+/**
+ * bare removes the variation selectors from an emoji, because the server may add or remove them.
+ */
 export const bare = (emoji: string): string => emoji.trim().replace(/[\ufe0e\ufe0f]/g, "");
 
 const MAX_RECENT = 12;

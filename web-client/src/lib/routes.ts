@@ -31,7 +31,7 @@ export function pathOf(route: Route): string {
   }
 }
 
-/** channelIn returns the channel id in a pasted link, path or id. */
+/** channelIn extracts the channel id from a pasted link, path or id. */
 export function channelIn(input: string): string | undefined {
   const text = input.trim();
   const bare = text.toLowerCase();

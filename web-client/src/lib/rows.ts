@@ -29,8 +29,8 @@ export const NEW_ROW = "new";
 const times = new WeakMap<LoggedMessage, number>();
 
 /**
- * sentMs returns when a message was sent. The result is cached because the rows are computed from
- * up to 10,000 messages after every event.
+ * sentMs returns the time when a message was sent, in milliseconds since 1970. The result is
+ * cached, because every event recomputes the rows from up to 10,000 messages.
  */
 export function sentMs(message: LoggedMessage): number {
   let ms = times.get(message);
@@ -54,8 +54,8 @@ export interface RowsInput {
   readonly pending: readonly Pending[];
   readonly me: string;
   /**
-   * The "New messages" line is drawn before the first message from others after this seq; undefined
-   * means no line.
+   * The "New messages" line is drawn before the first message from another user after this seq;
+   * undefined means no line.
    */
   readonly readSeq: number | undefined;
 }
@@ -67,7 +67,7 @@ export function rowsOf({ log, pending, me, readSeq }: RowsInput): readonly Row[]
   let last = 0;
   let line = readSeq === undefined;
   /**
-   * begin adds a day separator where a new day starts, and returns whether the next row starts a
+   * begin adds a day separator where a new day starts, and reports whether the next row starts a
    * group.
    */
   const begin = (ms: number, by: string, alone: boolean): boolean => {

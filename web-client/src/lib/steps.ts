@@ -6,8 +6,8 @@
 import { type Profiler, Session } from "node:inspector/promises";
 
 /**
- * stepsOf returns how many blocks of JavaScript f executes (bodies of functions, loops and branches),
- * plus the characters that its searches examine.
+ * stepsOf returns the number of JavaScript blocks (bodies of functions, loops and branches) that f
+ * executes, plus the number of characters that its searches examine.
  */
 export async function stepsOf(f: () => void): Promise<number> {
   const session = new Session();
@@ -24,7 +24,10 @@ export async function stepsOf(f: () => void): Promise<number> {
   return searched + executed.reduce((sum, { count }) => sum + count, 0);
 }
 
-/** countSearches counts the characters that built-in searches examine, until the returned function is called. */
+/**
+ * countSearches counts the characters that built-in searches examine, until the returned function
+ * is called.
+ */
 function countSearches(): () => number {
   let count = 0;
   const { exec } = RegExp.prototype;

@@ -1,6 +1,6 @@
 /**
- * Values stored in the browser. If the browser cannot store a value (in a private window or because
- * the disk is full), the value is lost on reload.
+ * Values stored in the browser. If the browser cannot store a value (because the window is private
+ * or the disk is full), the value is lost on reload.
  */
 
 const PREFIX = "parley.";

@@ -1,14 +1,12 @@
 /**
- * Colors code: splits it into spans with highlight.js's grammars. The spans are text, not HTML.
- * Each grammar is a chunk of its own, loaded with the first block of code in its language.
+ * Highlights code: splits it into spans with highlight.js's grammars. The spans are text, not HTML.
+ * Each grammar is a separate chunk, which is loaded with the first code block in its language.
  */
 
 import type { Emitter, LanguageFn } from "highlight.js";
 import hljs from "highlight.js/lib/core";
 
-/**
- * The kinds of spans, each with its highlight.js scopes. The style sheet has a color for each kind.
- */
+/** The highlight.js scopes for each kind of span. The style sheet has a color for each kind. */
 const kinds = {
   comment: ["comment", "quote", "meta", "doctag"],
   keyword: ["keyword", "built_in", "literal", "selector-tag", "name", "section", "tag"],
@@ -28,7 +26,10 @@ export interface Span {
 
 const kindOf: ReadonlyMap<string, SpanKind> = new Map(Object.entries(kinds).flatMap(([kind, scopes]) => scopes.map((scope) => [scope, kind as SpanKind])));
 
-/** SpanEmitter collects what highlight.js finds. highlight.js's own emitter writes HTML. */
+/**
+ * SpanEmitter collects the spans that highlight.js finds. highlight.js's default emitter writes
+ * HTML.
+ */
 class SpanEmitter implements Emitter {
   readonly spans: Span[] = [];
   private readonly open: SpanKind[] = [];
@@ -51,7 +52,7 @@ class SpanEmitter implements Emitter {
     this.open.pop();
   }
 
-  // highlight.js calls the methods by their old names, too.
+  // highlight.js also calls these methods by their old names.
   openNode(name: string): void {
     this.startScope(name);
   }
@@ -73,7 +74,7 @@ class SpanEmitter implements Emitter {
 
 hljs.configure({ __emitter: SpanEmitter });
 
-/** The languages, each with the names that it has in a fence. */
+/** The names that identify each language in a code fence. */
 const grammars: readonly (readonly [names: string, load: () => Promise<{ readonly default: LanguageFn }>])[] = [
   ["bash sh shell zsh", () => import("highlight.js/lib/languages/bash")],
   ["c h", () => import("highlight.js/lib/languages/c")],
@@ -104,7 +105,7 @@ const grammars: readonly (readonly [names: string, load: () => Promise<{ readonl
 /** The languages, each by its first name. */
 export const languages: readonly string[] = grammars.map(([names]) => names.split(" ")[0] ?? "");
 
-/** MAX_COLORED is the length, in UTF-16 code units, of the longest code that is colored. */
+/** MAX_COLORED is the maximum length of code that is colored, in UTF-16 code units. */
 const MAX_COLORED = 8_000;
 
 type Colorizer = (code: string) => readonly Span[];
@@ -125,10 +126,11 @@ export async function colorizer(language: string): Promise<Colorizer | undefined
 }
 
 /**
- * spansOf returns code as spans, or undefined if its language is unknown or the code is too long.
+ * spansOf splits code into spans. It returns undefined if the language is unknown or the code is
+ * too long.
  */
 export async function spansOf(language: string, code: string): Promise<readonly Span[] | undefined> {
   const spans = code.length > MAX_COLORED ? undefined : (await colorizer(language))?.(code);
-  // If a grammar fails, the spans lack a part of the code.
+  // If a grammar fails, the spans do not contain all of the code. Do not use them.
   return spans?.map(({ text }) => text).join("") === code ? spans : undefined;
 }

@@ -4,8 +4,8 @@
  */
 
 /**
- * offsetsOf returns the offset of the top of each row, followed by the bottom of the list, in
- * pixels.
+ * offsetsOf returns the offset of the top of each row, followed by the offset of the bottom of the
+ * list, in pixels.
  */
 export function offsetsOf(count: number, heightOf: (index: number) => number): Float64Array {
   const offsets = new Float64Array(count + 1);
@@ -64,8 +64,8 @@ export function rangeOf(offsets: Float64Array, top: number, height: number, over
 export interface Anchor {
   readonly key: string;
   /**
-   * Pixels from the top of the view to the top of the row; negative if the row starts above the
-   * view.
+   * The distance in pixels from the top of the view to the top of the row; negative if the row
+   * starts above the view.
    */
   readonly offset: number;
 }

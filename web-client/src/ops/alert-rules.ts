@@ -1,18 +1,21 @@
 /**
- * Reads the limits of the alerts from the Prometheus rules. The build runs it, so that the page and
- * the alerts have the same limits; see vite.config.ts.
+ * Reads the limits of the alerts from the Prometheus rules. The build runs this code, so that the
+ * page and the alerts have the same limits; see vite.config.ts.
  */
 
-/** The alert fires if its figure stays above `above` for `period`, which may be empty: "5m". */
+/**
+ * The alert fires if its metric stays above `above` for `period` ("5m"), or immediately if `period`
+ * is empty.
+ */
 export interface Limit {
   readonly above: number;
   readonly period: string;
 }
 
 /**
- * limitsIn returns the limits by the alert's name. It skips rules whose expression ends neither in
- * a comparison with a number (`> 60`) nor in `== 1`, which is a limit of 0 for a figure that is 0
- * or 1.
+ * limitsIn returns each alert's limit by the alert's name. It skips rules whose expression ends
+ * neither in a comparison with a number (`> 60`) nor in `== 1`. `== 1` means a limit of 0 for a
+ * metric that is 0 or 1.
  */
 export function limitsIn(rules: string): Readonly<Record<string, Limit>> {
   const limits: Record<string, Limit> = {};

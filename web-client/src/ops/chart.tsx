@@ -1,7 +1,7 @@
 /**
- * A line chart of the last ten minutes, with the limit of the figure's alert. Pointing at it reads
- * the value at that time. A large chart has axes and can be read with the keyboard: it is a slider
- * over time, because screen readers pass the arrow keys to sliders and speak their value.
+ * A line chart of the last ten minutes, with the limit of the metric's alert. Pointing at the chart
+ * shows the value at that time. A large chart has axes and supports the keyboard: it is a slider
+ * over time, because screen readers pass the arrow keys to sliders and speak their values.
  */
 
 import type { HTMLAttributes, JSX, TargetedPointerEvent } from "preact";
@@ -78,7 +78,7 @@ interface ReadingProps extends ChartProps {
   readonly heightOf: (value: number) => string;
 }
 
-/** Reading marks the time at which the charts are read, and shows the value at that time. */
+/** Reading draws the chart cursor and shows the value at the cursor's time. */
 function Reading({ figure, samples, heightOf }: ReadingProps): JSX.Element | null {
   const sample = reading.value === undefined ? undefined : samples[nearest(samples, reading.value)];
   if (sample === undefined) {
@@ -98,7 +98,9 @@ function Reading({ figure, samples, heightOf }: ReadingProps): JSX.Element | nul
   );
 }
 
-/** plotAttributes returns the role of a chart, and the handlers that read it. */
+/**
+ * plotAttributes returns the chart's ARIA attributes, and the handlers that move the chart cursor.
+ */
 function plotAttributes(figure: Figure, samples: readonly Sample[], large: boolean): HTMLAttributes<HTMLDivElement> {
   const newest = samples.at(-1);
   const point = (event: TargetedPointerEvent<HTMLDivElement>): void => {
@@ -124,7 +126,7 @@ function plotAttributes(figure: Figure, samples: readonly Sample[], large: boole
     "aria-valuemax": newest.at,
     "aria-valuenow": current.at,
     "aria-valuetext": `${value === undefined ? "no reading" : measured(value, figure.unit)} at ${clock(current.at)}`,
-    // From now on, the reading stays at one time. Otherwise, a screen reader would speak every new
+    // Keep the chart cursor at a fixed time. Otherwise, a screen reader would speak every new
     // sample.
     onFocus: () => {
       reading.value ??= newest.at;

@@ -1,4 +1,4 @@
-/** A command line to copy. It leads to its entry in the manual. */
+/** A command line that the operator can copy, with a link to its entry in the manual. */
 
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";

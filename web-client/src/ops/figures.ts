@@ -1,6 +1,6 @@
 /**
- * The figures on the page: what each figure measures, the alert that watches it, and the commands
- * to run in that case. The limits of the alerts come from deploy/prometheus/parley.rules.yml.
+ * The metrics on the page: what each one measures, the alert that watches it, and the commands to
+ * run when the alert fires. The limits of the alerts come from deploy/prometheus/parley.rules.yml.
  */
 
 import limits from "virtual:alert-limits";
@@ -23,7 +23,7 @@ export interface Figure {
   /** The unit, shown after the number. */
   readonly unit: string;
   readonly about: string;
-  /** Whether the figure counts things, so that its axis has only whole numbers. */
+  /** Whether the metric is a count, whose axis is labeled only with whole numbers. */
   readonly whole?: boolean;
   readonly alert?: Alert;
   /** Commands with which an operator can investigate or fix the problem. */
@@ -31,7 +31,8 @@ export interface Figure {
 }
 
 /**
- * alertAt returns the alert with a name. `factor` converts the rule's unit to the figure's unit.
+ * alertAt returns the alert with the given name. `factor` converts the rule's unit to the metric's
+ * unit.
  */
 function alertAt(name: string, factor = 1): Alert {
   const limit = limits[name];
@@ -41,7 +42,7 @@ function alertAt(name: string, factor = 1): Alert {
   return { name, above: limit.above * factor, period: limit.period };
 }
 
-/** The figures that an operator looks at first. They are shown large, in this order. */
+/** The metrics that an operator needs first. They are shown large, in this order. */
 export const mainFigures: readonly Figure[] = [
   {
     key: "lagSeconds",
@@ -79,7 +80,7 @@ export const mainFigures: readonly Figure[] = [
   },
 ];
 
-/** The other figures, which are shown small. */
+/** The other metrics, which are shown small. */
 export const otherFigures: readonly Figure[] = [
   { key: "connections", title: "Connections", unit: "open", about: "Open WebSocket connections on all gateways.", commands: [] },
   { key: "sends", title: "Sends", unit: "/s", about: "Events acknowledged to their senders.", commands: ["sync-service tail"] },
@@ -139,7 +140,7 @@ export const otherFigures: readonly Figure[] = [
 
 export const figures: readonly Figure[] = [...mainFigures, ...otherFigures];
 
-/** alarming reports whether a value exceeds the figure's limit. */
+/** alarming reports whether a value exceeds the metric's limit. */
 export function alarming(figure: Figure, value: number | undefined): boolean {
   return figure.alert !== undefined && value !== undefined && value > figure.alert.above;
 }

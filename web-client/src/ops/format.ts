@@ -1,6 +1,6 @@
 /**
- * Numbers and times for display. The page is in English, so they are written as in the user's
- * variant of English. Times have 24 hours, as in the logs of the services.
+ * Formats numbers and times for display. The page is in English, so it formats numbers for the
+ * user's variant of English. Times use the 24-hour clock, as in the services' logs.
  */
 
 import { localeFor, preferred } from "../i18n/locale";
@@ -12,7 +12,7 @@ const plain = [number({ maximumFractionDigits: 2 }), number({ maximumFractionDig
 const minutes = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const seconds = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 
-/** shown formats a number for reading at a glance: 1,234 or 12.3 or 1.2M. */
+/** shown formats a number compactly: 1,234 or 12.3 or 1.2M. */
 export function shown(value: number | undefined): string {
   if (value === undefined) {
     return "–";

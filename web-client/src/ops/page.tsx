@@ -1,4 +1,4 @@
-/** The operator's page: the pipeline from connections to stored rows, live. */
+/** The operator's page, which shows the pipeline from connections to stored rows in real time. */
 
 import type { ComponentChildren, JSX } from "preact";
 
@@ -28,7 +28,7 @@ export function Page(): JSX.Element {
 function Body({ now }: { readonly now: View }): JSX.Element {
   switch (now.name) {
     case "loading":
-      // The same layout as with figures, so that nothing moves when they arrive.
+      // Use the same layout as with data, so that nothing moves when the data arrives.
       return (
         <div class="ops-live">
           <Status list={[]}>Loading the figures…</Status>
@@ -108,7 +108,7 @@ interface StatusProps {
   readonly children: string;
 }
 
-/** Status lists the troubles in a live region: screen readers announce it whenever it changes. */
+/** Status lists the problems in a live region: screen readers announce it whenever it changes. */
 function Status({ list, children }: StatusProps): JSX.Element {
   return (
     <div role="status" class={list.length > 0 ? "ops-troubles" : "ops-fine"} data-testid="ops-troubles">

@@ -1,4 +1,4 @@
-/** One figure: its name, value, chart, and the commands for it. */
+/** One metric: its name, value and chart, and the commands to run if its alert fires. */
 
 import type { JSX } from "preact";
 
@@ -15,7 +15,7 @@ export interface PanelProps {
   readonly value: number | undefined;
 }
 
-/** LargePanel shows a figure with axes and everything that is known about it. */
+/** LargePanel shows a metric's chart with axes, its description, its alert and its commands. */
 export function LargePanel(props: PanelProps): JSX.Element {
   const { figure, samples } = props;
   return (
@@ -26,7 +26,10 @@ export function LargePanel(props: PanelProps): JSX.Element {
   );
 }
 
-/** SmallPanel shows a figure without axes. Its description is folded unless it raises an alarm. */
+/**
+ * SmallPanel shows a metric's chart without axes. The description is collapsed unless the metric
+ * exceeds its limit.
+ */
 export function SmallPanel(props: PanelProps): JSX.Element {
   const { figure, samples, value } = props;
   return (

@@ -1,4 +1,4 @@
-/** Requests the pipeline's figures every two seconds while the page is open. */
+/** Requests the pipeline's metrics every two seconds while the page is open. */
 
 import { ApiError, type OpsMetrics } from "@parley/client";
 import { signal } from "@preact/signals";
@@ -10,7 +10,8 @@ import { extended, type Sample, sampleOf } from "./samples";
 export const INTERVAL_MS = 2_000;
 
 /**
- * RESPONSE_TIMEOUT_MS is how long to wait for a response. Usually, one takes at most two seconds.
+ * RESPONSE_TIMEOUT_MS is how long the page waits for a response. A response usually takes at most
+ * two seconds.
  */
 const RESPONSE_TIMEOUT_MS = 10_000;
 
@@ -19,18 +20,19 @@ export type View =
   | { readonly name: "signed-out" }
   | { readonly name: "forbidden" }
   /**
-   * `trouble` is the reason the last request failed; `metrics` and `last` are the last known state.
+   * `trouble` is the reason why the last request failed. `metrics` and `last` are the last known
+   * values.
    */
   | { readonly name: "live"; readonly metrics: OpsMetrics; readonly last: Sample; readonly samples: readonly Sample[]; readonly trouble?: string }
   | { readonly name: "unreachable"; readonly trouble: string };
 
 export const view = signal<View>({ name: "loading" });
 
-/** How far the browser's clock is ahead of the server's, in milliseconds. */
+/** The number of milliseconds by which the browser's clock is ahead of the server's. */
 let ahead = 0;
 
 export function start(): void {
-  // A Client would add the code for WebSockets, which this page does not need.
+  // Do not create a Client: it would add the WebSocket code, which this page does not need.
   const { rest, tokens } = openAccess();
   if (tokens.present) {
     void poll(rest);
@@ -68,7 +70,7 @@ function show(metrics: OpsMetrics): void {
   view.value = { name: "live", metrics, last, samples: extended(before?.samples ?? [], last) };
 }
 
-/** trouble records why the last request failed. Figures that are already shown stay on the page. */
+/** trouble records why the last request failed. Values that are already shown stay on the page. */
 function trouble(why: string): void {
   const now = view.value;
   if (now.name === "live") {

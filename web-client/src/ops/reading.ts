@@ -1,6 +1,6 @@
 /**
- * The time at which the charts are read, in milliseconds since 1970; undefined while nobody points
- * at a chart. All charts share it, so that figures can be compared at one time.
+ * The time of the chart cursor, in milliseconds since 1970; undefined if the user is not pointing
+ * at a chart. All charts share it, so that users can compare the metrics at one point in time.
  */
 
 import { signal } from "@preact/signals";
@@ -13,8 +13,9 @@ export const reading = signal<number | undefined>(undefined);
 const PAGE_MS = 60_000;
 
 /**
- * moved returns the time to which a key moves the reading: arrow keys by one sample, Page keys by a
- * minute, Home and End to the oldest and the newest sample. It returns undefined for other keys.
+ * moved returns the time to which a key moves the chart cursor. Arrow keys move it by one sample,
+ * Page keys by a minute, and Home and End to the oldest and the newest sample. It returns undefined
+ * for other keys.
  */
 export function moved(key: string, samples: readonly Sample[], at: number): number | undefined {
   const index = nearest(samples, at);

@@ -1,8 +1,8 @@
 /**
- * The data for the charts: one sample of each figure per request, over the last ten minutes.
+ * The data for the charts: one sample of each metric per request, over the last ten minutes.
  *
  * Counters are converted to rates here. They are compared per instance, because the sum falls when
- * an instance restarts. The first reading from an instance yields no rate.
+ * an instance restarts. The first sample from an instance yields no rate.
  */
 
 import type { OpsFigures, OpsMetrics } from "@parley/client";
@@ -30,17 +30,17 @@ export type Key =
   | "requests";
 
 export interface Sample {
-  /** When the figures were requested, in milliseconds since 1970. */
+  /** When the metrics were requested, in milliseconds since 1970. */
   readonly at: number;
-  /** Unknown figures are absent. */
+  /** Unknown metrics are absent. */
   readonly values: Readonly<Partial<Record<Key, number>>>;
 }
 
 type Counter = Exclude<keyof OpsFigures, "connections">;
 
 /**
- * growth returns how much a counter has grown across all instances; undefined if no instance has
- * both readings.
+ * growth returns the increase of a counter across all instances, or undefined if no instance
+ * reported the counter in both responses.
  */
 function growth(counter: Counter, before: OpsMetrics, now: OpsMetrics): number | undefined {
   let total: number | undefined;
@@ -55,8 +55,8 @@ function growth(counter: Counter, before: OpsMetrics, now: OpsMetrics): number |
 }
 
 /**
- * sampleOf returns the values of one reading. If the previous reading is given, it also returns the
- * rates since then.
+ * sampleOf returns the values from one response. If the previous response is given, it also returns
+ * the rates between the two responses.
  */
 export function sampleOf(now: OpsMetrics, before?: OpsMetrics): Sample {
   const values: Partial<Record<Key, number>> = {};
@@ -91,7 +91,7 @@ export function sampleOf(now: OpsMetrics, before?: OpsMetrics): Sample {
 }
 
 /**
- * byMinute returns one sample for each minute, with the highest value of each figure, for a table.
+ * byMinute returns one sample for each minute, with the highest value of each metric, for a table.
  * The newest minute is first.
  */
 export function byMinute(samples: readonly Sample[]): readonly Sample[] {

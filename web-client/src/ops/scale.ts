@@ -3,16 +3,17 @@
 import { type Key, type Sample, SPAN_MS } from "./samples";
 
 /**
- * Samples further apart are not joined by a line. Browsers let a hidden page poll once a minute.
+ * The maximum time between two samples that a line connects. Browsers let a hidden page poll only
+ * once a minute.
  */
 const MAX_GAP_MS = 90_000;
 
-/** TICK_MS is the distance between the labels of the time axis. */
+/** TICK_MS is the interval between the labels of the time axis. */
 const TICK_MS = 2 * 60_000;
 
 /**
  * ticksUpTo returns the labels of the value axis: 0 and two or three multiples of a round number.
- * The last one is at least `max`. Labels of a figure that counts things are whole numbers.
+ * The last one is at least `max`. The labels for a count are whole numbers.
  */
 export function ticksUpTo(max: number, whole: boolean): readonly number[] {
   const least = Math.max(max / 3, whole ? 1 : Number.MIN_VALUE);
@@ -22,16 +23,17 @@ export function ticksUpTo(max: number, whole: boolean): readonly number[] {
   return Array.from({ length: count + 1 }, (_, i) => i * step);
 }
 
-/** rangeOf returns the value up to which a chart must reach, so that its limit is well in view. */
+/** rangeOf returns the upper end of the value axis. It is high enough to show the limit clearly. */
 export function rangeOf(peak: number | undefined, limit: number | undefined): number {
   return Math.max(peak ?? 0, (limit ?? 0) * 1.25) || 1;
 }
 
-/** xOf returns the position of a time in a chart that ends at `until`. */
+/** xOf returns the position of a time in a chart that ends at the time `until`. */
 export const xOf = (at: number, until: number): number => 1 - (until - at) / SPAN_MS;
 
 /**
- * timeTicks returns the times to label. None is so close to an edge that its label would be cut.
+ * timeTicks returns the times to label. No time is so close to an edge that its label would be cut
+ * off.
  */
 export function timeTicks(until: number): readonly number[] {
   const ticks: number[] = [];
@@ -61,7 +63,7 @@ export interface Point {
 }
 
 /**
- * runsOf returns the runs of consecutive samples that contain the figure. Where the figure is
+ * runsOf returns the runs of consecutive samples that contain the metric. Where the metric is
  * unknown, and where samples are far apart, the line has a gap.
  */
 export function runsOf(samples: readonly Sample[], key: Key, until: number): readonly (readonly Point[])[] {

@@ -1,4 +1,4 @@
-/** The details behind the charts: figures by minute, by instance and by partition. */
+/** The details behind the charts: metrics by minute, by instance and by partition. */
 
 import type { OpsMetrics, OpsPartition, OpsTarget } from "@parley/client";
 import type { JSX } from "preact";
@@ -8,7 +8,7 @@ import { figures } from "./figures";
 import { minuteClock, shown } from "./format";
 import { byMinute, type Sample } from "./samples";
 
-/** servicesOf determines which services an instance runs from the figures that it reports. */
+/** servicesOf determines which services an instance runs from the metrics that it reports. */
 export function servicesOf({ figures, up }: OpsTarget): string {
   const names = [
     figures.requests !== null ? "chat-service" : "",
@@ -21,7 +21,8 @@ export function servicesOf({ figures, up }: OpsTarget): string {
 const number = (value: number | null): string => (value === null ? "" : shown(value));
 
 /**
- * History shows the charts as a table. It is built only while it is open, because it changes often.
+ * History shows the charts as a table. The table is rendered only while it is open, because it
+ * changes often.
  */
 export function History({ samples }: { readonly samples: readonly Sample[] }): JSX.Element {
   const [open, setOpen] = useState(false);
@@ -88,7 +89,7 @@ interface TableProps {
   readonly children: readonly JSX.Element[];
 }
 
-/** Table scrolls horizontally if the page is narrow; the keyboard can scroll it too. */
+/** Table scrolls horizontally if the page is narrow; it can be scrolled with the keyboard too. */
 function Table({ name, heads, children }: TableProps): JSX.Element {
   return (
     <div class="ops-table" role="region" aria-label={name} tabIndex={0}>
@@ -109,7 +110,7 @@ function Table({ name, heads, children }: TableProps): JSX.Element {
   );
 }
 
-/** troublesOf returns the problems that are not visible in any single figure. */
+/** troublesOf returns the problems that no single metric shows. */
 export function troublesOf(metrics: OpsMetrics): readonly string[] {
   const down = metrics.targets.filter((t) => !t.up).map((t) => `${t.url} is down: ${t.problem ?? ""}.`);
   if (!metrics.streams.known) {

@@ -57,7 +57,7 @@ function itemsFor({ anchor }: OpenPopover, message: LoggedMessage): readonly Ite
   const mine = message.sender_id === myID();
   const items: Item[] = [];
   if (mine) {
-    // The toolbar of other users' messages has a button for this.
+    // For other users' messages, the toolbar has a button that copies the link.
     items.push({ icon: "link", name: t().message.copyLink, testid: testids.copyLink, run: () => void copyLink(message.channel_id, message.seq) });
   }
   items.push({ icon: "copy", name: t().message.copyText, testid: testids.copyText, run: () => void copyText(message.body) });

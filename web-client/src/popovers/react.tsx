@@ -29,7 +29,7 @@ interface Section {
   readonly emoji: readonly string[];
 }
 
-/** unsearched returns the emoji that are offered before anything is typed. */
+/** unsearched returns the emoji that are offered before the user types anything. */
 const unsearched = (recent: readonly string[]): readonly Section[] =>
   [
     { title: t().react.recent, emoji: recent },
@@ -93,7 +93,7 @@ export default function React({ open, message }: { readonly open: OpenPopover; r
         aria-label={t().react.search}
         autocomplete="off"
         enterkeyhint="go"
-        // On a phone, the on-screen keyboard would cover the emoji.
+        // Do not focus the field on a phone, where the on-screen keyboard would cover the emoji.
         data-autofocus={touch.peek() ? undefined : ""}
         onInput={(event) => setQuery(event.currentTarget.value)}
         onKeyDown={onFieldKey}

@@ -34,7 +34,7 @@ interface ChannelScreenProps {
 }
 
 export function ChannelScreen({ state, seq }: ChannelScreenProps): JSX.Element {
-  // This must be a layout effect: it runs before the list's effects, which mark the visible
+  // This must be a layout effect, so that it runs before the list's effects, which mark the visible
   // messages as read.
   useLayoutEffect(() => {
     resetCompose();

@@ -66,7 +66,8 @@ function Main(): JSX.Element {
     return <Welcome />;
   }
   const state = openState.value;
-  // Over the WebSocket, a channel may arrive before its details, which say where unread messages begin.
+  // Over the WebSocket, a channel may arrive before its details, which contain the position of the
+  // first unread message.
   if (state?.details.value !== undefined) {
     return <ChannelScreen key={state.id} state={state} seq={at.seq} />;
   }
@@ -123,10 +124,10 @@ function Welcome(): JSX.Element {
 }
 
 /**
- * useFoundFocus moves the focus if the focused control has disappeared because a question, a dialog,
- * a popover or a channel was closed. The focus moves to the dialog or popover below the question, if
- * there is one; to the channel or the message that the closed dialog was about; and otherwise to
- * where it was before, or to the message field.
+ * useFoundFocus moves the focus if the focused control has disappeared because a confirmation, a
+ * dialog, a popover or a channel was closed. If a dialog or popover is still open, it receives the
+ * focus. Otherwise, the focus moves to the channel or the message that the closed dialog was about.
+ * If there is none, the focus moves to its previous place or to the message field.
  */
 function useFoundFocus(): void {
   const open = dialog.value;
@@ -169,17 +170,17 @@ function useFoundFocus(): void {
 
 /** focusMain moves the focus to the message field or, if there is none, to the main content. */
 function focusMain(): void {
-  // On a touch screen, the focus would open the on-screen keyboard.
+  // On a touch screen, focusing the field would open the on-screen keyboard.
   const field = touch.peek() ? null : document.querySelector<HTMLElement>(`[data-testid="${testids.composer}"]`);
-  // On a phone, the channel list has no #main.
+  // On a phone, there is no #main element while the channel list is shown.
   const main = field ?? document.querySelector<HTMLElement>("#main") ?? document.querySelector<HTMLElement>(`[data-testid="${testids.channelLink}"]`);
   main?.focus();
 }
 
 /**
- * subjectOf returns the channel in the list or the message that a dialog is about. Its control may no
- * longer be shown: the channel was moved to another section, and a message's buttons are shown only
- * while the focus is on it.
+ * subjectOf returns the channel in the list or the message that a dialog is about. The control that
+ * opened the dialog may no longer be shown: the channel may be in another section, and a message's
+ * buttons are shown only while the focus is on the message.
  */
 function subjectOf(request: DialogRequest | undefined): HTMLElement | null {
   switch (request?.name) {

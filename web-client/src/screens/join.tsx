@@ -1,4 +1,4 @@
-/** The page of a channel of which the user is not a member. */
+/** The page for a channel that the user is not a member of. */
 
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
@@ -32,7 +32,10 @@ export function JoinScreen({ channelID }: { readonly channelID: string }): JSX.E
   );
 }
 
-/** useDoor asks the server whether the user may enter, and asks again after a reconnection. */
+/**
+ * useDoor asks the server whether the user may enter. If the server was unreachable, useDoor asks
+ * again after a reconnection.
+ */
 function useDoor(channelID: string): readonly [Door, () => void] {
   const [door, setDoor] = useState<Door>({ name: "loading" });
   const look = (): (() => void) => {
@@ -132,7 +135,7 @@ function Hidden({ channelID, departure }: { readonly channelID: string; readonly
   );
 }
 
-/** Closed is shown if the user cannot do anything here. */
+/** Closed is shown if the user has no way to enter the channel. */
 function Closed({ title, text }: { readonly title: string; readonly text: string }): JSX.Element {
   return (
     <>

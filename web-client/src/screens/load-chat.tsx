@@ -12,7 +12,10 @@ type Loading = ComponentType | "failed" | undefined;
 const chat = signal<Loading>(undefined);
 let request: Promise<void> | undefined;
 
-/** loadChat starts to load the chat, unless it has been started before. It does not wait. */
+/**
+ * loadChat starts loading the chat, unless loading has already started. It does not wait until the
+ * chat is loaded.
+ */
 export function loadChat(): void {
   request ??= import("./chat").then(
     (module) => void (chat.value = module.Chat),
@@ -25,13 +28,14 @@ export function ChatScreen(): JSX.Element {
   useEffect(loadChat, []);
   const Chat = chat.value;
   if (Chat === "failed") {
-    // Browsers may remember that a module could not be loaded, so only a reload tries again.
+    // Browsers may remember that a module could not be loaded, so only a reload of the page tries
+    // again.
     return <Unreachable onRetry={() => location.reload()} />;
   }
   return Chat === undefined ? <Waiting /> : <Chat />;
 }
 
-/** Waiting is shown while the page is loading. */
+/** Waiting is an empty screen that is shown while the page or the chat is loading. */
 export function Waiting(): JSX.Element {
   return <main id="main" class="entry" aria-busy="true" aria-label={t().app.loading} />;
 }

@@ -9,15 +9,15 @@ import { t } from "../i18n";
 import { readMissing } from "../state/channels";
 import { testids } from "../testids";
 
-/** How often the details are read before the screen shows an error. */
+/** The number of attempts to read the details before the screen shows an error. */
 export const ATTEMPTS = 4;
-/** The delay before the first attempt. It doubles with each attempt. */
+/** The delay before the first attempt, in milliseconds. It doubles with each attempt. */
 export const FIRST_DELAY_MS = 1000;
 
 /**
  * LoadingScreen waits for the channel's details. They are requested when the page starts and when
- * it has connected; if that fails, LoadingScreen repeats the request. After ATTEMPTS failures it
- * leaves the next attempt to the user, or to the next connection.
+ * it has connected; if that fails, LoadingScreen repeats the request. After ATTEMPTS failures, it
+ * waits until the user retries or the page connects again.
  */
 export function LoadingScreen({ channelID }: { readonly channelID: string }): JSX.Element {
   const [failed, setFailed] = useState(false);
@@ -54,8 +54,8 @@ export function LoadingScreen({ channelID }: { readonly channelID: string }): JS
 }
 
 /**
- * repeat calls `work` until it succeeds, and gives up after ATTEMPTS failures. It returns a function
- * that stops it.
+ * repeat calls `work` until it succeeds, and gives up after ATTEMPTS failures. It returns a
+ * function that stops the attempts.
  */
 function repeat(work: () => Promise<void>, giveUp: () => void): () => void {
   let timer: ReturnType<typeof setTimeout>;

@@ -1,9 +1,9 @@
 /**
  * The users whom this user has blocked.
  *
- * The gateway does not tell a user's connections about blocks, so blocks that were made on another
- * device are found by reading the list again: after each reconnection, and when the page gets the
- * focus after some minutes.
+ * The gateway does not notify a user's connections of blocks. The page therefore finds blocks made
+ * on another device by reading the list of blocked users again: after each reconnection, and when
+ * the page gets the focus some minutes after the last read.
  */
 
 import { allPages } from "@parley/client";
@@ -13,10 +13,16 @@ import { sdk } from "./client";
 
 export const blocked = signal<ReadonlySet<string>>(new Set());
 
-/** For how long the list is not read again when the page gets the focus. */
+/**
+ * For this many milliseconds after the list of blocked users was read, a focus event does not
+ * trigger another read.
+ */
 export const FRESH_MS = 2 * 60_000;
 let readAt = 0;
-/** Incremented by each change here. A list that was requested before the change is discarded. */
+/**
+ * Incremented whenever this page changes the list of blocked users. A list that was requested
+ * before the change is discarded.
+ */
 let changes = 0;
 
 function set(users: ReadonlySet<string>): void {
@@ -37,8 +43,8 @@ export async function loadBlocks(): Promise<void> {
 }
 
 /**
- * watchBlocks reads the list again when the page gets the focus. It returns a function that stops
- * this.
+ * watchBlocks reads the list of blocked users again when the page gets the focus. It returns a
+ * function that removes the listener.
  */
 export function watchBlocks(): () => void {
   const read = (): void => {

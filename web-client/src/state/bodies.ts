@@ -1,6 +1,6 @@
 /**
- * Message bodies as trees. The parser of marks is a separate chunk, loaded when the first body with
- * marks is shown. Until then, bodies are shown as typed.
+ * Message bodies as trees. The parser for formatting marks is a separate chunk, loaded when the
+ * first body with formatting marks is shown. Until then, bodies are shown as typed.
  */
 
 import { signal } from "@preact/signals";
@@ -9,11 +9,11 @@ import { type Block, type MentionedNames, mayHaveMarks, oneLine, unmarked } from
 
 type Parser = (body: string, mentioned?: MentionedNames) => readonly Block[];
 
-/** The parser of marks, once it is loaded. */
+/** The parser for formatting marks, once it is loaded. */
 export const parser = signal<Parser | undefined>(undefined);
 let requested = false;
 
-/** RETRY_MS is the time after which the chunk is requested again if it could not be loaded. */
+/** RETRY_MS is the delay before the chunk is requested again if it could not be loaded. */
 const RETRY_MS = 10_000;
 
 function requestParser(): void {
@@ -43,8 +43,10 @@ export function blocksOf(body: string, mentioned?: MentionedNames): readonly Blo
   return (parser.value ?? unmarked)(body, mentioned);
 }
 
-/** PREVIEWED is how many UTF-16 code units of a body are parsed for a preview. */
+/** PREVIEWED is the maximum number of UTF-16 code units of a body that are parsed for a preview. */
 const PREVIEWED = 2000;
 
-/** plainText returns a body as one line without marks, for previews and notifications. */
+/**
+ * plainText returns a body as one line without formatting marks, for previews and notifications.
+ */
 export const plainText = (body: string, length: number): string => oneLine(blocksOf(body.slice(0, PREVIEWED)), length);

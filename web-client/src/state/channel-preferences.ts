@@ -1,7 +1,7 @@
 /**
- * The user's preferences for single channels: starred, muted, the section of the channel list, and
- * which messages cause a notification. The server does not store them, so they apply to this device
- * only.
+ * The user's preferences for individual channels: starred, muted, the section of the channel list,
+ * and which messages cause a notification. The server does not store them, so they apply to this
+ * device only.
  */
 
 import type { ChannelState } from "./channel-state";
@@ -24,7 +24,9 @@ type Stored = Readonly<Record<string, ChannelPreferences>>;
 const isStored = (value: unknown): value is Stored =>
   typeof value === "object" && value !== null && Object.values(value).every((v) => typeof v === "object" && v !== null);
 
-/** By user and channel, because users of the same browser have their own preferences. */
+/**
+ * The preferences by user and channel, because users of the same browser have separate preferences.
+ */
 const all = storedSignal<Stored>("channels", {}, isStored);
 const keyOf = (channelID: string): string => `${myID()}/${channelID}`;
 
@@ -38,13 +40,16 @@ export function prefer(channelID: string, change: ChannelPreferences): void {
 }
 
 /**
- * moveToSection moves a channel to one of the user's own sections, or with undefined back to the
- * section that it is in by default. A starred channel loses its star, because it would stay at the
- * top of the list.
+ * moveToSection moves a channel to one of the user's own sections or, if the section is undefined,
+ * back to its default section. A starred channel loses its star, because the star would keep it at
+ * the top of the list.
  */
 export const moveToSection = (channelID: string, section: string | undefined): void => prefer(channelID, { section, starred: false });
 
-/** levelOf returns the level that decides which messages in a channel cause a notification. */
+/**
+ * levelOf returns the channel's notification level, which determines which messages cause a
+ * notification.
+ */
 export function levelOf(state: ChannelState): NotificationLevel {
   const { muted, level } = preferencesOf(state.id);
   return muted === true ? "none" : (level ?? notificationLevel.value);

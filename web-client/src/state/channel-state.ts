@@ -14,7 +14,7 @@ export interface Online {
 
 /** UnreadMark records the messages that the user had read and then marked as unread. */
 export interface UnreadMark {
-  /** The seq of the first of these messages. */
+  /** The seq of the first message that the user marked as unread. */
   readonly from: number;
   /** How many messages from others were marked. */
   readonly count: number;
@@ -69,7 +69,8 @@ export class ChannelState {
   }
 
   /**
-   * A separate signal, so that lists filtered by kind are not recomputed when other details change.
+   * The channel's kind. It is a separate signal, so that lists filtered by kind are not recomputed
+   * when other details change.
    */
   private readonly kindSignal = computed<ChannelKind>(() => this.details.value?.kind ?? this.handle.summary?.kind ?? "public");
 
@@ -100,13 +101,17 @@ export class ChannelState {
     return Math.max(this.handle.readSeq, details?.last_read_seq ?? 0, details?.joined_seq ?? 0);
   }
 
-  /** The seq up to which this user has read, unless they have marked messages as unread. */
+  /**
+   * The seq up to which this user has read the channel, unless they have marked messages as unread.
+   */
   get readSeq(): number {
     const mark = this.mark.peek();
     return mark === undefined ? this.serverReadSeq : Math.min(this.serverReadSeq, mark.from - 1);
   }
 
-  /** snapshot returns the details with the current counts and read position, for the offline copy. */
+  /**
+   * snapshot returns the details with the current counts and read position, for the offline copy.
+   */
   readonly snapshot: ReadonlySignal<ChannelDetails | undefined> = computed(() => {
     const details = this.details.value;
     const { unread, mentions } = this.counted.value;

@@ -13,13 +13,13 @@ import { route } from "./route";
 import { showError } from "./toasts";
 
 /**
- * The map is replaced when a channel is added or removed. Changes within a channel affect only that
- * channel's own signals.
+ * The user's channels by id. The map is replaced when a channel is added or removed. Changes within
+ * a channel affect only that channel's own signals.
  */
 export const channels = signal<ReadonlyMap<string, ChannelState>>(new Map());
 /**
  * Whether the list is complete. Until then, a channel that is missing from it may still be one of
- * the user's.
+ * the user's channels.
  */
 export const channelsLoaded = signal(false);
 /** Incremented when one of the user's groups changes, so that dialogs reload the groups. */
@@ -130,7 +130,10 @@ export async function refreshDetails(state: ChannelState): Promise<void> {
   await readDetails(state).catch(showError);
 }
 
-/** readDetails removes the channel from the list if the user is no longer a member. */
+/**
+ * readDetails reads a channel's details. It removes the channel from the list if the user is no
+ * longer a member.
+ */
 async function readDetails(state: ChannelState): Promise<void> {
   try {
     const details = await sdk().rest.getChannel(state.id);

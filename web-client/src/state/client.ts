@@ -1,4 +1,4 @@
-/** The page's SDK client. It belongs to one user: signing in again creates a new one. */
+/** The page's SDK client. It belongs to one user: signing in again creates a new client. */
 
 import { Client, LocalStoragePendingStore } from "@parley/client";
 
@@ -11,8 +11,9 @@ export function sdk(): Client {
 }
 
 /**
- * identify makes the session's client one of the given user. This client restores and stores the
- * user's unsent messages even before it has reached the server, and accepts no other user's session.
+ * identify assigns the session's client to the given user. The client then restores and stores the
+ * user's unsent messages even before it has reached the server, and rejects every other user's
+ * session.
  */
 export function identify(userID: string): void {
   if (current?.me !== userID) {

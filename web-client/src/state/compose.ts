@@ -18,7 +18,7 @@ import { showError } from "./toasts";
 export const editing = signal<string | undefined>(undefined);
 
 export interface Target {
-  /** The key of the row to scroll to; undefined means the newest. */
+  /** The key of the row to scroll to; undefined means the newest row. */
   readonly key: string | undefined;
   readonly flash: boolean;
   readonly focus: boolean;
@@ -29,7 +29,7 @@ export interface Target {
  */
 export const target = signal<Target | undefined>(undefined);
 /**
- * Whether a channel has been opened but its list has not reached its final position yet. During
+ * Whether the message list of a newly opened channel has not reached its final position yet. During
  * this time, the visible messages do not count as read.
  */
 export const placing = signal(false);
@@ -69,7 +69,9 @@ export async function showUnread(state: ChannelState): Promise<void> {
   showNew(state);
 }
 
-/** showNew scrolls to the "New messages" line if there is one, and to the newest message otherwise. */
+/**
+ * showNew scrolls to the "New messages" line if there is one, and to the newest message otherwise.
+ */
 function showNew(state: ChannelState): void {
   if (state.newAfter.peek() === undefined) {
     toNewest();
@@ -90,7 +92,7 @@ export function edit(message: LoggedMessage): void {
   revealRow(message);
 }
 
-/** revealRow scrolls a message's row into view by the smallest distance. */
+/** revealRow scrolls a message's row into view by the smallest possible distance. */
 export function revealRow(message: LoggedMessage): void {
   target.value = { key: keyOf(message, myID()), flash: false, focus: false };
 }

@@ -1,4 +1,4 @@
-/** The channels in which this user is no longer a member, as far as this page has seen it. */
+/** The channels that this user is no longer a member of, as far as this page knows. */
 
 import { signal } from "@preact/signals";
 

@@ -1,6 +1,6 @@
 /**
- * The open dialog, and the question that asks for confirmation on top of it or of a popover. At most
- * one of each is open.
+ * The open dialog, and the confirmation on top of a dialog or popover. At most one dialog and one
+ * confirmation are open.
  */
 
 import { signal } from "@preact/signals";
@@ -15,14 +15,17 @@ export type DialogRequest =
   | { readonly name: "settings"; readonly tab?: "profile" | "sessions" | "appearance" | "account" }
   | { readonly name: "channel"; readonly channelID: string }
   | { readonly name: "move-channel"; readonly channelID: string }
-  /** Without sectionID, it creates a section, and moves the channel, if there is one, into it. */
+  /**
+   * Without sectionID, the dialog creates a section. If channelID is given, the channel moves into
+   * the new section.
+   */
   | { readonly name: "section"; readonly sectionID?: string; readonly channelID?: string }
   | { readonly name: "add-member"; readonly channelID: string }
   | { readonly name: "remove-member"; readonly channelID: string; readonly userID: string; readonly username: string }
   | { readonly name: "person"; readonly userID: string }
   | { readonly name: "delete-message"; readonly message: LoggedMessage };
 
-/** Question asks the user to confirm an action that cannot simply be undone. */
+/** Question is a request to confirm an action that cannot easily be undone. */
 export interface Question {
   readonly title: string;
   /** What will happen, and to whom. */
@@ -49,8 +52,8 @@ export const openDialog = (request: DialogRequest): void => {
 };
 
 /**
- * ask shows a question, on top of the open dialog or popover if there is one. The user then returns
- * to it.
+ * ask shows a confirmation dialog, on top of the open dialog or popover if there is one. After
+ * answering, the user returns to that dialog or popover.
  */
 export const ask = (about: Question): void => {
   question.value = about;
@@ -60,14 +63,17 @@ export const closeQuestion = (): void => {
   question.value = undefined;
 };
 
-/** closeDialog closes the dialog or popover, and any question on top of it. */
+/** closeDialog closes the dialog or popover, and any confirmation on top of it. */
 export const closeDialog = (): void => {
   question.value = undefined;
   dialog.value = undefined;
   closePopover();
 };
 
-/** closeTopmost closes the question, the popover or the dialog. It returns false if none is open. */
+/**
+ * closeTopmost closes the confirmation, the popover or the dialog. It returns false if none is
+ * open.
+ */
 export function closeTopmost(): boolean {
   if (question.peek() !== undefined) {
     closeQuestion();

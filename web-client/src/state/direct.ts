@@ -9,7 +9,8 @@ import { attempt } from "./toasts";
 
 /**
  * openDirect opens the direct channel with a user; the server creates it if there is none. If this
- * user has blocked the other, it shows the profile, which says so and offers to unblock.
+ * user has blocked the other user, openDirect shows the other user's profile, which offers to lift
+ * the block.
  */
 export async function openDirect(userID: string): Promise<void> {
   if (blocked.peek().has(userID)) {

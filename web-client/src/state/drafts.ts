@@ -1,7 +1,7 @@
 /**
- * Drafts are unsent text, stored by user and channel. They survive a reload. Each draft has a
- * storage key of its own, so that tabs do not overwrite each other's drafts, and users of the same
- * browser do not see each other's.
+ * Drafts are unsent text, stored by user and channel. They survive a reload. Each draft has its own
+ * storage key, so tabs do not overwrite each other's drafts, and users of the same browser do not
+ * see each other's drafts.
  */
 
 import { storedKeys, store, stored } from "../lib/storage";
@@ -34,8 +34,8 @@ export function forgetDrafts(userID?: string): void {
 }
 
 /**
- * forgetDraftsOfOthers removes the drafts of all users except the given one. It removes drafts that
- * were left because a session ended while no page was open.
+ * forgetDraftsOfOthers removes the drafts of all users except the given one. Their drafts may
+ * remain if a session ended while no page was open.
  */
 export function forgetDraftsOfOthers(userID: string): void {
   forget((key) => key.startsWith("draft.") && !key.startsWith(keyOf(userID)));

@@ -1,12 +1,18 @@
-/** Files that a user drops or pastes. Messages are text, so the page says that it can't send them. */
+/**
+ * Handles files that a user drops or pastes. Messages contain only text, so the page reports that
+ * it cannot send files.
+ */
 
 import { t } from "../i18n";
 import { toast } from "./toasts";
 
-/** refuseFiles handles a drop or a paste of files. Without it, the browser would replace the page. */
+/**
+ * refuseFiles handles a drop or a paste of files. Otherwise, the browser would open the file in
+ * place of the page.
+ */
 export function refuseFiles(event: DragEvent | ClipboardEvent): void {
   const transfer = "dataTransfer" in event ? event.dataTransfer : event.clipboardData;
-  // If the user copies text, some programs also provide a picture of it.
+  // When the user copies text, some programs also provide an image of the text.
   if (transfer === null || !transfer.types.includes("Files") || transfer.types.includes("text/plain")) {
     return;
   }

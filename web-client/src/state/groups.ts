@@ -13,7 +13,7 @@ export async function loadGroups(): Promise<void> {
   groups.value = await allPages((at) => sdk().rest.listGroups({ limit: 200, ...at }));
 }
 
-/** restoreGroups shows the groups of the offline copy until they have been loaded. */
+/** restoreGroups shows the groups of the offline copy until the user's groups have been loaded. */
 export function restoreGroups(): void {
   groups.value = copiedList()?.groups;
 }

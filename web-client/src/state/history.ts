@@ -60,7 +60,7 @@ export const reading = (state: ChannelState): ReadonlySet<Side> => readerOf(stat
 /** A failed read of a channel's log. */
 export interface FailedRead {
   readonly retry: () => Promise<void>;
-  /** How long to wait before retrying, in milliseconds. */
+  /** The time to wait before the next attempt, in milliseconds. */
   readonly delay: number;
 }
 
@@ -92,7 +92,10 @@ export async function openAround(state: ChannelState, seq: number): Promise<void
   await readAround(state, seq);
 }
 
-/** openAfter loads the messages around the first one after a seq, unless the log contains it. */
+/**
+ * openAfter loads the messages around the first message after a seq, unless the log contains that
+ * message.
+ */
 export async function openAfter(state: ChannelState, seq: number): Promise<void> {
   const log = state.log.peek();
   if (log === undefined || !reaches(log, seq) || lastSeq(log) <= seq || failedRead(state) !== undefined) {
@@ -166,7 +169,7 @@ async function read(
     state.log.value = reader.buffered.reduce(apply, merged);
     reader.knownSeq = Math.max(reader.knownSeq, lastSeq(state.log.peek() ?? EMPTY));
     if (side === "whole") {
-      // If this fails, the ticks stay as they are until the next receipt.
+      // If this request fails, the ticks do not change until the next receipt arrives.
       requestReaders(state).catch(() => undefined);
     }
   } catch (error) {
@@ -175,10 +178,11 @@ async function read(
       reader.retry.value = () => read(state, side, query, merge);
     }
     if (error instanceof ApiError && (error.status === 403 || error.status === 404)) {
-      // A user who joined and was removed at once may get neither event. This removes the channel.
+      // A user who joins and is removed immediately may receive neither the join event nor the
+      // removal event. Reading the details removes the channel from the list.
       void refreshDetails(state);
     }
-    // An empty pane already shows that it could not be loaded.
+    // An empty pane already shows that the messages could not be loaded.
     if (state.log.peek() !== undefined) {
       showError(error);
     }
@@ -195,8 +199,9 @@ async function read(
 }
 
 /**
- * showCopy shows the channel's offline copy and returns true, if there is one, the server cannot be
- * reached and the log has not been read. The log is then in the state after a failed read.
+ * showCopy shows the channel's offline copy if there is one, the server cannot be reached and the
+ * log has not been read. It returns true if the log is from the copy. The log is then in the same
+ * state as after a failed read.
  */
 function showCopy(state: ChannelState): boolean {
   const log = state.log.peek();
@@ -214,7 +219,10 @@ function showCopy(state: ChannelState): boolean {
   return true;
 }
 
-/** knownSeq returns the seq up to which the log contains every event, if it reaches the newest. */
+/**
+ * knownSeq returns the seq up to which the log contains every event, if the log reaches the newest
+ * message.
+ */
 export const knownSeq = (state: ChannelState): number => readerOf(state).knownSeq;
 
 /** fold applies an event to the channel's log, if it is loaded. */
@@ -239,7 +247,8 @@ export function followedFrom(state: ChannelState, seq: number): void {
   const log = state.log.peek();
   if (log?.atNewest === true && (log.fromCopy === true || reader.knownSeq < seq)) {
     reader.knownSeq = seq;
-    // A copy was shown in place of a read, which may be around the message that a link names.
+    // The offline copy was shown because the server was unreachable. Repeat the read that it
+    // replaced, which may be for the messages around a linked message.
     const retry = log.fromCopy === true ? reader.retry.peek() : undefined;
     void (retry === undefined ? openNewest(state, true) : retry());
   }

@@ -1,4 +1,4 @@
-/** How users get into channels that they have a link to. */
+/** Lets users join channels through a link. */
 
 import { ApiError, type ChannelPreview } from "@parley/client";
 import { signal } from "@preact/signals";
@@ -6,11 +6,11 @@ import { signal } from "@preact/signals";
 import { addChannel } from "./channels";
 import { sdk } from "./client";
 
-/** Door describes whether a user may enter a channel of which they are not a member. */
+/** Door describes whether a user may enter a channel that they are not a member of. */
 export type Door =
   | { readonly name: "loading" }
   | { readonly name: "unreachable" }
-  /** The channel is private or does not exist. The server does not say which. */
+  /** The channel is private or does not exist. The server does not reveal which is the case. */
   | { readonly name: "hidden" }
   | { readonly name: "banned" | "open"; readonly preview: ChannelPreview };
 
@@ -30,13 +30,13 @@ export async function join(channelID: string): Promise<void> {
 /** The channel that a new user is joining because they signed up through its link. */
 export const arriving = signal<string | undefined>(undefined);
 
-/** arrive makes a new user a member of the channel whose link they followed, if it is open. */
+/** arrive adds a new user to the channel whose link they followed, if the channel is open. */
 export async function arrive(channelID: string): Promise<void> {
   arriving.value = channelID;
   try {
     await join(channelID);
   } catch {
-    // The join screen says why, or lets the user try again.
+    // The join screen shows the reason or lets the user try again.
   } finally {
     arriving.value = undefined;
   }

@@ -10,8 +10,9 @@ import { navigate, openChannel, route } from "./route";
 import { attempt, toast } from "./toasts";
 
 /**
- * leaveChannel leaves a channel. It asks first if the user could not simply join again: if the user
- * is the last member or has a role, or if the channel is private. Otherwise it offers to undo.
+ * leaveChannel leaves a channel. It asks for confirmation if the user could not simply join again:
+ * if the user is the last member or has a role, or if the channel is private. Otherwise, it leaves
+ * immediately and offers to undo that.
  */
 export function leaveChannel(state: ChannelState): void {
   const texts = t().leave;
@@ -54,7 +55,9 @@ async function rejoin(channelID: string): Promise<void> {
   }
 }
 
-/** askToDelete asks for the channel's name before it deletes the channel for everyone. */
+/**
+ * askToDelete asks the user to type the channel's name before it deletes the channel for everyone.
+ */
 export function askToDelete(state: ChannelState): void {
   const name = state.title.peek();
   ask({
@@ -66,7 +69,7 @@ export function askToDelete(state: ChannelState): void {
   });
 }
 
-/** quitAndClose leaves or deletes a channel and, if it is open, goes to the channel list. */
+/** quitAndClose leaves or deletes a channel and, if it is open, shows the channel list. */
 async function quitAndClose(state: ChannelState, work: () => Promise<unknown>): Promise<void> {
   await quit(state.id, work);
   closeDialog();

@@ -144,7 +144,7 @@ export function begin(userID: string, onEnd: (reason: EndReason) => void): void 
   }
 }
 
-/** loadAll requests what the WebSocket does not report. */
+/** loadAll requests the data that the server does not send over the WebSocket. */
 function loadAll(): void {
   loadChannels().catch(showError);
   loadInvitations().catch(showError);
@@ -196,7 +196,8 @@ function syncCounts(state: ChannelState): void {
 function handleEvent(state: ChannelState, event: ChannelEvent): void {
   fold(state, event);
   if (event.mine) {
-    // The pending message is now in the log. Updating both in one batch keeps its row.
+    // The pending message is now in the log. Updating the log and the pending messages in one batch
+    // keeps the message's row.
     state.pending.value = messagesOf(state);
   }
   switch (event.type) {
@@ -281,7 +282,9 @@ async function settled(): Promise<void> {
   }
 }
 
-/** showPresence requests the list of online users; from then on, the SDK keeps it up to date. */
+/**
+ * showPresence requests the list of online users. From then on, the SDK keeps the list up to date.
+ */
 export async function showPresence(state: ChannelState): Promise<void> {
   try {
     const online = await state.handle.presence();

@@ -1,7 +1,7 @@
 /**
  * Whether the members are shown. The choice is remembered only if there is room for the members
- * beside the messages. Where they would cover the messages, they are shown only when the user opens
- * them.
+ * next to the messages. Otherwise, the members cover the messages and are shown only when the user
+ * opens them.
  */
 
 import { computed, signal } from "@preact/signals";
@@ -26,7 +26,7 @@ export function showMembers(shown: boolean): void {
 
 /**
  * uncoverMessages closes the members if they cover the messages. It returns false if they do not.
- * It is called when a channel is opened or left, too.
+ * It is also called when a channel is opened or left.
  */
 export function uncoverMessages(): boolean {
   const covered = drawerShown.peek();

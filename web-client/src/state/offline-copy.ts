@@ -11,12 +11,21 @@ import { knownSeq, reading } from "./history";
 import { canStartOffline, copiedChannel, copyChannel, copyList, noteOpened } from "./offline-store";
 import { type Person, person } from "./people";
 
-/** MESSAGES_DELAY_MS limits how often changed messages are stored. */
+/**
+ * MESSAGES_DELAY_MS is the delay before changed messages are stored. All changes made during the
+ * delay are stored together.
+ */
 const MESSAGES_DELAY_MS = 1_000;
-/** LIST_DELAY_MS limits how often the channel list is stored. It changes with every unread message. */
+/**
+ * LIST_DELAY_MS is the delay before the changed channel list is stored. It is long because every
+ * unread message changes the list.
+ */
 const LIST_DELAY_MS = 10_000;
 
-/** Copier stores the changes of one session. When the page is hidden, it stores them immediately. */
+/**
+ * Copier stores one session's changes in the offline copy. When the page is hidden, it stores them
+ * immediately.
+ */
 export class Copier {
   /** The channels whose logs have changed. */
   private readonly changed = new Set<ChannelState>();
@@ -82,7 +91,7 @@ export class Copier {
     );
   }
 
-  /** note records an event, which changes the copy even if the channel has not been opened. */
+  /** note records an event, so that the copy is updated even if the channel has not been opened. */
   note(state: ChannelState, event: ChannelEvent): void {
     if (canStartOffline() && !current(state)) {
       const noted = this.events.get(state);
@@ -108,7 +117,7 @@ export class Copier {
 
   private readonly storeList = (): void => {
     this.timers.delete(this.storeList);
-    // Until the list has been loaded, it may be incomplete.
+    // The list may be incomplete until it has been loaded.
     if (!this.listChanged || !channelsLoaded.peek()) {
       return;
     }
@@ -130,7 +139,7 @@ export class Copier {
     }
     for (const state of changed) {
       const log = state.log.peek();
-      // The log changes again when it has been read.
+      // If the log is being read, it will change again and be stored after the read.
       if (log !== undefined && current(state) && !reading(state).has("whole")) {
         const through = Math.max(knownSeq(state), state.handle.position?.seq ?? 0);
         this.storeChannel(state, copyOf(log, through), []);
@@ -138,7 +147,10 @@ export class Copier {
     }
   };
 
-  /** storeChannel stores the messages with the users' names, which may be among `known`. */
+  /**
+   * storeChannel stores a channel's messages, with the users whose names they show. `known`
+   * contains users whom the page may not have loaded.
+   */
   private storeChannel(state: ChannelState, copy: ChannelCopy, known: readonly Person[]): void {
     const people = new Map(known.map((p) => [p.id, p]));
     const named = new Set(copy.messages.flatMap((m) => [m.sender_id, ...m.mentions]));

@@ -1,10 +1,10 @@
 /**
- * The offline copy, as stored in the browser: what the page shows if it is opened while the server
- * is unreachable. `offline-copy.ts` keeps it up to date.
+ * The offline copy in the browser's storage. The page shows it if it is opened while the server is
+ * unreachable. `offline-copy.ts` keeps it up to date.
  *
- * All tabs share one copy, which belongs to one user. A tab adds to it only while the copy
- * belongs to its user; any tab may erase messages. localStorage is synchronous, so no tab writes to
- * a copy that another one has erased.
+ * All tabs share one copy, which belongs to one user. A tab adds to the copy only while the copy
+ * belongs to the tab's user; any tab may erase messages. localStorage is synchronous, so no tab
+ * writes to a copy that another tab has erased.
  */
 
 import type { ChannelDetails, Group, Me } from "@parley/client";
@@ -19,7 +19,10 @@ export const MAX_CHANNELS = 20;
 const MAX_LISTED = 500;
 
 const ALL = "offline.";
-/** Contains the version of the format, so that no release reads what another one stored. */
+/**
+ * The storage prefix. It contains the version of the format, so that a release does not read data
+ * in another format.
+ */
 const PREFIX = `${ALL}1.`;
 const USER = `${PREFIX}user`;
 const LIST = `${PREFIX}list`;
@@ -27,7 +30,7 @@ const LIST = `${PREFIX}list`;
 const OPENED = `${PREFIX}opened`;
 const channelKey = (id: string): string => `${PREFIX}channel.${id}`;
 
-/** The channel list, with the unread counts and read positions of the time of the copy. */
+/** The channel list, with the unread counts and read positions at the time of the copy. */
 export interface ListCopy {
   readonly channels: readonly ChannelDetails[];
   readonly groups: readonly Group[];
@@ -47,7 +50,9 @@ const isStrings = (value: unknown): value is readonly string[] => Array.isArray(
 const read = <T>(key: string, valid: (value: unknown) => value is T): T | undefined =>
   stored<T | undefined>(key, undefined, (value): value is T => valid(value));
 
-/** write stores a value. If the storage is full, the old value is removed, because it is outdated. */
+/**
+ * write stores a value. If the storage is full, the old value is removed, because it is outdated.
+ */
 function write(key: string, value: unknown): void {
   store(key, undefined);
   store(key, value);
@@ -64,7 +69,7 @@ export const copiedUser = (): Me | undefined => read(USER, isMe);
 
 const belongsTo = (userID: string): boolean => copiedUser()?.id === userID;
 
-/** takeCopy makes the copy belong to the given user, and erases the copy of another user. */
+/** takeCopy assigns the copy to the given user, and erases another user's copy. */
 export function takeCopy(me: Me): void {
   if (!belongsTo(me.id)) {
     eraseCopy();
@@ -74,7 +79,7 @@ export function takeCopy(me: Me): void {
   }
 }
 
-/** eraseCopy erases the copy. If a user is given, it does not erase the copy of another user. */
+/** eraseCopy erases the copy. If a user is given, it does not erase another user's copy. */
 export function eraseCopy(userID?: string): void {
   const owner = copiedUser()?.id;
   if (userID === undefined || owner === undefined || owner === userID) {
@@ -106,8 +111,8 @@ export function copyList(userID: string, { channels, groups }: ListCopy): void {
 const openedChannels = (): readonly string[] => read(OPENED, isStrings) ?? [];
 
 /**
- * noteOpened records that a channel has been opened. If there are too many, it erases the messages
- * of the channel that was opened least recently.
+ * noteOpened records that a channel has been opened. If more than MAX_CHANNELS channels are
+ * recorded, it erases the messages of the channel that was opened least recently.
  */
 export function noteOpened(userID: string, channelID: string): void {
   if (belongsTo(userID)) {
@@ -118,7 +123,7 @@ export function noteOpened(userID: string, channelID: string): void {
 /** forgetCopiedChannel erases a channel's messages, because the user is no longer a member. */
 export const forgetCopiedChannel = (channelID: string): void => keepChannels(openedChannels().filter((id) => id !== channelID));
 
-/** forgetOtherChannels erases the messages of all channels of which the user is not a member. */
+/** forgetOtherChannels erases the messages of all channels that the user is not a member of. */
 export const forgetOtherChannels = (memberOf: (channelID: string) => boolean): void => keepChannels(openedChannels().filter(memberOf));
 
 function keepChannels(ids: readonly string[]): void {
@@ -129,7 +134,9 @@ function keepChannels(ids: readonly string[]): void {
 
 export const copiedChannel = (channelID: string): MessagesCopy | undefined => read(channelKey(channelID), isMessages);
 
-/** copyChannel stores a channel's messages, if the channel is one of those opened most recently. */
+/**
+ * copyChannel stores a channel's messages, if the channel is among the most recently opened ones.
+ */
 export function copyChannel(userID: string, channelID: string, copy: MessagesCopy): void {
   if (belongsTo(userID) && openedChannels().includes(channelID)) {
     write(channelKey(channelID), copy);

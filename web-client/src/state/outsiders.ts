@@ -1,4 +1,4 @@
-/** How owners and admins add, invite, remove and ban people. */
+/** Lets owners and admins add, invite, remove and ban people. */
 
 import type { CandidateState, Invitation, Role } from "@parley/client";
 
@@ -23,8 +23,8 @@ export async function addPerson(state: ChannelState, userID: string, role?: Role
 }
 
 /**
- * removePerson removes a member, shows a toast, and offers what brings the user back. That is not
- * always the same: a stranger can only be invited again.
+ * removePerson removes a member and shows a toast with an action that brings the user back. The
+ * action varies: a stranger can only be invited again.
  */
 export async function removePerson(state: ChannelState, userID: string, name: string, ban: boolean): Promise<void> {
   const role = state.members.peek()?.find((m) => m.user_id === userID)?.role ?? "member";
@@ -35,9 +35,13 @@ export async function removePerson(state: ChannelState, userID: string, name: st
   toast(ban ? texts.banned(name) : texts.removed(name), "info", await wayBack(state, userID, name, role));
 }
 
-/** wayBack returns the action that brings a removed user back; undefined if it is unknown. */
+/**
+ * wayBack returns the action that adds or invites a removed user again; undefined if that action is
+ * unknown.
+ */
 async function wayBack(state: ChannelState, userID: string, name: string, role: Role): Promise<ToastAction | undefined> {
-  // Only owners may assign a role. An admin can remove only members without one.
+  // Only owners may assign roles. An admin can remove only members without a role, so no role is
+  // lost.
   const add = (): Promise<CandidateState | undefined> => addPerson(state, userID, state.role === "owner" ? role : "member");
   const bringBack = async (): Promise<void> => {
     if ((await add()) === "invited") {
@@ -64,7 +68,9 @@ async function candidateState(state: ChannelState, userID: string): Promise<Cand
   }
 }
 
-/** withdrawInvitation withdraws an invitation. The list is read again even if that fails. */
+/**
+ * withdrawInvitation withdraws an invitation. The list is read again even if the withdrawal fails.
+ */
 export async function withdrawInvitation(state: ChannelState, invitation: Invitation, name: string): Promise<void> {
   await attempt(async () => {
     await sdk().rest.withdrawInvitation(invitation.id);

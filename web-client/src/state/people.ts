@@ -1,4 +1,4 @@
-/** Users' names and pictures, taken from member lists, messages and profiles. */
+/** The names and pictures of users, taken from member lists, messages and profiles. */
 
 import type { Me, User } from "@parley/client";
 import { type Signal, signal } from "@preact/signals";
@@ -18,9 +18,9 @@ export interface Person {
 }
 
 const people = new Map<string, Signal<Person>>();
-/** The profiles that have been requested; each promise ends when the response has arrived. */
+/** The requested profiles, by user id. Each promise resolves when the response has arrived. */
 const requested = new Map<string, Promise<void>>();
-/** The next request for profiles. It collects the ids that are needed before it is sent. */
+/** The next request for profiles. It collects user ids until it is sent. */
 let next: { readonly ids: string[]; readonly sent: Promise<void> } | undefined;
 
 /** MAX_IDS is the maximum number of profiles per request. */
@@ -47,7 +47,7 @@ export function learn(id: string, change: Partial<Omit<Person, "id">>): void {
   }
 }
 
-/** Maps each name to the ids of the users who are shown with it. */
+/** Maps each displayed name to the ids of the users with that name. */
 const usersByName = new Map<string, Signal<ReadonlySet<string>>>();
 
 const usersNamedLike = (p: Person): Signal<ReadonlySet<string>> => {
@@ -70,7 +70,7 @@ function updateNames(was: Person, next: Person): void {
 }
 
 /**
- * hasNamesake reports whether another user is shown with the same name, so that the name alone is
+ * hasNamesake reports whether another user has the same displayed name, which makes the name
  * ambiguous.
  */
 export function hasNamesake(p: Person): boolean {
@@ -105,8 +105,8 @@ export function nameOf(p: Person, fallback = t().common.someone): string {
 }
 
 /**
- * requestProfile requests a user's profile, at most once. It is needed because messages contain
- * neither the picture nor the display name.
+ * requestProfile requests a user's profile, at most once. The profile is needed because messages
+ * contain neither the picture nor the display name of their author.
  */
 export function requestProfile(id: string): void {
   if (requested.has(id)) {
@@ -127,15 +127,15 @@ async function loadProfiles(ids: readonly string[]): Promise<void> {
   try {
     (await sdk().rest.getProfiles({ ids })).items.forEach(learnUser);
   } catch {
-    // A missing name or picture is not worth an error message. It is requested again when it is
-    // needed again.
+    // A missing name or picture does not justify an error message. It is requested again when it is
+    // next needed.
     ids.forEach((id) => requested.delete(id));
   }
 }
 
 /**
- * knowNames waits until the names of these users are known, so that they do not change while they
- * are read. It waits for at most MAX_NAME_WAIT_MS.
+ * knowNames waits until the names of these users are known, so that the displayed names do not
+ * change while the user reads the messages. It waits for at most MAX_NAME_WAIT_MS.
  */
 export async function knowNames(ids: Iterable<string>): Promise<void> {
   const users = new Set(ids);

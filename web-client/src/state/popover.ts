@@ -9,12 +9,15 @@ export type PopoverRequest =
   | { readonly name: "person"; readonly userID: string };
 
 export interface OpenPopover {
-  /** Different for each popover, so that a new one is not drawn as a change of the previous one. */
+  /**
+   * A number that is different for each popover, so that a new popover is not rendered as a change
+   * of the previous one.
+   */
   readonly key: number;
   readonly request: PopoverRequest;
   /** The control next to which the popover is drawn. */
   readonly anchor: HTMLElement;
-  /** The element that has the focus after the popover is closed. */
+  /** The element that receives the focus when the popover closes. */
   readonly returnTo: HTMLElement;
 }
 
@@ -22,8 +25,8 @@ export const popover = signal<OpenPopover | undefined>(undefined);
 let lastKey = 0;
 
 /**
- * togglePopover opens a popover next to a control, instead of the open one. If the control's own
- * popover is open, togglePopover closes it.
+ * togglePopover opens a popover next to a control, in place of the open popover. If the control's
+ * own popover is open, togglePopover closes it.
  */
 export function togglePopover(request: PopoverRequest, anchor: HTMLElement, returnTo = anchor): void {
   const open = popover.peek();
@@ -42,8 +45,8 @@ export function toggleFrom(event: Event, request: PopoverRequest): void {
 
 /**
  * closePopover closes the popover and returns false if none is open. The focus returns from the
- * popover to the control, which must still be shown at this time: a message's buttons are shown only
- * while they have the focus or their popover is open.
+ * popover to its control, so the control must still be shown when closePopover is called. A
+ * message's buttons are shown only while they have the focus or their popover is open.
  */
 export function closePopover(): boolean {
   const open = popover.peek();

@@ -6,13 +6,13 @@ import type { LanguageChoice } from "../i18n";
 import { onStored, store, stored } from "../lib/storage";
 
 export type Theme = "system" | "light" | "dark";
-/** Which messages cause a notification while the page is hidden. */
+/** The messages that cause a notification while the page is hidden. */
 export type NotificationLevel = "all" | "mentions" | "none";
 
 /**
  * storedSignal returns a signal whose value is stored in the browser when it changes. The fallback
- * itself is not stored, so that a later release can have another one. Changes in other tabs are
- * followed; otherwise, the next change in this tab would undo them.
+ * itself is not stored, so that a later release can use another fallback. The signal also adopts
+ * changes from other tabs, because the next change in this tab would otherwise undo them.
  */
 export function storedSignal<T>(key: string, fallback: T, valid: (value: unknown) => value is T): Signal<T> {
   let saved = stored(key, fallback, valid);
@@ -42,9 +42,9 @@ export const theme = storedSignal<Theme>("theme", "system", oneOf("system", "lig
 const isLevel = oneOf<NotificationLevel>("all", "mentions", "none");
 
 /**
- * takeOverLevel takes over the level that an earlier release stored under "notify". Its default was
- * "all", and it stored the default as if it had been chosen. So "all" is taken over only where it
- * had an effect: in browsers that the user has allowed to show notifications.
+ * takeOverLevel migrates the level that an earlier release stored under "notify". That release
+ * stored its default, "all", as if the user had chosen it. So "all" is migrated only where it had
+ * an effect: in browsers that the user has allowed to show notifications.
  */
 function takeOverLevel(): void {
   const isUnset = (value: unknown): value is null => value === null;
@@ -58,7 +58,7 @@ function takeOverLevel(): void {
 
 takeOverLevel();
 export const notificationLevel = storedSignal<NotificationLevel>("notifications", "mentions", isLevel);
-/** Whether the members are shown beside the messages, where there is room for them. */
+/** Whether the members are shown next to the messages, where there is room for them. */
 export const membersBeside = storedSignal("members", false, isBoolean);
 /**
  * The collapsed sections of the channel list. A collapsed section shows only unread channels and

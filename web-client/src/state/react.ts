@@ -23,7 +23,10 @@ export function react(state: ChannelState, message: LoggedMessage, emoji: string
   state.handle.react(message.id, emoji, remove).then(done, showError);
 }
 
-/** quickEmoji returns the emoji of the button that reacts with one click: the last one that was used. */
+/**
+ * quickEmoji returns the emoji for the button that reacts with one click, which is the most
+ * recently used emoji.
+ */
 export const quickEmoji = (): string => recentEmoji.value[0] ?? "👍";
 
 export const channelOf = (message: LoggedMessage): ChannelState | undefined => channels.peek().get(message.channel_id);

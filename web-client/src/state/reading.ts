@@ -1,6 +1,7 @@
 /**
- * How far this user has read a channel. The position moves only past messages that were on screen;
- * "Mark as unread" moves it back on this device, because the server's position never moves back.
+ * Tracks how far this user has read a channel. The position advances only past messages that were
+ * on screen. "Mark as unread" moves it back only on this device, because the server's position
+ * never moves back.
  */
 
 import type { LoggedMessage } from "../lib/log";
@@ -9,11 +10,17 @@ import { store, stored } from "../lib/storage";
 import type { ChannelState, UnreadMark } from "./channel-state";
 import { myID } from "./me";
 
-/** Visit records what the user has seen and marked in a channel since the channel was opened. */
+/**
+ * Visit records which messages the user has seen, and whether the user has marked any as unread,
+ * since the channel was opened.
+ */
 interface Visit {
   /** The seqs of unread messages that were on screen. */
   readonly seen: Set<number>;
-  /** Whether the user has marked messages as unread. They stay unread until the channel is opened again. */
+  /**
+   * Whether the user has marked messages as unread. They stay unread until the channel is opened
+   * again.
+   */
   held: boolean;
 }
 
@@ -46,7 +53,7 @@ export function sawMessages(state: ChannelState, seqs: Iterable<number>): void {
   }
 }
 
-/** markRead marks the whole channel as read, whether it was on screen or not. */
+/** markRead marks the whole channel as read, whether or not it was on screen. */
 export function markRead(state: ChannelState): void {
   const visit = visits.get(state);
   if (visit !== undefined) {

@@ -1,4 +1,4 @@
-/** Which members have read this user's messages: see `lib/readers.ts`. */
+/** The members who have read this user's messages: see `lib/readers.ts`. */
 
 import type { LoggedMessage } from "../lib/log";
 import { progressOf, withCounts, withPosition } from "../lib/readers";
@@ -7,19 +7,21 @@ import { sdk } from "./client";
 import { myID } from "./me";
 
 /**
- * One page contains all members of a small channel, so that later receipts can be added to its
- * counts.
+ * The number of receipts per page. One page contains the receipts of all members of a small
+ * channel, so that later receipts can be added to the message's counts.
  */
 const PAGE = 200;
 
 /**
- * requestReaders requests the receipts of the newest own message, because receipts are not replayed.
- * If not all members have read it, requestReaders searches for the newest one that all have read.
+ * requestReaders requests the receipts of the user's newest message, because receipts are not
+ * replayed. If not all members have read it, requestReaders searches for the newest message that
+ * all members have read.
  */
 export async function requestReaders(state: ChannelState): Promise<void> {
   const me = myID();
   const own = (state.log.peek()?.messages ?? []).filter((m) => m.sender_id === me && m.deleted_at === null);
-  // All members have read the messages before `low`; some member has not read the one at `high`.
+  // All members have read the messages before `low`; at least one member has not read the message
+  // at `high`.
   let low = 0;
   let high = own.length;
   for (let at = high - 1; low < high; at = (low + high) >> 1) {

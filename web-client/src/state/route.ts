@@ -13,14 +13,17 @@ export const route = signal<Route>(here());
 
 /**
  * EntryState is stored with each entry of the browser's history. Back closes an open dialog or
- * popover, or the members if they cover the messages, instead of changing the channel below: the page
- * gets a popstate event, closes the dialog, and returns to the entry with history.forward(). That
- * needs an entry below that belongs to the page. So when a dialog is opened on the first entry
- * ("first"), the page adds a copy of it ("copy"). Back from the copy skips the first entry, so leaving
- * the page takes no second press.
+ * popover, or the members if they cover the messages, instead of changing the channel below. To do
+ * this, the page handles the popstate event: it closes the dialog and returns to the entry with
+ * history.forward(). This requires an earlier entry that belongs to the page. So when a dialog is
+ * opened on the first entry ("first"), the page adds a copy of that entry ("copy"). Back from the
+ * copy skips the first entry, so leaving the page does not require a second press.
  */
 type EntryState =
-  /** An entry that the browser has added: the page was loaded, or a link leads to a fragment. */
+  /**
+   * An entry that the browser added because the page was loaded or a link to a fragment was
+   * followed.
+   */
   | null
   | "pushed"
   | "first"
@@ -84,7 +87,7 @@ export const openChannel = (channelID: string, seq?: number): void =>
   navigate(seq === undefined ? { name: "channel", channelID } : { name: "channel", channelID, seq });
 
 /**
- * follow handles a click on a link within the page; clicks with a modifier key are left to the
+ * follow handles a click on a link within the page. It leaves clicks with a modifier key to the
  * browser.
  */
 export function follow(event: MouseEvent, to: Route): void {

@@ -1,6 +1,6 @@
 /**
- * The sections of the channel list: starred channels, the user's own sections, each group, other
- * channels, direct messages. Each channel is in exactly one of them.
+ * The sections of the channel list: starred channels, the user's own sections, one section per
+ * group, other channels, and direct messages. Each channel is in exactly one of them.
  */
 
 import type { Group } from "@parley/client";
@@ -13,16 +13,22 @@ import { groups } from "./groups";
 import { type UserSection, userSections } from "./user-sections";
 
 export interface Section {
-  /** Identifies the section in the stored list of collapsed sections. */
+  /** The name that identifies the section in the stored list of collapsed sections. */
   readonly name: string;
   readonly group?: Group;
   readonly user?: UserSection;
   readonly channels: readonly ChannelState[];
-  /** How many channels would be here if the user had not starred them or moved them elsewhere. */
+  /**
+   * The number of channels that belong to this section by default but that the user has starred or
+   * moved elsewhere.
+   */
   readonly elsewhere: number;
 }
 
-/** The name of the section that a channel is in if the user has not chosen another. */
+/**
+ * The name of the channel's default section, which contains the channel unless the user has moved
+ * it.
+ */
 export function defaultSectionOf(channel: ChannelState): string {
   if (channel.kind === "direct") {
     return "direct";
@@ -31,7 +37,10 @@ export function defaultSectionOf(channel: ChannelState): string {
   return groups.value?.some((g) => g.id === groupID) === true ? (groupID ?? "") : "channels";
 }
 
-/** The section of the user's own that a channel is in. Starred channels are in none. */
+/**
+ * The user-defined section that contains the channel. Starred channels are in none of these
+ * sections.
+ */
 export function userSectionOf(channelID: string): UserSection | undefined {
   const { starred, section } = preferencesOf(channelID);
   return starred === true ? undefined : userSections.value.find((s) => s.id === section);

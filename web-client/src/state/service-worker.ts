@@ -5,9 +5,9 @@ import { canStartOffline } from "./offline-store";
 let requested = false;
 
 /**
- * installWorker registers the service worker once the browser is idle, so that the files that it
- * caches do not delay the page. If that fails, for example because the browser allows no storage,
- * the page works without it. The development server has no worker.
+ * installWorker registers the service worker once the browser is idle, so that the downloads for
+ * its cache do not delay the page. If the registration fails, for example because the browser
+ * allows no storage, the page works without it. The development server has no worker.
  */
 export function installWorker(): void {
   if (requested || !canStartOffline() || import.meta.env.DEV) {

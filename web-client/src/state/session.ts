@@ -28,8 +28,8 @@ const MAX_START_WAIT_MS = 3_000;
  * it starts from the offline copy.
  */
 export async function resumeSession(): Promise<void> {
-  // Without a session, the request would be refused, and the browser would log an error on every
-  // first visit.
+  // Do not request the user's profile without a session: the request would be refused, and the
+  // browser would log an error on every first visit.
   if (!sdk().hasSession) {
     eraseCopy();
     session.value = { name: "signed-out" };
@@ -51,14 +51,14 @@ export async function resumeSession(): Promise<void> {
   }
 }
 
-/** within rejects if the answer takes longer than the given time. */
+/** within rejects if the promise takes longer than the given time. */
 function within<T>(ms: number, answer: Promise<T>): Promise<T> {
   return Promise.race([answer, new Promise<never>((_, reject) => setTimeout(reject, ms, new Error("no answer in time")))]);
 }
 
 /**
  * linkedChannel returns the channel whose link led to the sign-in screen. If a session ended while
- * a channel was open, the channel's address is not such a link.
+ * a channel was open, the channel's address does not count as a link.
  */
 export function linkedChannel(): string | undefined {
   const at = route.value;
@@ -67,8 +67,8 @@ export function linkedChannel(): string | undefined {
 }
 
 /**
- * signUp creates an account. A new user who followed a link to a channel wants to be in it, so they
- * join it if it is open to them.
+ * signUp creates an account. If the new user followed a link to a channel, signUp also joins the
+ * channel if it is open to them.
  */
 export async function signUp(body: SignUp): Promise<void> {
   const { user } = await sdk().rest.signUp(body);
@@ -84,7 +84,9 @@ export async function logIn(body: LogIn): Promise<void> {
   enter(user ?? (await sdk().rest.getMe()));
 }
 
-/** Whether this page is ending the session itself, so that the end needs no explanation. */
+/**
+ * Whether this page is ending the session itself. If so, no notice explains the end of the session.
+ */
 let leaving = false;
 
 export async function logOut(): Promise<void> {
@@ -133,8 +135,8 @@ export function setMe(me: Me): void {
 
 /** leave ends the session and shows the sign-in screen, with an optional notice. */
 function leave(notice?: string): void {
-  // Private data is removed no matter how the session ended. Another user may already be signed in,
-  // in another tab.
+  // Remove private data, no matter how the session ended. Another user may already be signed in, in
+  // another tab.
   forgetDrafts(me()?.id);
   eraseCopy(me()?.id);
   resetCompose();
@@ -143,7 +145,10 @@ function leave(notice?: string): void {
   session.value = notice === undefined ? { name: "signed-out" } : { name: "signed-out", notice };
 }
 
-/** enterOffline starts from the offline copy, and reads the user's profile once connected. */
+/**
+ * enterOffline starts from the offline copy, and reads the user's profile once the client is
+ * connected.
+ */
 function enterOffline(me: Me): void {
   startedOffline.value = true;
   enter(me);

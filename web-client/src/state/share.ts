@@ -20,7 +20,7 @@ export async function copyLink(channelID: string, seq?: number): Promise<void> {
 
 export const copyCode = (code: string): Promise<void> => copy(code, () => t().app.codeCopied);
 
-/** copyText copies a message as it was typed, with its marks. */
+/** copyText copies a message as it was typed, including its formatting marks. */
 export const copyText = (body: string): Promise<void> => copy(body, () => t().app.textCopied);
 
 async function copy(text: string, done: () => string): Promise<void> {

@@ -28,8 +28,8 @@ export function handleShortcut(event: KeyboardEvent): void {
 }
 
 /**
- * neighbour returns the previous or next channel in the order of the list, wrapping around at its
- * ends.
+ * neighbour returns the previous or next channel in the list. It wraps around at the ends of the
+ * list.
  */
 function neighbour(step: number, unread: boolean): ChannelState | undefined {
   const all = sections.value.flatMap((section) => section.channels);

@@ -13,7 +13,7 @@ export interface Toast {
   readonly action?: ToastAction;
 }
 
-/** ToastAction undoes what the toast reports, or does what comes closest to that. */
+/** ToastAction undoes the action that the toast reports, or does the closest equivalent. */
 export interface ToastAction {
   readonly label: string;
   readonly run: () => void;
@@ -26,13 +26,13 @@ const UNDO_MS = 6000;
 const HELD_MS = 1000;
 
 export const toasts = signal<readonly Toast[]>([]);
-/** Whether the pointer or the focus is in the toasts, so that none of them may disappear. */
+/** Whether the pointer or the focus is in the toasts. While it is, no toast disappears. */
 export const toastsHeld = signal(false);
 let lastID = 0;
 
 export function toast(text: string, kind: Toast["kind"] = "info", action?: ToastAction): void {
   const id = ++lastID;
-  // A text is shown only once, and at most four toasts are shown at a time.
+  // The same text is never shown twice, and at most four toasts are shown at a time.
   toasts.value = [...toasts.value.filter((t) => t.text !== text), { id, text, kind, ...(action === undefined ? {} : { action }) }].slice(-4);
   expire(id, action === undefined ? SHOWN_MS[kind] : UNDO_MS);
 }
@@ -46,8 +46,8 @@ export function dismiss(id: number): void {
 }
 
 /**
- * errorText returns the text to show for an error: the catalog's text for its code, if the code
- * has one, and otherwise the error's own words.
+ * errorText returns the text to show for an error: the catalog's text for the error's code, if
+ * there is one, or else the error's own message.
  */
 export function errorText(error: unknown): string {
   if (error instanceof ClientError && error.errors.length > 0) {
@@ -55,7 +55,7 @@ export function errorText(error: unknown): string {
   }
   if (error instanceof ClientError) {
     const { problems } = t();
-    // The server may be newer than the page and have other codes.
+    // A server that is newer than the page may return codes that the catalog does not contain.
     const text = error.code in problems ? problems[error.code] : sentence;
     return typeof text === "string" ? text : text(sentence(error.message));
   }
@@ -66,7 +66,7 @@ const sentence = (words: string): string => words.charAt(0).toUpperCase() + word
 
 export const showError = (error: unknown): void => toast(errorText(error), "error");
 
-/** attempt runs an action. If it fails, it shows the error and returns undefined. */
+/** attempt runs an action. If the action fails, attempt shows the error and returns undefined. */
 export async function attempt<T>(work: () => Promise<T>): Promise<T | undefined> {
   try {
     return await work();

@@ -1,6 +1,6 @@
 /**
- * The sections of the channel list that the user has made. The server does not store them, so they
- * exist on this device only. A channel's preferences say which section it is in.
+ * The user-defined sections of the channel list. The server does not store them, so they exist on
+ * this device only. A channel's preferences contain the id of its section.
  */
 
 import { computed } from "@preact/signals";
@@ -13,12 +13,12 @@ export interface UserSection {
   readonly name: string;
 }
 
-/** Limits on what one user stores in the browser. */
+/** Limits on the sections that the browser stores for one user. */
 export const MAX_SECTIONS = 30;
-/** In UTF-16 code units, as in the maxlength of a field. */
+/** The maximum length of a name in UTF-16 code units, as in an input's `maxlength`. */
 export const MAX_SECTION_NAME = 40;
 
-/** By user, because users of the same browser have their own sections. */
+/** The sections by user, because users of the same browser have separate sections. */
 type Stored = Readonly<Record<string, unknown>>;
 
 const isStored = (value: unknown): value is Stored => typeof value === "object" && value !== null && !Array.isArray(value);
@@ -28,7 +28,9 @@ const isName = (value: unknown): value is string => typeof value === "string" &&
 const isSection = (value: unknown): value is UserSection =>
   typeof value === "object" && value !== null && "id" in value && typeof value.id === "string" && "name" in value && isName(value.name);
 
-/** The user's sections in the order in which they are shown. Entries that are not valid are ignored. */
+/**
+ * The user's sections in the order in which they are shown. Entries that are not valid are ignored.
+ */
 export const userSections = computed<readonly UserSection[]>(() => {
   const list = all.value[myID()];
   return Array.isArray(list) ? list.filter(isSection).slice(0, MAX_SECTIONS) : [];
@@ -70,8 +72,8 @@ export function moveSection(id: string, by: -1 | 1): void {
 }
 
 /**
- * deleteSection deletes a section and returns a function that restores it. Its channels keep its
- * id: they are shown in their default sections, and in this one again when it is restored.
+ * deleteSection deletes a section and returns a function that restores it. The section's channels
+ * keep its id. They are shown in their default sections until the section is restored.
  */
 export function deleteSection(id: string): () => void {
   const { section, at, rest } = takeOut(id);
@@ -83,7 +85,7 @@ export function deleteSection(id: string): () => void {
   };
 }
 
-/** takeOut returns a section, its place, and the other sections. */
+/** takeOut returns a section, its index, and the other sections. */
 function takeOut(id: string): { readonly section: UserSection | undefined; readonly at: number; readonly rest: readonly UserSection[] } {
   const all = userSections.peek();
   const at = all.findIndex((s) => s.id === id);
@@ -95,5 +97,8 @@ function inserted(list: readonly UserSection[], at: number, section: UserSection
   return [...list.slice(0, place), section, ...list.slice(place)];
 }
 
-/** newID does not use `crypto.randomUUID`, which exists only on pages served over https. */
+/**
+ * newID returns a random id. It does not use `crypto.randomUUID`, which exists only on pages served
+ * over HTTPS.
+ */
 const newID = (): string => `section-${crypto.getRandomValues(new Uint32Array(2)).join("-")}`;

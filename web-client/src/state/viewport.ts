@@ -1,4 +1,6 @@
-/** The layout that fits into the window and the pointer. The style sheets use the same widths. */
+/**
+ * The layout for the window's size and the kind of pointer. The style sheets use the same widths.
+ */
 
 import { type ReadonlySignal, signal } from "@preact/signals";
 
@@ -13,9 +15,9 @@ function matching(condition: string): ReadonlySignal<boolean> {
 
 /** Whether the window has room for only one pane. */
 export const narrow = matching("(max-width: 45em)");
-/** Whether the members are drawn over the messages, instead of beside them. */
+/** Whether the members are drawn over the messages instead of next to them. */
 export const membersCover = matching("(max-width: 68.6875em)");
-/** Whether the user types on the screen, where the keyboard has no Shift+Enter. */
+/** Whether the user types on an on-screen keyboard, which has no Shift+Enter. */
 export const touch = matching("(hover: none) and (pointer: coarse)");
 /** Whether popovers are sheets at the bottom of the window. */
 export const sheets = matching("(pointer: coarse), (max-width: 40em)");

@@ -4,9 +4,9 @@
 export type Kind = "page" | "asset";
 
 /**
- * kindOf returns the kind of a request, or undefined if the worker must leave it to the browser. It
- * lists what the worker handles, so the API, the operator's page and everything that a later release
- * adds are never cached.
+ * kindOf returns the kind of a request, or undefined if the worker must leave it to the browser.
+ * The worker handles only the requests listed here, so the API, the operator's page and everything
+ * that a later release adds are never cached.
  */
 export function kindOf({ method, mode, url }: Pick<Request, "method" | "mode" | "url">, ownOrigin: string): Kind | undefined {
   const { origin, pathname } = new URL(url);

@@ -1,6 +1,6 @@
 /**
- * The service worker starts the page while the server is unreachable. It caches the files of one
- * build, and nothing else: see `requests.ts`.
+ * The service worker starts the page while the server is unreachable. It caches only the files of
+ * one build: see `requests.ts`.
  *
  * A worker and its cache belong to one build. The worker of a new build is installed next to the
  * active one and waits, as browsers do by default, until no tab uses the active one. Until then, both
@@ -17,15 +17,17 @@ declare const BUILD: {
   readonly name: string;
   /** The subresource integrity of the page's HTML. */
   readonly integrity: string;
-  /** The paths of the files with hashes in their names. */
+  /** The paths of the files whose names contain a content hash. */
   readonly files: readonly string[];
 };
 
 const PREFIX = "parley-";
 const CACHE = PREFIX + BUILD.name;
-/** The path under which the HTML is cached. It is the same for every address of the page. */
+/** The path under which the HTML is cached. All of the page's addresses have the same HTML. */
 const PAGE = "/";
-/** MAX_PAGE_WAIT_MS is how long a navigation waits for the server before the cached page is shown. */
+/**
+ * MAX_PAGE_WAIT_MS is how long a navigation waits for the server before the cached page is shown.
+ */
 const MAX_PAGE_WAIT_MS = 3_000;
 
 self.addEventListener("install", (event) => event.waitUntil(install()));
@@ -38,8 +40,9 @@ self.addEventListener("fetch", (event) => {
 });
 
 /**
- * install caches the whole build or fails. It fails if the HTML is of another build, which is
- * possible while several instances of the server are being upgraded; the browser tries again later.
+ * install caches the whole build or fails. It fails if the HTML belongs to another build, which is
+ * possible while several server instances are being upgraded one after another. The browser tries
+ * again later.
  */
 async function install(): Promise<void> {
   const html = new Request(PAGE, { cache: "no-cache", integrity: BUILD.integrity });
@@ -64,14 +67,17 @@ async function page(request: Request): Promise<Response> {
 }
 
 /**
- * asset returns a file from any build's cache, because a tab may be of a build whose worker still
- * waits. Different files have different names.
+ * asset returns a file from any build's cache, because a tab may use a build whose worker is still
+ * waiting. Different files have different names.
  */
 async function asset(request: Request): Promise<Response> {
   return (await cached(request.url)) ?? fetch(request);
 }
 
-/** cached returns undefined if the browser has deleted the cache or cannot read it. */
+/**
+ * cached returns a response from the cache, or undefined if the browser has deleted the cache or
+ * cannot read it.
+ */
 function cached(url: string, cacheName?: string): Promise<Response | undefined> {
   return caches.match(url, { ignoreVary: true, ...(cacheName === undefined ? {} : { cacheName }) }).catch(() => undefined);
 }
