@@ -1,5 +1,5 @@
-// Package docs embeds the documents that chat-service serves at /docs, next to the reference that
-// it renders from openapi.yaml.
+// Package docs embeds the documents that chat-service serves at /docs, in addition to the reference
+// that it renders from openapi.yaml.
 package docs
 
 import "embed"
