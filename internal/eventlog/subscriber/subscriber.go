@@ -135,7 +135,8 @@ func (s *listener) Pushed(fields [][]byte) (answered bool, err error) {
 	return false, nil
 }
 
-// Flush calls Sink.Flush. It is called when all messages from one read have been passed to the sink.
+// Flush calls Sink.Flush. It is called when all messages from one read have been passed to the
+// sink.
 func (s *listener) Flush() {
 	s.calling.Lock()
 	defer s.calling.Unlock()

@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	// requestTimeout limits the time for handling one upgrade request, one frame from a client, or one
-	// notice about a client.
+	// requestTimeout limits the time for handling one upgrade request, one frame from a client, or
+	// one notice about a client.
 	requestTimeout = 5 * time.Second
 	// refusedRetryDelay is sent as Retry-After when the instance or an address has too many
 	// connections.
