@@ -266,7 +266,7 @@ func LockUser(ctx context.Context, tx bun.Tx, user chat.UserID) (username string
 	return username, nil
 }
 
-// LockSelf is like LockUser, but for the user who sent the request. If their account has been
+// LockSelf is LockUser for the user who sent the request. If their account has been
 // deleted, it returns Unauthenticated, because a token may outlive its account.
 func LockSelf(ctx context.Context, tx bun.Tx, user chat.UserID) (username string, err error) {
 	username, err = LockUser(ctx, tx, user)

@@ -31,13 +31,13 @@ type runFlags struct {
 	Runs   int    `default:"1" help:"Number of runs."`
 }
 
-// restFlags is like runFlags but for the REST scenarios.
+// restFlags is the counterpart of runFlags for the REST scenarios.
 type restFlags struct {
 	Target string `default:"parley" enum:"parley,rest" help:"Target: parley, or rest (the floor)."`
 	Runs   int    `default:"1" help:"Number of runs."`
 }
 
-// drainFlags is like runFlags but for the drain scenario.
+// drainFlags is the counterpart of runFlags for the drain scenario.
 type drainFlags struct {
 	Target string `default:"parley" enum:"parley,copy" help:"Target: parley, or copy (the floor)."`
 	Runs   int    `default:"1" help:"Number of runs."`

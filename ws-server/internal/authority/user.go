@@ -203,7 +203,7 @@ func (u *User) MayCallAll(id chat.ChannelID) bool {
 	return e.usable(role) && e.CallsAll
 }
 
-// AdmitWriter is like Admit, but for a user who is about to append an event. It also waits until
+// AdmitWriter is Admit for a user who is about to append an event. It also waits until
 // the channel's log contains the user's member_joined event, normally a few milliseconds after
 // joining. If the event takes longer than admitTimeout, AdmitWriter returns an Unavailable error.
 func (u *User) AdmitWriter(id chat.ChannelID) error {
@@ -211,7 +211,7 @@ func (u *User) AdmitWriter(id chat.ChannelID) error {
 	return err
 }
 
-// AdmitPoster is like AdmitWriter, but for a user who is about to post content. In a direct channel
+// AdmitPoster is AdmitWriter for a user who is about to post content. In a direct channel
 // it also returns an error if one of the two users has blocked the other. While PostgreSQL is not
 // responding, it uses the cached blocks, because nobody can add a block during that time.
 func (u *User) AdmitPoster(id chat.ChannelID) error {
