@@ -19,6 +19,8 @@ export type LocalCode =
   | "unknown"
   /** There is no connection, and the request is not queued for the next one. */
   | "offline"
+  /** discard() was called before the send was transmitted. */
+  | "discarded"
   /** The message was acknowledged but could not be stored. */
   | "not_stored";
 

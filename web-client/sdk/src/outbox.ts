@@ -133,6 +133,10 @@ export class Outbox implements SendOwner {
   }
 
   discard(send: Send): void {
+    if (send.status === "pending" && !send.transmitted) {
+      this.dequeue(send);
+      send.fail(new ClientError("discarded", "discarded before it was sent"));
+    }
     if (send.status !== "failed") return;
     this.shown.delete(send.clientID);
     this.unpersist(send);

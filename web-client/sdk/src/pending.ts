@@ -40,7 +40,15 @@ export interface Pending {
   readonly settled: Promise<Ack>;
   /** Sends a failed message again, as a new message that replaces it. */
   retry(): Pending;
-  /** Discards a failed send. */
+  /**
+   * Whether the send may have reached the server. A pending send that has not been transmitted waits
+   * for a connection, or for its turn.
+   */
+  readonly transmitted: boolean;
+  /**
+   * Discards a send that failed or has not been transmitted; otherwise it does nothing. The status
+   * of a discarded send is `failed`.
+   */
   discard(): void;
 }
 

@@ -99,6 +99,10 @@ export class Send implements Pending {
     return this.ack?.sentAt;
   }
 
+  get transmitted(): boolean {
+    return this.first > 0;
+  }
+
   retry(): Pending {
     return this.owner.retry(this);
   }

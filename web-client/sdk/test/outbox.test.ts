@@ -104,6 +104,26 @@ describe("an outbox", () => {
     });
   });
 
+  it("discards a send that was never transmitted, and no other", async () => {
+    const store = new MemoryPendingStore();
+    const { box, net, say, bodies, statuses } = outbox(store);
+    await box.open(ME);
+    const sent = say("sent");
+    net.up = false;
+    box.lost();
+    const held = say("held");
+    sent.discard();
+    held.discard();
+    expect([sent.transmitted, held.transmitted]).toEqual([true, false]);
+    expect(box.all()).toEqual([sent]);
+    expect(store.load(ME)).toMatchObject([{ body: "sent" }]);
+    expect(statuses.at(-1)).toEqual(["held", "failed"]);
+    await expect(held.settled).rejects.toMatchObject({ code: "discarded" });
+    net.up = true;
+    box.pump();
+    expect(bodies()).toEqual(["sent", "sent"]);
+  });
+
   it("keeps the invalid fields of a message that was refused, in the store as well", async () => {
     const store = new MemoryPendingStore();
     const errors = [{ field: "body", code: "blank", message: "must not be blank" }] as const;

@@ -1,5 +1,6 @@
 /** A message that is waiting to be sent, or that could not be sent. */
 
+import type { Pending } from "@parley/client";
 import type { JSX } from "preact";
 
 import { t } from "../i18n";
@@ -8,6 +9,7 @@ import { onlyEmoji } from "../lib/emoji-only";
 import type { MentionedNames } from "../lib/markup";
 import type { Row } from "../lib/rows";
 import { plainText } from "../state/bodies";
+import { connection } from "../state/connection";
 import { nameOf, person } from "../state/people";
 import { myID } from "../state/me";
 import { errorText } from "../state/toasts";
@@ -27,6 +29,7 @@ interface PendingRowProps {
 export function PendingRow({ row, stop }: PendingRowProps): JSX.Element {
   const { pending, head, ms } = row;
   const failed = pending.status === "failed";
+  const held = pending.status === "pending" && !pending.transmitted && connection.value.name !== "up-to-date";
   const name = nameOf(person(myID()).value);
   return (
     <div
@@ -51,15 +54,19 @@ export function PendingRow({ row, stop }: PendingRowProps): JSX.Element {
         <div class={onlyEmoji(pending.body) ? "row-body row-emoji" : "row-body"} data-testid={testids.messageBody}>
           <MessageText body={pending.body} mentioned={NOT_YET_KNOWN} reachable={stop} />
         </div>
+        {held && (
+          <div class="row-failure row-held">
+            <span>{t().message.held}</span>
+            <Discard pending={pending} />
+          </div>
+        )}
         {failed && (
           <div class="row-failure" role="alert">
             <span>{t().message.notSent} {pending.error === undefined ? "" : errorText(pending.error)}</span>
             <button type="button" class="link-button" onClick={() => void pending.retry()} data-testid={testids.retrySend}>
               {t().message.retry}
             </button>
-            <button type="button" class="link-button" onClick={() => pending.discard()} data-testid={testids.discardSend}>
-              {t().message.discard}
-            </button>
+            <Discard pending={pending} />
           </div>
         )}
       </div>
@@ -67,5 +74,13 @@ export function PendingRow({ row, stop }: PendingRowProps): JSX.Element {
         <Tick status={pending.status} />
       </div>
     </div>
+  );
+}
+
+function Discard({ pending }: { readonly pending: Pending }): JSX.Element {
+  return (
+    <button type="button" class="link-button" onClick={() => pending.discard()} data-testid={testids.discardSend}>
+      {t().message.discard}
+    </button>
   );
 }

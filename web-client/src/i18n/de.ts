@@ -63,6 +63,7 @@ const de: Catalogue = {
     linkCopied: "Link kopiert",
     linkCopiedForMembers: "Link kopiert. Er funktioniert nur für Mitglieder.",
     removedFrom: (channel) => `Du wurdest aus ${channel} entfernt.`,
+    newRole: (channel, role) => `Deine Rolle in ${channel} ist jetzt: ${role}.`,
   },
   ended: {
     expired: "Deine Sitzung ist abgelaufen. Melde dich wieder an.",
@@ -190,10 +191,12 @@ const de: Catalogue = {
     invited: "Eingeladen",
     cancelInvitation: "Einladung zurückziehen",
     cancelInvitationOf: (name) => `Einladung zurückziehen: ${name}`,
+    canceled: "Zurückgezogen",
     invitationCanceled: (name) => `Die Einladung von ${name} wurde zurückgezogen.`,
     banned: "Gesperrt",
     liftBan: "Sperre aufheben",
     liftBanOf: (name) => `Sperre aufheben: ${name}`,
+    lifted: "Aufgehoben",
     banLifted: (name) => `Die Sperre von ${name} wurde aufgehoben.`,
   },
   beginning: {
@@ -240,6 +243,7 @@ const de: Catalogue = {
     andMore: (names, more) => `${names} und ${more} weitere`,
     reaction: (emoji, n, who) => `${emoji}, ${n}: ${who}`,
     notSent: "Nicht gesendet.",
+    held: "Noch nicht gesendet.",
     retry: "Erneut versuchen",
     discard: "Verwerfen",
     editField: "Nachricht bearbeiten",
@@ -319,6 +323,7 @@ const de: Catalogue = {
     notify: "Benachrichtigen bei",
     defaultLevel: "Standard",
     default: { all: "Der Standard sind alle Nachrichten.", mentions: "Der Standard sind Erwähnungen und Direktnachrichten.", none: "Der Standard ist nichts." },
+    mutedLevel: "Ein stummgeschalteter Kanal benachrichtigt dich nie.",
     device: "Alle diese Einstellungen gelten auf diesem Gerät.",
   },
   contacts: {
@@ -387,6 +392,7 @@ const de: Catalogue = {
     last: (channel) => `Du bist das letzte Mitglied von #${channel}. Danach kann niemand den Kanal finden, lesen oder ihm beitreten.`,
     private: (channel) => `#${channel} ist privat. Zurück kommst du nur, wenn dich jemand aus dem Kanal hinzufügt.`,
     role: (channel, role) => `Du kannst #${channel} wieder beitreten, verlierst aber deine Rolle (${role}).`,
+    successor: "Wenn nur du Eigentümer bist, wird der dienstälteste Admin Eigentümer, oder das dienstälteste Mitglied, wenn es keinen Admin gibt.",
     left: (channel) => `Du hast #${channel} verlassen.`,
   },
   moveChannel: {
@@ -566,6 +572,7 @@ const de: Catalogue = {
     full: "Zu viele Nachrichten warten auf das Senden. Warte, bis einige gesendet sind.",
     unknown: "Es ist unklar, ob das gesendet wurde. Sieh im Kanal nach, bevor du es noch einmal sendest.",
     offline: "Der Server ist nicht erreichbar.",
+    discarded: "Diese Nachricht wurde verworfen.",
     not_stored: "Der Server konnte diese Nachricht nicht speichern.",
   },
   somethingWrong: "Etwas ist schiefgegangen.",

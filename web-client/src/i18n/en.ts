@@ -75,6 +75,7 @@ export const en = {
     linkCopied: "Link copied",
     linkCopiedForMembers: "Link copied. It works only for members.",
     removedFrom: (channel: string) => `You were removed from ${channel}.`,
+    newRole: (channel: string, role: string) => `Your role in ${channel} is now: ${role}.`,
   },
   ended: {
     expired: "Your session has expired. Sign in again.",
@@ -203,10 +204,12 @@ export const en = {
     invited: "Invited",
     cancelInvitation: "Cancel invitation",
     cancelInvitationOf: (name: string) => `Cancel invitation to ${name}`,
+    canceled: "Canceled",
     invitationCanceled: (name: string) => `Canceled the invitation to ${name}.`,
     banned: "Banned",
     liftBan: "Lift ban",
     liftBanOf: (name: string) => `Lift ban on ${name}`,
+    lifted: "Lifted",
     banLifted: (name: string) => `Lifted the ban on ${name}.`,
   },
   beginning: {
@@ -253,6 +256,7 @@ export const en = {
     andMore: (names: string, more: number) => `${names} and ${more} more`,
     reaction: (emoji: string, n: number, who: string) => `${emoji}, ${n}: ${who}`,
     notSent: "Not sent.",
+    held: "Not sent yet.",
     retry: "Retry",
     discard: "Discard",
     editField: "Edit message",
@@ -332,6 +336,7 @@ export const en = {
     notify: "Notify me about",
     defaultLevel: "Default",
     default: { all: "The default is all messages.", mentions: "The default is mentions and direct messages.", none: "The default is nothing." },
+    mutedLevel: "A muted channel never notifies you.",
     device: "All these preferences are kept on this device.",
   },
   contacts: {
@@ -400,6 +405,7 @@ export const en = {
     last: (channel: string) => `You are the last member of #${channel}. When you leave, nobody can find, read or join it any more.`,
     private: (channel: string) => `#${channel} is private. To come back, someone in the channel must add you.`,
     role: (channel: string, role: string) => `You can join #${channel} again, but you lose your role (${role}).`,
+    successor: "If you are the only owner, the longest-standing admin becomes the owner, or the longest-standing member if there is no admin.",
     left: (channel: string) => `You left #${channel}.`,
   },
   moveChannel: {
@@ -583,6 +589,7 @@ export const en = {
     full: "Too many messages are waiting to be sent. Wait until some have been sent.",
     unknown: "It is unknown whether this was sent. Check the channel before you send it again.",
     offline: "Can't reach the server.",
+    discarded: "This message was discarded.",
     not_stored: "The server couldn't store this message.",
   },
   somethingWrong: "Something went wrong.",
