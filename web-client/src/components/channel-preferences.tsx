@@ -51,7 +51,7 @@ export function ChannelPreferencesForm({ channelID }: { readonly channelID: stri
           <option value="none">{levels.none}</option>
         </select>
         <p class="hint">
-          {texts.default[notificationLevel.value]} {texts.device}
+          {muted ? texts.mutedLevel : texts.default[notificationLevel.value]} {texts.device}
         </p>
       </div>
     </section>

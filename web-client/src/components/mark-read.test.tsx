@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 import { ChannelState } from "../state/channel-state";
 import { placing } from "../state/compose";
+import { closeDialog, openDialog } from "../state/dialog";
 import { beginVisit, markRead, markUnread, restoreMark } from "../state/reading";
 import { useMarkRead } from "./mark-read";
 
@@ -117,6 +118,15 @@ describe("the read position", () => {
     await act(() => void (placing.value = false));
     expect(observed.size).toBe(9);
     expect(handle.markRead).not.toHaveBeenCalled();
+  });
+
+  it("moves when the dialog is closed that covered the messages", async () => {
+    await show(2, 1, 4);
+    await act(() => openDialog({ name: "shortcuts" }));
+    await scroll({ 3: 100, 4: 100 });
+    expect(handle.markRead).not.toHaveBeenCalled();
+    await act(closeDialog);
+    expect(handle.readSeq).toBe(4);
   });
 
   it("moves when the page gets the focus", async () => {

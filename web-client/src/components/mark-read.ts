@@ -1,10 +1,15 @@
-/** useMarkRead marks messages as read while they are on screen and the page has the focus. */
+/**
+ * useMarkRead marks messages as read while they are on screen, the page has the focus, and no dialog
+ * covers them.
+ */
 
+import { computed } from "@preact/signals";
 import type { RefObject } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 
 import type { ChannelState } from "../state/channel-state";
 import { placing } from "../state/compose";
+import { dialog, question } from "../state/dialog";
 import { sawMessages } from "../state/reading";
 
 /**
@@ -14,6 +19,7 @@ import { sawMessages } from "../state/reading";
 const THRESHOLDS = [0, ...Array.from({ length: 11 }, (_, i) => 0.5 ** i)];
 
 const pageFocused = (): boolean => document.visibilityState === "visible" && document.hasFocus();
+const covered = computed(() => dialog.value !== undefined || question.value !== undefined);
 
 /** A message is on screen if half of it is visible, or if it fills half of the view. */
 function onScreen({ isIntersecting, boundingClientRect, intersectionRect, rootBounds }: IntersectionObserverEntry): boolean {
@@ -32,7 +38,7 @@ export function useMarkRead(state: ChannelState, scroller: RefObject<HTMLElement
     }
     const visible = new Set<number>();
     const mark = (): void => {
-      if (pageFocused()) {
+      if (pageFocused() && !covered.peek()) {
         sawMessages(state, visible);
       }
     };
@@ -71,5 +77,6 @@ export function useMarkRead(state: ChannelState, scroller: RefObject<HTMLElement
   });
   const log = state.log.value;
   const unread = state.unread.value;
-  useEffect(() => observing.current?.mark(), [log, unread]);
+  const uncovered = !covered.value;
+  useEffect(() => observing.current?.mark(), [log, unread, uncovered]);
 }
