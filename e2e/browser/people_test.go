@@ -67,11 +67,44 @@ func TestBans(t *testing.T) {
 	p.press(kb.Escape)
 	p.gone(find("dialog"))
 
+	// The row stays, so that no other row moves under the pointer.
 	p.click(outsider("banned", bob) + " " + find("lift-ban"))
 	p.toastSays("Lifted the ban on Bob Baker.")
-	p.gone(find("banned"))
+	p.says(outsider("banned", bob), "Lifted")
+	p.gone(outsider("banned", bob) + " " + find("lift-ban"))
 	w.join(bob, tea)
 	p.await(memberRow(bob))
+	p.gone(find("banned"))
+}
+
+// TestSuccession checks that the last owner reads who becomes the owner before leaving, and that
+// the new owner's open page learns of the new role.
+func TestSuccession(t *testing.T) {
+	w := newWorld(t)
+	ann, bob := w.account("ann"), w.account("bob")
+	w.contacts(ann, bob)
+	work := w.channel(ann, "work", "private")
+	w.call("POST", "/v1/channels/"+work+"/members", ann.Token, map[string]any{"user_id": bob.ID}, nil)
+	a, b := w.person("ann"), w.person("bob")
+	a.prefersLanguage("en-US")
+	b.prefersLanguage("en-US")
+	a.logIn("/c/" + work)
+	b.logIn("/c/" + work)
+	b.await(find("composer"))
+	b.connected()
+	b.click(find("channel-settings"))
+	b.await(find("leave-channel"))
+	if value[bool](b, fmt.Sprintf(`document.querySelector(%s) !== null`, quote(find("delete-channel")))) {
+		t.Error("a member may delete the channel")
+	}
+
+	a.click(find("channel-settings"))
+	a.click(find("leave-channel"))
+	a.says("dialog:last-of-type", "the longest-standing member")
+	a.click(find("confirm"))
+	a.until(`location.pathname === "/"`)
+	b.toastSays("Your role in #work is now: Owner.")
+	b.await(find("delete-channel"))
 }
 
 // TestInvitations checks that owners see their invitations and can cancel them, and that an
@@ -104,7 +137,7 @@ func TestInvitations(t *testing.T) {
 		p.gone(find("add-person"))
 		p.says(find("user-result"), "Invited")
 		closeDialog()
-		p.await(outsider("invited", bob))
+		p.await(outsider("invited", bob) + " " + find("cancel-invitation"))
 	}
 	invite()
 	p.accessible("the invited users")
@@ -114,7 +147,7 @@ func TestInvitations(t *testing.T) {
 	p.gone(find("add-person"))
 	closeDialog()
 	p.click(outsider("invited", bob) + " " + find("cancel-invitation"))
-	p.gone(find("invited"))
+	p.says(outsider("invited", bob), "Canceled")
 	p.toastSays("Canceled the invitation to bob.")
 	var got struct{ Items []struct{ ID string } }
 	w.call("GET", "/v1/invitations", bob.Token, nil, &got)

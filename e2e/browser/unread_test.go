@@ -43,6 +43,19 @@ func TestUnread(t *testing.T) {
 		p.gone(channelLink(tea) + `[data-unread]`)
 	})
 
+	t.Run("left and joined again", func(t *testing.T) {
+		tea := w.unreadChannel(ann, bob, 100, 40)
+		p.open("/c/" + tea)
+		p.inView(message(41))
+		p.click(find("channel-settings"))
+		p.click(find("leave-channel"))
+		p.click(find("undo"))
+		p.until(fmt.Sprintf(`location.pathname === %s`, quote("/c/"+tea)))
+		p.inView(find("new-line"))
+		p.until(barSays)
+		p.await(channelLink(tea) + `[data-unread]`)
+	})
+
 	t.Run("5000", func(t *testing.T) {
 		tea := w.unreadChannel(ann, bob, 6000, 1000)
 		p.open("/c/" + tea)

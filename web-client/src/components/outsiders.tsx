@@ -5,6 +5,7 @@
 
 import type { Ban, Invitation, Page, Paging } from "@parley/client";
 import type { ComponentChildren, JSX } from "preact";
+import { useState } from "preact/hooks";
 
 import { t } from "../i18n";
 import type { ChannelState } from "../state/channel-state";
@@ -30,7 +31,7 @@ export function Outsiders({ state }: { readonly state: ChannelState }): JSX.Elem
       </Section>
       <Section title={t().members.banned} pages={bans} testid={testids.banned}>
         {bans.items.map((ban) => (
-          <BannedRow key={ban.user_id} state={state} ban={ban} />
+          <BannedRow key={ban.user_id + ban.banned_at} state={state} ban={ban} />
         ))}
       </Section>
     </div>
@@ -78,9 +79,9 @@ function InvitedRow({ state, invitation }: { readonly state: ChannelState; reado
   const name = nameOf(person(userID).value, username);
   return (
     <Row userID={userID} username={username} name={name} about={t().sidebar.invitedBy(invitation.invited_by_name)}>
-      <Button onClick={() => void withdrawInvitation(state, invitation, name)} label={t().members.cancelInvitationOf(name)} testid={testids.cancelInvitation}>
+      <Once done={t().members.canceled} act={() => withdrawInvitation(state, invitation, name)} label={t().members.cancelInvitationOf(name)} testid={testids.cancelInvitation}>
         {t().members.cancelInvitation}
-      </Button>
+      </Once>
     </Row>
   );
 }
@@ -89,10 +90,36 @@ function BannedRow({ state, ban }: { readonly state: ChannelState; readonly ban:
   const name = nameOf(person(ban.user_id).value, ban.username);
   return (
     <Row userID={ban.user_id} username={ban.username} name={name} about={`@${ban.username}`}>
-      <Button onClick={() => void liftBan(state, ban.user_id, name)} label={t().members.liftBanOf(name)} testid={testids.liftBan}>
+      <Once done={t().members.lifted} act={() => liftBan(state, ban.user_id, name)} label={t().members.liftBanOf(name)} testid={testids.liftBan}>
         {t().members.liftBan}
-      </Button>
+      </Once>
     </Row>
+  );
+}
+
+interface OnceProps {
+  readonly children: ComponentChildren;
+  readonly label: string;
+  readonly testid: string;
+  /** act returns false if the server refused. */
+  readonly act: () => Promise<boolean>;
+  /** The text that replaces the button. */
+  readonly done: string;
+}
+
+/**
+ * Once is a button that is replaced by a text when its action is done. Its row stays until the list
+ * is read again for another reason. Otherwise the next row would move under the pointer, and a
+ * double click would also act on another person.
+ */
+function Once({ children, label, testid, act, done }: OnceProps): JSX.Element {
+  const [acted, setActed] = useState(false);
+  return acted ? (
+    <span class="role">{done}</span>
+  ) : (
+    <Button onClick={() => void act().then(setActed)} label={label} testid={testid}>
+      {children}
+    </Button>
   );
 }
 

@@ -54,6 +54,7 @@ function Choice({ state, user, is, become, read }: ChoiceProps): JSX.Element {
   };
   const lift = async (): Promise<void> => {
     if (await liftBan(state, user.id, name)) {
+      state.outsidersVersion.value++;
       await read();
     }
   };

@@ -1,11 +1,12 @@
 /** Leaving and deleting channels. */
 
 import { t } from "../i18n";
-import type { ChannelState } from "./channel-state";
+import type { ChannelState, UnreadMark } from "./channel-state";
 import { addChannel } from "./channels";
 import { sdk } from "./client";
 import { ask, closeDialog, type Question } from "./dialog";
 import { quit } from "./lifecycle";
+import { setMark, unreadMarkOf } from "./reading";
 import { navigate, openChannel, route } from "./route";
 import { attempt, toast } from "./toasts";
 
@@ -22,13 +23,16 @@ export function leaveChannel(state: ChannelState): void {
     const alternative = state.role === "owner" ? { alternative: { action: t().channelDialog.delete, choose: () => askToDelete(state) } } : {};
     ask({ ...questionAbout(state), text: texts.last(name), ...alternative });
   } else if (state.kind === "private") {
-    ask({ ...questionAbout(state), text: texts.private(name) });
+    ask({ ...questionAbout(state), text: withSuccessor(state, texts.private(name)) });
   } else if (state.role !== "member") {
-    ask({ ...questionAbout(state), text: texts.role(name, t().common.roles[state.role]) });
+    ask({ ...questionAbout(state), text: withSuccessor(state, texts.role(name, t().common.roles[state.role])) });
   } else {
     void leaveWithUndo(state);
   }
 }
+
+/** withSuccessor adds to a text who may become the owner when an owner leaves. */
+const withSuccessor = (state: ChannelState, text: string): string => (state.role === "owner" ? `${text} ${t().leave.successor}` : text);
 
 const questionAbout = (state: ChannelState): Omit<Question, "text"> => ({
   title: t().leave.title(state.title.peek()),
@@ -38,19 +42,24 @@ const questionAbout = (state: ChannelState): Omit<Question, "text"> => ({
 
 async function leaveWithUndo(state: ChannelState): Promise<void> {
   const name = state.title.peek();
+  const unread = unreadMarkOf(state);
   const left = await attempt(async () => {
     await quitAndClose(state, () => sdk().rest.leaveChannel(state.id));
     return true;
   });
   if (left === true) {
-    toast(t().leave.left(name), "info", { label: t().common.undo, run: () => void rejoin(state.id) });
+    toast(t().leave.left(name), "info", { label: t().common.undo, run: () => void rejoin(state.id, unread) });
   }
 }
 
-async function rejoin(channelID: string): Promise<void> {
+/**
+ * rejoin undoes leaving. For the server, everything from before a user joined is read, so messages
+ * that were unread are marked as unread on this device.
+ */
+async function rejoin(channelID: string, unread: UnreadMark | undefined): Promise<void> {
   const details = await attempt(() => sdk().rest.joinChannel(channelID));
   if (details !== undefined) {
-    addChannel(details);
+    setMark(addChannel(details), unread);
     openChannel(channelID);
   }
 }

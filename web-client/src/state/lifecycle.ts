@@ -1,6 +1,6 @@
 /** Passes the SDK's events to the page's state, from sign-in to sign-out. */
 
-import type { ChannelEvent, EndReason } from "@parley/client";
+import type { ChannelEvent, EndReason, Role } from "@parley/client";
 import { batch } from "@preact/signals";
 
 import { t } from "../i18n";
@@ -12,7 +12,7 @@ import { channels, channelsLoaded, ensureChannel, forgetChannels, groupsVersion,
 import { dropClient, sdk } from "./client";
 import { connection, startedOffline } from "./connection";
 import { forgetDepartures, recordDeparture } from "./departures";
-import { closeDialog } from "./dialog";
+import { closeDialog, dialog } from "./dialog";
 import { forgetGroups, loadGroups } from "./groups";
 import { fold, followedFrom, reloadAfter } from "./history";
 import { invitations, loadInvitations } from "./invitations";
@@ -79,7 +79,7 @@ export function begin(userID: string, onEnd: (reason: EndReason) => void): void 
     client.on("event", (event) => {
       const state = known(event.channel_id);
       if (state !== undefined) {
-        batch(() => handleEvent(state, event));
+        batch(() => handleEvent(state, event, userID));
         copier?.note(state, event);
       }
     }),
@@ -193,7 +193,7 @@ function syncCounts(state: ChannelState): void {
   state.setCounts(state.handle.unread, state.handle.unreadMentions);
 }
 
-function handleEvent(state: ChannelState, event: ChannelEvent): void {
+function handleEvent(state: ChannelState, event: ChannelEvent, userID: string): void {
   fold(state, event);
   if (event.mine) {
     // The pending message is now in the log. Updating the log and the pending messages in one batch
@@ -213,7 +213,7 @@ function handleEvent(state: ChannelState, event: ChannelEvent): void {
       }
       return;
     case "channel_updated":
-      handleUpdate(state, event.channel);
+      handleUpdate(state, event.channel, userID);
       return;
     case "member_joined":
     case "member_left":
@@ -230,21 +230,55 @@ function handleEvent(state: ChannelState, event: ChannelEvent): void {
 
 /**
  * markNewMessages draws the "New messages" line before the first message that arrives while the
- * page has no focus.
+ * page has no focus or a dialog covers the messages.
  */
 function markNewMessages(state: ChannelState, event: ChannelEvent): void {
-  if (!event.mine && openState.peek() === state && !document.hasFocus() && state.newAfter.peek() === undefined) {
+  const away = !document.hasFocus() || dialog.peek() !== undefined;
+  if (!event.mine && openState.peek() === state && away && state.newAfter.peek() === undefined) {
     state.newAfter.value = event.seq - 1;
   }
 }
 
-function handleUpdate(state: ChannelState, now: Readonly<Record<string, unknown>>): void {
+/** handleUpdate applies a channel_updated event: changed details, or a member's new role. */
+function handleUpdate(state: ChannelState, now: Readonly<Record<string, unknown>>, userID: string): void {
+  const change = roleChangeOf(now["member"]);
+  if (change !== undefined) {
+    handleRole(state, change, userID);
+    return;
+  }
   const details = state.details.peek();
   if (details !== undefined) {
     const name = typeof now["name"] === "string" ? now["name"] : details.name;
     const description = typeof now["description"] === "string" ? now["description"] : details.description;
     const mention_all = now["mention_all"] === "admins" || now["mention_all"] === "everyone" ? now["mention_all"] : details.mention_all;
     state.details.value = { ...details, name, description, mention_all };
+  }
+}
+
+interface RoleChange {
+  readonly user_id: string;
+  readonly role: Role;
+}
+
+const roleChangeOf = (member: unknown): RoleChange | undefined =>
+  typeof member === "object" &&
+  member !== null &&
+  "user_id" in member &&
+  "role" in member &&
+  typeof member.user_id === "string" &&
+  (member.role === "owner" || member.role === "admin" || member.role === "member")
+    ? { user_id: member.user_id, role: member.role }
+    : undefined;
+
+function handleRole(state: ChannelState, change: RoleChange, userID: string): void {
+  const details = state.details.peek();
+  if (change.user_id === userID && details !== undefined && details.role !== change.role) {
+    state.details.value = { ...details, role: change.role };
+    toast(t().app.newRole(`#${state.title.peek()}`, t().common.roles[change.role]));
+  }
+  const members = state.members.peek();
+  if (members !== undefined) {
+    state.members.value = members.map((m) => (m.user_id === change.user_id ? { ...m, role: change.role } : m));
   }
 }
 

@@ -54,7 +54,7 @@ async function wayBack(state: ChannelState, userID: string, name: string, role: 
     case "invitable":
       return { label: t().removeMember.inviteAgain, run: () => void bringBack() };
     case "banned":
-      return { label: t().members.liftBan, run: () => void liftBan(state, userID, name) };
+      return { label: t().members.liftBan, run: () => void liftBan(state, userID, name).then(() => state.outsidersVersion.value++) };
     default:
       return undefined;
   }
@@ -69,30 +69,41 @@ async function candidateState(state: ChannelState, userID: string): Promise<Cand
 }
 
 /**
- * withdrawInvitation withdraws an invitation. The list is read again even if the withdrawal fails.
+ * withdrawInvitation withdraws an invitation. It returns false if the server refused; the list is
+ * then read again.
  */
-export async function withdrawInvitation(state: ChannelState, invitation: Invitation, name: string): Promise<void> {
-  await attempt(async () => {
-    await sdk().rest.withdrawInvitation(invitation.id);
+export async function withdrawInvitation(state: ChannelState, invitation: Invitation, name: string): Promise<boolean> {
+  const withdrawn = await done(state, () => sdk().rest.withdrawInvitation(invitation.id));
+  if (withdrawn) {
     toast(t().members.invitationCanceled(name));
-  });
-  state.outsidersVersion.value++;
+  }
+  return withdrawn;
 }
 
-/** liftBan lifts a ban and offers to undo that. It returns false if the server refused. */
+/**
+ * liftBan lifts a ban and offers to undo that. It returns false if the server refused; the list is
+ * then read again.
+ */
 export async function liftBan(state: ChannelState, userID: string, name: string): Promise<boolean> {
-  const lifted = await attempt(async () => {
-    await sdk().rest.unbanUser(state.id, userID);
-    return true;
-  });
-  state.outsidersVersion.value++;
-  if (lifted !== true) {
-    return false;
+  const lifted = await done(state, () => sdk().rest.unbanUser(state.id, userID));
+  if (lifted) {
+    const ban = async (): Promise<void> => {
+      await attempt(() => sdk().rest.banUser(state.id, userID));
+      state.outsidersVersion.value++;
+    };
+    toast(t().members.banLifted(name), "info", { label: t().common.undo, run: () => void ban() });
   }
-  const ban = async (): Promise<void> => {
-    await attempt(() => sdk().rest.banUser(state.id, userID));
+  return lifted;
+}
+
+/** done returns whether a request succeeded. If it failed, the lists are read again. */
+async function done(state: ChannelState, request: () => Promise<unknown>): Promise<boolean> {
+  const succeeded = (await attempt(async () => {
+    await request();
+    return true;
+  })) === true;
+  if (!succeeded) {
     state.outsidersVersion.value++;
-  };
-  toast(t().members.banLifted(name), "info", { label: t().common.undo, run: () => void ban() });
-  return true;
+  }
+  return succeeded;
 }

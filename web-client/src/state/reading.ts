@@ -91,7 +91,13 @@ function readUpTo(state: ChannelState, seq: number): void {
 
 const keyOf = (channelID: string): string => `unread.${myID()}.${channelID}`;
 
-function setMark(state: ChannelState, mark: UnreadMark | undefined): void {
+/** unreadMarkOf returns a mark for all of the channel's unread messages, or undefined if there are none. */
+export function unreadMarkOf(state: ChannelState): UnreadMark | undefined {
+  const count = state.unread.peek();
+  return count === 0 ? undefined : { from: state.readSeq + 1, count };
+}
+
+export function setMark(state: ChannelState, mark: UnreadMark | undefined): void {
   state.mark.value = mark;
   store(keyOf(state.id), mark);
 }
