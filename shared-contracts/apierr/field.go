@@ -91,8 +91,8 @@ func (v *RuleError) AtMost(limit int64) *RuleError {
 	return v
 }
 
-// Length returns a RuleError for a text that must have at least low and at most high characters. A
-// limit of 0 means no limit.
+// Length returns a RuleError for a string that must have at least low and at most high characters.
+// A limit of 0 means no limit.
 func Length(low, high int64) *RuleError {
 	switch {
 	case high == 0:

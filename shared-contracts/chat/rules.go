@@ -62,7 +62,7 @@ func NormalizeBody(body string) string {
 	return lineEnds.Replace(body)
 }
 
-// IsBlank reports whether a text has no visible characters. Spaces and characters such as U+200B
+// IsBlank reports whether a string has no visible characters. Spaces and characters such as U+200B
 // and U+FEFF are not visible.
 func IsBlank(text string) bool {
 	return strings.IndexFunc(text, func(r rune) bool { return !unicode.IsSpace(r) && !isInvisible(r) }) < 0

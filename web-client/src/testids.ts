@@ -1,6 +1,6 @@
 /**
  * The data-testid of each control that the browser tests use. These values are the page's contract
- * with the tests: texts and classes may change, but the values may not.
+ * with the tests: visible strings and classes may change, but the values may not.
  *
  * Some elements have further attributes: `channel-link` has data-channel-id and, if there are
  * unread messages, data-unread and data-mentions; `message` has data-seq, data-message-id and

@@ -32,7 +32,8 @@ type Backfill struct {
 // New returns a Backfill for the tables in db.
 func New(db *bun.DB, logger *slog.Logger) *Backfill { return &Backfill{db, logger} }
 
-// Run fills in keys immediately, and then every ten minutes until ctx is canceled.
+// Run stores the missing keys of names that look alike, immediately and then every ten minutes
+// until ctx is canceled.
 func (k *Backfill) Run(ctx context.Context) error {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()

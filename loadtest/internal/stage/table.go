@@ -118,7 +118,7 @@ func (t *Table) make(ctx context.Context, n int64, batches chan<- [][]any) {
 	}
 }
 
-// row returns the row of the next message in a random channel.
+// row generates the row for the next message, in a randomly chosen channel.
 func (t *Table) row() []any {
 	i, client := t.zipf.Uint64(), chat.NewClientID()
 	t.seqs[i]++

@@ -62,7 +62,7 @@ type result struct {
 	gateways int
 }
 
-// summary returns the result in the form in which it is printed as JSON.
+// summary returns the result in the form that is printed as JSON.
 func (r result) summary() map[string]any {
 	out := map[string]any{"ok": true, "gateways": r.gateways}
 	for s, took := range r.took {

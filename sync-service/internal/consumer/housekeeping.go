@@ -95,7 +95,7 @@ func (c *Consumer) housekeeping(ctx context.Context) {
 	ticker := time.NewTicker(c.cfg.WatermarkInterval)
 	defer ticker.Stop()
 	var tails, swept, trimmed time.Time
-	// The watermarks need no refresh at startup: the first acknowledgements return newer progress.
+	// The watermarks need no refresh at startup: the first acknowledgements return newer positions.
 	asked := time.Now()
 	for {
 		select {

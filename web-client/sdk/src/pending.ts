@@ -24,7 +24,7 @@ export interface Pending {
   /** The message that this one replies to. */
   readonly replyTo: string | undefined;
   readonly messageID: string | undefined;
-  /** When the user submitted this send, in milliseconds since 1970. */
+  /** When the program called send(), edit(), delete() or react(), in milliseconds since 1970. */
   readonly createdAt: number;
   readonly status: SendStatus;
   /** The event's id. This field, `seq` and `sentAt` are set once the status is `sent` or later. */

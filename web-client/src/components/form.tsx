@@ -8,7 +8,7 @@ import { fieldError } from "../i18n/field-errors";
 import { errorText } from "../state/toasts";
 import { testids } from "../testids";
 
-/** Maps problem codes to texts. */
+/** Maps problem codes to the messages that the form shows. */
 export type ProblemTexts = Readonly<Partial<Record<ProblemCode, string>>>;
 
 export interface Submission {
@@ -23,7 +23,7 @@ export interface Submission {
 /**
  * useSubmission calls `work` when the form is submitted, and keeps the errors that the server
  * returned. After an error, the focus moves to the first invalid field. `texts` maps error codes to
- * texts that replace the server's error messages.
+ * messages that replace the server's error messages.
  */
 export function useSubmission(work: () => Promise<void>, texts: ProblemTexts = {}): Submission {
   const [busy, setBusy] = useState(false);

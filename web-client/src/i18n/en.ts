@@ -560,7 +560,7 @@ export const en = {
     create: (name: string) => `Create #${name}`,
   },
   /**
-   * The texts for the error codes of the server and the SDK. For codes with several meanings, the
+   * The messages for the server's and the SDK's error codes. For codes with several meanings, the
    * server's detail, which is in English, gives more information.
    */
   problems: {
@@ -607,7 +607,7 @@ export const en = {
     body: "Message",
     emoji: "Emoji",
   },
-  /** The error texts for fields, keyed by the server's code for the violated rule. */
+  /** The error messages for fields, keyed by the server's code for the violated rule. */
   fieldErrors: {
     required: (field) => `${field} can't be empty.`,
     blank: (field) => `${field} can't be empty.`,

@@ -20,7 +20,7 @@ function* clusters(text: string): Generator<string> {
 }
 
 /**
- * clip shortens a text to at most `length` UTF-16 code units, and replaces the rest with an
+ * clip shortens a string to at most `length` UTF-16 code units, and replaces the rest with an
  * ellipsis.
  */
 export function clip(text: string, length: number): string {
@@ -37,7 +37,7 @@ export function clip(text: string, length: number): string {
   return text.slice(0, end).trimEnd() + "…";
 }
 
-/** firstCluster returns the first cluster of a text, or an empty string if the text is empty. */
+/** firstCluster returns the first cluster of a string, or an empty string if there is none. */
 export function firstCluster(text: string): string {
   for (const cluster of clusters(text)) {
     return cluster;

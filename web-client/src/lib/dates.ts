@@ -72,7 +72,7 @@ const steps: readonly [number, Intl.RelativeTimeFormatUnit][] = [
   [60_000, "minute"],
 ];
 
-/** agoLabel returns a text for the time elapsed since a point in time, for the list of sessions. */
+/** agoLabel says how long ago a time was ("5 minutes ago"), for the list of sessions. */
 export function agoLabel(ms: number, now: number): string {
   for (const [length, unit] of steps) {
     if (now - ms >= length) {

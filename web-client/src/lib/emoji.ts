@@ -34,7 +34,7 @@ export function withWordsOf(list: readonly Emoji[], other: readonly Emoji[]): re
 }
 
 /**
- * plain normalizes a text for the search: it removes case, accents, and punctuation around words.
+ * plain normalizes a string for the search: it removes case, accents, and punctuation around words.
  */
 function plain(text: string): string {
   return text

@@ -1,7 +1,7 @@
 /**
- * The section on the operator's tools from docs/operations.md, as HTML. The build writes it into
- * ops.html (see vite.config.ts), so that it is readable even when the services are down and the
- * page needs no parser.
+ * The section of docs/operations.md on the operator's tools, as HTML. The build writes it into
+ * ops.html (see vite.config.ts). The page therefore needs no parser, and the section is readable
+ * even when the services are down.
  */
 
 import MarkdownIt from "markdown-it";

@@ -31,7 +31,7 @@ export function leaveChannel(state: ChannelState): void {
   }
 }
 
-/** withSuccessor adds to a text who may become the owner when an owner leaves. */
+/** withSuccessor adds a sentence about the next owner to a text if the user is an owner. */
 const withSuccessor = (state: ChannelState, text: string): string => (state.role === "owner" ? `${text} ${t().leave.successor}` : text);
 
 const questionAbout = (state: ChannelState): Omit<Question, "text"> => ({
@@ -53,8 +53,8 @@ async function leaveWithUndo(state: ChannelState): Promise<void> {
 }
 
 /**
- * rejoin undoes leaving. For the server, everything from before a user joined is read, so messages
- * that were unread are marked as unread on this device.
+ * rejoin undoes leaving. The server treats all messages from before a user joined as read, so
+ * rejoin marks the messages that were unread as unread on this device.
  */
 async function rejoin(channelID: string, unread: UnreadMark | undefined): Promise<void> {
   const details = await attempt(() => sdk().rest.joinChannel(channelID));

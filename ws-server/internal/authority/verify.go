@@ -94,8 +94,8 @@ func (a *Authority) add(b *batch, u *User) {
 	}
 }
 
-// verify reads the batch's data again. It passes ended sessions to Config.Ended and ended
-// memberships to Config.Expelled. It returns the first error of its three reads.
+// verify reads the batch's sessions, memberships and blocks again. It passes ended sessions to
+// Config.Ended and ended memberships to Config.Expelled. It returns the first error from its reads.
 func (a *Authority) verify(ctx context.Context, b *batch) error {
 	marked, err := a.cfg.Sessions.Revoked(ctx, b.logins)
 	for _, l := range marked {

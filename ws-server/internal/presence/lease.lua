@@ -33,8 +33,8 @@ if ARGV[3] == 'renew' and score > now then
     redis.call('ZADD', KEYS[1], ms(-now), id)
     dead[#dead + 1] = id
   end
-  -- Declared dead earlier and still present: the gateway that was supposed to clean up has died
-  -- too.
+  -- This gateway was declared dead earlier and is still listed: the gateway that was supposed to
+  -- clean up after it has died too.
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], ms(-(now - ARGV[4])), '(0')) do
     redis.call('ZADD', KEYS[1], ms(-now), id)
     dead[#dead + 1] = id

@@ -22,7 +22,7 @@ var ErrCursor = errors.New("not a cursor of a presence answer")
 // Online holds the number and the list of the users who are online in a channel.
 type Online struct {
 	Count int
-	Users []chat.UserID // all users; in a large channel, one page of them
+	Users []chat.UserID // the channel's online users; one page of them if the channel is large
 	Next  string        // cursor of the next page; "" if there is none
 }
 

@@ -232,8 +232,8 @@ func (p *Presence) changedLocked(ch *channel, user chat.UserID) {
 	p.queueLocked(ch, batchDelay)
 }
 
-// queueLocked schedules a write of a channel after the given delay. If the channel may not be
-// written again by then, it is written as soon as that is allowed.
+// queueLocked schedules a write of the channel's presence to Redis after the given delay. If the
+// minimum interval since the last write has not passed by then, the write waits until it has.
 func (p *Presence) queueLocked(ch *channel, after time.Duration) {
 	if ch.queued {
 		return

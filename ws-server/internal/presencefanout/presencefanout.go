@@ -192,9 +192,10 @@ func (f *Fanout) withoutBlocked(user chat.UserID, users []chat.UserID) []chat.Us
 	})
 }
 
-// BlocksChanged updates the presence that a user sees in the channels shared with the other users
-// in the added and lifted blocks. For an added block, the other user appears to go offline. For a
-// lifted block, the other user appears to come online if they are online.
+// BlocksChanged updates what a user sees of other users' presence after blocks between them were
+// added or lifted. In each channel that the two users share, the other user appears to go offline
+// if the block was added. If it was lifted and the other user is online, they appear to come
+// online.
 func (f *Fanout) BlocksChanged(ctx context.Context, user chat.UserID, added, lifted []chat.UserID) {
 	ctx, cancel := context.WithTimeout(ctx, blockChangeTimeout)
 	defer cancel()
