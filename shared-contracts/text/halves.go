@@ -72,8 +72,8 @@ func join(path, name string) string {
 	return path + "." + name
 }
 
-// markHalves returns a copy of document in which another escape replaces each half of a surrogate
-// pair. It returns nil if document contains none.
+// markHalves returns a copy of document in which every escape of an unpaired surrogate, such as
+// \ud83d, is replaced with \u0000. It returns nil if document contains no such escape.
 func markHalves(document []byte) (marked []byte) {
 	for i := 0; i < len(document); {
 		next := bytes.IndexByte(document[i:], '\\')

@@ -1,6 +1,6 @@
 -- Small copies of users' pictures, which chat-service downloads from the URLs that users specify.
--- These URLs are no longer shown to other users, because viewing a profile would then contact a
--- server that the profile's user has chosen.
+-- These URLs are no longer shown to other users. Otherwise, a browser that shows a profile would
+-- contact a server that the profile's user has chosen.
 create table avatars (
   user_id      uuid primary key references users on delete cascade,
   hash         text not null check (hash ~ '^[0-9a-f]{64}$'),

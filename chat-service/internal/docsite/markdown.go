@@ -86,8 +86,8 @@ func (d *document) addHeading(n *ast.Heading, source []byte) {
 	d.entries = append(d.entries, entry{"section", s.Title, "", "#" + s.ID})
 }
 
-// addRow adds the names in the first cell of a table row to the search index. These are, for
-// example, frame types and error codes.
+// addRow adds the names in the first cell of a table row, such as frame types or error codes, to
+// the search index.
 func (d *document) addRow(row *extast.TableRow, heading *ast.Heading, source []byte) {
 	if heading == nil || row.FirstChild() == nil {
 		return

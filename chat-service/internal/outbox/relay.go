@@ -199,8 +199,8 @@ func (r *Relay) round(ctx context.Context, after int64) (outcome, error) {
 	return out, failed
 }
 
-// readQueues returns one queue for each of the given first rows. A queue contains the first
-// rowsPerChannel rows of that row's channel, in order.
+// readQueues returns one queue per channel. firsts contains each channel's oldest row. A queue
+// contains up to rowsPerChannel of its channel's oldest rows, in order.
 func readQueues(ctx context.Context, tx bun.Tx, firsts []Row) ([][]Row, error) {
 	keys := make([]string, len(firsts))
 	at := map[string]int{}

@@ -32,7 +32,7 @@ func chance(id chat.EventID) uint64 {
 // OpenTelemetry calls it the rejection threshold.
 func thresholdOf(ratio float64) uint64 { return uint64((1 - ratio) * (1 << randomBits)) }
 
-// isV7 reports whether id is a UUIDv7, like the ids of events, so that its random bits are in the
+// isV7 reports whether id is a UUIDv7, as event ids are. Only then are its random bits in the
 // expected place.
 func isV7(id uuid.UUID) bool { return id[6]>>4 == 7 }
 

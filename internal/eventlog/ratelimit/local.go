@@ -39,7 +39,7 @@ func (l *local) take(u Use, rate config.Rate, now time.Time) outcome {
 	return outcome{granted: true, left: int((window - used) / each), reset: used}
 }
 
-// giveBack returns one token to a limit. each is the time in which one token refills.
+// giveBack returns one token to a limit. each is the time that it takes to refill one token.
 func (l *local) giveBack(u Use, each time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

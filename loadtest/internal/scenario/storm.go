@@ -129,7 +129,7 @@ func (s *Storm) reconnectAll(ctx context.Context, c *crew, back []*swarm.Conn) (
 	r.Latency = stats.Quantiles{} // the messages were sent long before, so their latency is meaningless
 	r.Figures["seconds"], r.Figures["opened_seconds"] = r.Seconds, opened.Seconds()
 	r.Figures["clients_without_all"] = float64(missing)
-	// Wait briefly, because repeated events would arrive shortly after the last missed one.
+	// Wait briefly to catch duplicates, which would arrive shortly after the last missed event.
 	if err := c.loop.Run(ctx, 500*time.Millisecond, func() bool { return false }); err != nil {
 		return nil, err
 	}

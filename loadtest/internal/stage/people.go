@@ -88,7 +88,8 @@ func (s *Stage) Company(ctx context.Context, people int, rosters [][]int) (*Popu
 	return p, nil
 }
 
-// Crowd returns a Population that exists only in memory, for a floor that uses no database.
+// Crowd returns a Population that exists only in memory, for a floor (a minimal program that is
+// measured for comparison) that uses no database.
 func Crowd(channels, members int) *Population {
 	p := &Population{}
 	for i := range channels {

@@ -506,7 +506,7 @@ func (l *Loop) events(c *Conn, first int64, stamps []int64, now int64) {
 	}
 }
 
-// eventInChannel counts an event of a client that is in several channels.
+// eventInChannel counts an event that was received by a client in several channels.
 func (l *Loop) eventInChannel(c *Conn, object []byte, stamp, now int64) {
 	id, _ := wire.Channel(object)
 	channel, known := l.Index[id]

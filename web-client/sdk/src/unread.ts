@@ -30,7 +30,7 @@ export class UnreadCounts {
   constructor(
     private readonly changed: (channelID: string) => void,
     /**
-     * Called when some of the messages in the server's count have been read, so that only the
+     * Called when some of the messages in the server's count have been read. From then on, only the
      * server knows how many remain.
      */
     private readonly recount: (channelID: string) => void,

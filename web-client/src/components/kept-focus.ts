@@ -22,8 +22,8 @@ export function useKeptFocus(area: RefObject<HTMLElement | null>): void {
       focused = event.target instanceof HTMLElement ? event.target : undefined;
       place = placeOf(focused, root);
     };
-    // If the user has moved the focus out of this area, do not restore it here. A dialog is an
-    // exception, because it returns the focus when it closes.
+    // If the user has moved the focus out of this area, do not restore it, unless it moved to a
+    // dialog: a dialog that closes returns the focus to this area.
     const onBlur = ({ relatedTarget }: FocusEvent): void => {
       if (relatedTarget instanceof Element && !root.contains(relatedTarget) && relatedTarget.closest("dialog") === null) {
         focused = undefined;

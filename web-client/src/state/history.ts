@@ -199,9 +199,9 @@ async function read(
 }
 
 /**
- * showCopy shows the channel's offline copy if there is one, the server cannot be reached and the
- * log has not been read. It returns true if the log is from the copy. The log is then in the same
- * state as after a failed read.
+ * showCopy shows the channel's offline copy, if it has one, when the server cannot be reached and
+ * the log has not been read yet. It returns true if the log was filled from the copy. The log is
+ * then in the same state as after a failed read.
  */
 function showCopy(state: ChannelState): boolean {
   const log = state.log.peek();

@@ -1,7 +1,7 @@
 /**
- * Whether the members are shown. The choice is remembered only if there is room for the members
- * next to the messages. Otherwise, the members cover the messages and are shown only when the user
- * opens them.
+ * Whether the members pane is shown. The choice is remembered only if there is room for the pane
+ * next to the messages. Otherwise, the pane covers the messages and is shown only when the user
+ * opens it.
  */
 
 import { computed, signal } from "@preact/signals";
@@ -11,7 +11,7 @@ import { membersCover } from "./viewport";
 
 const drawerOpen = signal(false);
 
-/** Whether the members cover the messages. */
+/** Whether the members pane covers the messages. */
 export const drawerShown = computed(() => membersCover.value && drawerOpen.value);
 
 export const membersShown = computed(() => drawerShown.value || (!membersCover.value && membersBeside.value));
@@ -25,7 +25,7 @@ export function showMembers(shown: boolean): void {
 }
 
 /**
- * uncoverMessages closes the members if they cover the messages. It returns false if they do not.
+ * uncoverMessages closes the members pane if it covers the messages. Otherwise it returns false.
  * It is also called when a channel is opened or left.
  */
 export function uncoverMessages(): boolean {

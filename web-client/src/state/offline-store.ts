@@ -69,7 +69,7 @@ export const copiedUser = (): Me | undefined => read(USER, isMe);
 
 const belongsTo = (userID: string): boolean => copiedUser()?.id === userID;
 
-/** takeCopy assigns the copy to the given user, and erases another user's copy. */
+/** takeCopy assigns the offline copy to the given user. A copy of another user is erased first. */
 export function takeCopy(me: Me): void {
   if (!belongsTo(me.id)) {
     eraseCopy();

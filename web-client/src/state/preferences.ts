@@ -58,7 +58,7 @@ function takeOverLevel(): void {
 
 takeOverLevel();
 export const notificationLevel = storedSignal<NotificationLevel>("notifications", "mentions", isLevel);
-/** Whether the members are shown next to the messages, where there is room for them. */
+/** Whether the members pane is shown next to the messages, where there is room for it. */
 export const membersBeside = storedSignal("members", false, isBoolean);
 /**
  * The collapsed sections of the channel list. A collapsed section shows only unread channels and
