@@ -23,8 +23,8 @@ func main() {
 	})
 }
 
-// collector is the garbage collection policy. The live heap is small, so under the default policy
-// the garbage collector ran so often that it used a sixth of the CPU time.
+// collector is the garbage collection policy. Because the live heap is small, the default policy
+// ran the garbage collector so often that it used a sixth of the CPU time.
 var collector = gctune.Policy{Percent: 100, Room: 48 << 20}
 
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) error {

@@ -37,7 +37,7 @@ type Config struct {
 	Revoked *revoked.Marks   //
 	Poke    func()           // wakes the outbox relay
 
-	Leave           []Leave       // run when an account is deleted, in lock order: groups, channels
+	Leave           []Leave       // called on account deletion, in lock order: groups, channels
 	OpsOpen         bool          // whether every user is an operator
 	FirstOperates   bool          // whether the first account to sign up becomes an operator
 	RefreshTTL      time.Duration // how long a session lasts unless it is refreshed; default 30 days

@@ -10,8 +10,9 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// Leave removes all of a user's memberships that a feature stores. It runs in the transaction that
-// deletes the user's account, after that transaction has locked the user's row.
+// Leave ends all of a user's memberships in groups or in channels, or all invitations that the user
+// has sent or received. It runs in the transaction that deletes the user's account, after that
+// transaction has locked the user's row.
 type Leave func(ctx context.Context, tx bun.Tx, user chat.UserID) error
 
 // delete deletes an account. The user's row remains, because messages refer to it, but it no longer

@@ -24,8 +24,8 @@ type Limits interface {
 	Forget(ctx context.Context, uses ...ratelimit.Use)
 }
 
-// A wider block of addresses can contain more households. A block's limit is therefore one
-// network's limit multiplied by one of these factors.
+// The limit for a wider block of addresses is the limit for one network multiplied by one of these
+// factors, because a wider block can contain more households.
 const (
 	siteFactor  = 4
 	blockFactor = 16
@@ -66,9 +66,9 @@ func (s *Service) countAttempt(ctx context.Context, addr netip.Addr) error {
 	return s.takeInTurn(ctx, attempts(addr), "Too many signups and logins from this address. Please try again later.")
 }
 
-// takeInTurn counts a request against one limit after the other. If a limit is exceeded, takeInTurn
-// no longer counts the request against the limits before it. A request that is refused by a narrow
-// limit therefore does not use up the wider limits.
+// takeInTurn counts a request against the limits one after the other, until a limit is exceeded. It
+// then undoes the counts against the earlier limits. A request that is refused by a narrow limit
+// therefore does not use up the wider limits.
 func (s *Service) takeInTurn(ctx context.Context, uses []ratelimit.Use, message string) error {
 	for i, use := range uses {
 		_, err := s.cfg.Limits.Take(ctx, use)
@@ -103,8 +103,8 @@ func (s *Service) forgive(ctx context.Context, g guess) {
 	s.cfg.Limits.Return(ctx, g.all...)
 }
 
-// guessAtLogin returns the limits that apply to a password sent for u with a login name. u may be
-// nil.
+// guessAtLogin returns the limits that apply to a login attempt for u with the given login name. u
+// may be nil.
 //
 // A device that u has logged in from before has its own limit, which nobody else can use up. For
 // other devices the limits belong to the login name, not to the account. If the username and the

@@ -97,7 +97,7 @@ func (s *Service) verify(ctx context.Context, u *user, pass string, from passwor
 // find returns the user with the given username or email address, or nil.
 func (s *Service) find(ctx context.Context, name string) (*user, error) {
 	if chat.CheckLine(name, maxEmailChars) != nil {
-		return nil, nil // the name is not valid, and PostgreSQL might refuse it as text
+		return nil, nil // the name is invalid; PostgreSQL might not accept it as a string
 	}
 	column := "username"
 	if isEmail(name) {

@@ -47,7 +47,7 @@ func (s *Service) changePassword(ctx context.Context, by token.Claims, old, fres
 			return err
 		}
 		if !slices.Contains(ended, by.SessionID) {
-			return errUserChanged // the session was ended after the request was authenticated, and must not be replaced
+			return errUserChanged // the caller's own session has just ended; do not start a new one in its place
 		}
 		if err := forgetOthers(ctx, tx, u.ID, d); err != nil {
 			return err

@@ -195,7 +195,8 @@ func (s *Service) end(ctx context.Context, tx bun.Tx, owner chat.UserID, id chat
 }
 
 // revoke ends a session. When it returns, this instance no longer accepts the session's tokens. It
-// reports whether the user has a session with this id, which may have ended before.
+// returns false if the user has no session with this id, and true even if the session had already
+// ended.
 func (s *Service) revoke(ctx context.Context, owner chat.UserID, id chat.SessionID) (bool, error) {
 	var found bool
 	err := s.cfg.DB.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {

@@ -36,8 +36,8 @@ func Suspend(ctx context.Context, db *bun.DB, username, reason string) (ended in
 		return 0, fmt.Errorf("the reason must be valid UTF-8 with at most %d characters", maxReasonChars)
 	}
 	err = db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		// The update waits for logins that have locked the row, so the sessions of those logins end
-		// as well.
+		// Logins lock this row. The update waits for logins in progress, so the sessions that they
+		// start are ended as well.
 		id, err := changeSuspension(ctx, tx, `update users set suspended_at = coalesce(suspended_at, now()), suspension_reason = ?, updated_at = now()
 			where lower(username) = lower(?) and deleted_at is null returning id`, reason, username)
 		if err != nil {

@@ -37,7 +37,8 @@ type Picture struct {
 }
 
 // Make decodes a PNG, JPEG, GIF (first frame only) or WebP picture, crops it to its central square
-// and shrinks it. Its error completes the sentence "the picture …".
+// and shrinks it. Its error message is a phrase without a subject, such as "is not a PNG, JPEG, GIF
+// or WebP picture".
 func Make(source []byte) (Picture, error) {
 	config, _, err := image.DecodeConfig(bytes.NewReader(source))
 	if err != nil {

@@ -72,8 +72,8 @@ func (s *Service) UnbanUser(ctx context.Context, in api.UnbanUserRequestObject) 
 	return api.UnbanUser204Response{}, nil
 }
 
-// moderate locks the channel and runs do in a transaction, like change. It returns an error unless
-// by is a member who may remove others.
+// moderate runs do in a transaction that has locked the channel, if by is a member who may remove
+// other members. Otherwise, it returns an error.
 func (s *Service) moderate(ctx context.Context, channel chat.ChannelID, by token.Claims, do func(context.Context, bun.Tx) error) error {
 	return s.change(ctx, channel, func(ctx context.Context, tx bun.Tx) error {
 		access, err := Admit(ctx, tx, channel, by.UserID)

@@ -14,8 +14,8 @@ import (
 	"parley.chat/chat-service/internal/invitation"
 )
 
-// admitInviter returns the caller's access to a channel, or an error unless the caller is a member
-// who may add others.
+// admitInviter returns the caller's access to a channel. It returns an error unless the caller is a
+// member who may add other users.
 func (s *Service) admitInviter(ctx context.Context, channel chat.ChannelID) (Access, error) {
 	access, err := Admit(ctx, s.cfg.DB, channel, httpapi.UserOf(ctx).UserID)
 	if err == nil {
@@ -77,8 +77,9 @@ func (s *Service) GetCandidates(ctx context.Context, in api.GetCandidatesRequest
 	return answer, nil
 }
 
-// state returns the result that an attempt to add the user would have. grouped means that the
-// channel belongs to a group. asked means that the user would be invited instead of added.
+// state reports whether the user can be added to the channel or invited to it, and if not, why.
+// grouped means that the channel belongs to a group. asked means that the user would be invited
+// instead of added.
 func (c *candidate) state(grouped, asked bool) api.CandidateState {
 	switch {
 	case c.Member:

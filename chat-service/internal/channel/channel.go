@@ -147,9 +147,9 @@ func Admit(ctx context.Context, db bun.IDB, channel chat.ChannelID, user chat.Us
 	return access, nil
 }
 
-// AdmitReader is like Admit, for a user who wants to read the channel's log. It also returns the
-// watermark of the channel's partition, which must be read before the tail. One query reads the
-// access and the watermark, so the watermark costs no extra round trip.
+// AdmitReader checks, like Admit, that a user may read the channel's log. It returns the watermark
+// of the channel's partition, which must be read before the tail. Usually, one query reads both the
+// access and the watermark, which saves a round trip.
 func AdmitReader(ctx context.Context, db bun.IDB, log *eventlog.Log, channel chat.ChannelID, user chat.UserID) (unstored.Mark, error) {
 	var found []struct {
 		Role chat.Role `bun:"role"`

@@ -46,7 +46,7 @@ func (l *listed) summary() api.Channel {
 	sum.MemberCount, sum.LastReadSeq = l.MemberCount, l.LastReadSeq
 	sum.LastSeq, sum.Unread, sum.UnreadMentions = l.lastSeq, l.unread, l.mentions
 	if l.Role != "" {
-		sum.Role, sum.JoinedSeq = &l.Role, &l.JoinedSeq // both fields are omitted for users who are not members
+		sum.Role, sum.JoinedSeq = &l.Role, &l.JoinedSeq // Role and JoinedSeq are left nil for nonmembers
 	}
 	if l.PeerID != nil {
 		sum.Peer = &api.Peer{UserID: *l.PeerID, Username: l.PeerName, DisplayName: l.PeerDisplay}
@@ -60,7 +60,7 @@ type position struct {
 	ID   chat.ChannelID `json:"i"`
 }
 
-// queryBuilder builds a query from parts. There are only a few distinct query texts, so each is
+// queryBuilder builds a query from parts. There are only a few distinct queries, so each is
 // prepared once.
 type queryBuilder struct {
 	text strings.Builder
@@ -170,7 +170,7 @@ func (s *Service) list(ctx context.Context, l listing) ([]api.Channel, *position
 
 // get returns a channel to one of its members. For any other user, it returns the error from Admit.
 func (s *Service) get(ctx context.Context, channel chat.ChannelID, user chat.UserID) (api.Channel, error) {
-	for range 3 { // retries if the user joins after the channel query and before Admit
+	for range 3 { // try again if the user joins between the channel query and the call of Admit
 		q := selectListed(user, "join")
 		q.where("c.id = ?", [16]byte(channel.UUID))
 		rows, err := s.listed(ctx, q)
@@ -228,7 +228,8 @@ func (s *Service) summarize(ctx context.Context, user chat.UserID, rows []listed
 
 // positions returns each channel's newest seq and the user's receipts, as stored in Redis. For a
 // channel without a counter, the newest seq comes from the newest row. If Redis does not respond,
-// every newest seq comes from a row, and only the receipts in PostgreSQL are used.
+// all newest seqs come from rows and the receipts are zero, so only the receipts in PostgreSQL
+// count.
 func (s *Service) positions(ctx context.Context, user chat.UserID, ids []chat.ChannelID) ([]receiptlog.Position, error) {
 	inTime, cancel := context.WithTimeout(ctx, redisTimeout)
 	defer cancel()

@@ -170,8 +170,9 @@ func (s *Service) enter(ctx context.Context, channel chat.ChannelID, group *chat
 	if _, err := s.cfg.Limits.Take(ctx, ratelimit.Into(channel, e.subject)); err != nil {
 		return err
 	}
-	// Events before the join do not count as unread. An event that is appended after the newest seq
-	// is read here and before the commit does count, so none is missed.
+	// Events before the join do not count as unread. The newest seq is read before the transaction.
+	// Events that are appended between this read and the commit therefore count as unread, so the
+	// user misses none of them.
 	positions, err := s.positions(ctx, e.subject, []chat.ChannelID{channel})
 	if err != nil {
 		return err

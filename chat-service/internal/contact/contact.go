@@ -42,7 +42,7 @@ func New(db *bun.DB, poke func()) *Service { return &Service{db, poke} }
 
 // relation returns the relation between two users as the first user may see it. mine is the state
 // of the first user's contact row, and theirs is the state of the second user's. The state of a
-// missing row is "". relation returns false if the first user may see no relation.
+// missing row is "". relation returns false if there is no relation that the first user may see.
 func relation(mine, theirs string) (api.ContactState, bool) {
 	switch {
 	case mine == blocked:

@@ -104,7 +104,8 @@ func New(doc *openapi3.T, files fs.FS) (*Site, error) {
 	return s, nil
 }
 
-// render renders the content of the pages, without the frame that all pages share.
+// render renders the content of each page, without the header and the table of contents that
+// surround it.
 func render(doc *openapi3.T, files fs.FS) ([]page, error) {
 	ref, err := reference.New(doc)
 	if err != nil {
@@ -129,7 +130,7 @@ func render(doc *openapi3.T, files fs.FS) ([]page, error) {
 	return pages, nil
 }
 
-// addAssets adds the files that all pages load, and returns the frame that refers to them.
+// addAssets adds the files that all pages load. It returns a frame with their paths.
 func (s *Site) addAssets(pages []page) (frame, error) {
 	f := frame{Pages: pages}
 	var index []entry
@@ -175,7 +176,7 @@ func (s *Site) add(at string, content []byte, o static.Options) error {
 	return nil
 }
 
-// Register calls add with the methods GET and HEAD for every path.
+// Register calls add to register a GET and a HEAD handler for each path.
 func (s *Site) Register(add func(method, path string, h echo.HandlerFunc)) {
 	both := func(path string, h echo.HandlerFunc) {
 		add(http.MethodGet, path, h)

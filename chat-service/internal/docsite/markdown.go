@@ -29,7 +29,7 @@ var markdown = goldmark.New(
 // document is a converted document.
 type document struct {
 	html     html
-	sections []section // its second-level headings, with the third-level headings below them
+	sections []section // the second-level headings; each contains its third-level headings
 	entries  []entry   // paths are only fragments
 }
 

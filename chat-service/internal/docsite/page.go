@@ -12,7 +12,7 @@ import (
 // html is HTML that templates do not escape again.
 type html = template.HTML
 
-// frame holds the data that all pages share.
+// frame holds the data for the parts of a page that are the same on all pages.
 type frame struct {
 	Pages                []page
 	Style, Script, Index string // paths

@@ -119,8 +119,8 @@ func (s *Service) removeDeletedNames(ctx context.Context, events []frame.Event) 
 	return nil
 }
 
-// fillLosses inserts the tombstones of lost events. Gap events in the tail list these losses, and
-// sync-service has not stored tombstones for them yet. The result has no gaps.
+// fillLosses inserts a tombstone for each lost event, so that the result has no gaps. losses comes
+// from the gap events in the tail, for which sync-service has not stored tombstones yet.
 func fillLosses(events []frame.Event, after int64, losses []replay.Loss) []frame.Event {
 	if len(losses) == 0 || len(events) == 0 {
 		return events

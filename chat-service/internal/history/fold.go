@@ -79,7 +79,7 @@ func (t *messageState) remove(seq int64, at chat.Time) {
 }
 
 // react adds a reaction. It normalizes the emoji, because earlier releases stored several forms of
-// it. A text that is not an emoji, which earlier releases accepted, stays unchanged.
+// it. Earlier releases also accepted strings that are not emojis; these stay unchanged.
 func (t *messageState) react(r reaction, s vote) {
 	if emoji, ok := text.Emoji(r.emoji); ok {
 		r.emoji = emoji
@@ -119,7 +119,8 @@ func (f *folding) addItems(items []event.Item) error {
 	return nil
 }
 
-// change is a row of message_states, a row of message_reactions, or a deleted account.
+// change is a result row of the query in addChanges. It comes from message_states or
+// message_reactions, or contains the id of a user whose account has been deleted.
 type change struct {
 	MessageID *chat.EventID   `bun:"message_id,type:uuid"`
 	Seq       int64           `bun:"seq"`

@@ -36,7 +36,7 @@ func (s *Service) ListMessages(ctx context.Context, in api.ListMessagesRequestOb
 	asked, err := requestOf(&in.Params)
 	if err != nil {
 		if _, refused := channel.Admit(ctx, s.cfg.DB, r.channel, r.user); refused != nil {
-			err = refused // a user who may not read the channel must not get any other error
+			err = refused // an access error takes precedence over an error in the request
 		}
 		return nil, err
 	}

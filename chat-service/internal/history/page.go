@@ -123,7 +123,7 @@ func (p *storedPage) scan(rows pgx.Rows, channel chat.ChannelID, n int) error {
 // are more.
 func (s *Service) page(ctx context.Context, r reader, sp span, limit int) ([]api.Message, bool, error) {
 	sp.kind = event.Message
-	for range 3 { // retries if the user joins after the page query and before Admit
+	for range 3 { // try again if the user joins between the page query and the call of Admit
 		p, items, err := s.readPage(ctx, r, sp, limit)
 		if err != nil {
 			return nil, false, err

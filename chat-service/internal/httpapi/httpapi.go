@@ -40,7 +40,7 @@ type Config struct {
 	Origins      browser.Origins // additional origins whose pages may use the API
 	Hosts        browser.Hosts   // host names that are served; empty: any
 	Proxies      config.CIDRs    // proxies whose headers about the client's address and scheme are trusted
-	CookieSecure *bool           // whether cookies set over plain HTTP are Secure; nil: Secure unless the address is loopback
+	CookieSecure *bool           // whether cookies set over plain HTTP are Secure; default: yes, except on loopback addresses
 
 	Timeout  time.Duration // time limit for a request; default 10s
 	MaxBytes int64         // maximum size of a request body; default 128 KiB
@@ -54,7 +54,7 @@ type API struct {
 	cfg     Config
 	echo    *echo.Echo
 	guard   *browser.Guard
-	clock   *outage.Log // logs tokens that are not valid yet, a sign that a clock is wrong
+	clock   *outage.Log // logs tokens that are not valid yet, which indicate that a clock is wrong
 	metrics metrics
 	// serveUnknown responds to requests for unknown paths; if it is nil, the response is always a
 	// problem document.
@@ -175,7 +175,7 @@ func (a *API) recoverPanic(next echo.HandlerFunc) echo.HandlerFunc {
 			switch r := recover(); r {
 			case nil:
 			case http.ErrAbortHandler:
-				panic(r) // net/http uses this value to drop a connection
+				panic(r) // net/http handles this panic by closing the connection
 			default:
 				err = apierr.Wrap(panicError(r), apierr.Internal, "An internal error occurred.")
 			}

@@ -42,8 +42,9 @@ func (a *API) count(c echo.Context, kind ratelimit.Kind) error {
 	return err
 }
 
-// ShowLimits writes the rate limits, and what remains of them, to the headers of the response. ctx
-// must be a handler's context. A state whose rate is zero stands for no limit and is skipped.
+// ShowLimits writes the rate limits and the remaining number of requests to the response headers.
+// ctx must be a handler's context. A state whose rate is zero means that there is no limit, and is
+// skipped.
 func ShowLimits(ctx context.Context, states ...ratelimit.State) { showLimits(Exchange(ctx), states) }
 
 func showLimits(c echo.Context, states []ratelimit.State) {

@@ -56,7 +56,7 @@ func (a *API) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		start := time.Now()
 		a.metrics.inFlight.Inc()
 		defer a.metrics.inFlight.Dec()
-		id := uuid.NewString() // never an id that the client sent, which may be the id of another request
+		id := uuid.NewString() // the client's own id is not used, because it may not be unique
 		c.Response().Header().Set(headerRequestID, id)
 		route := c.Path()
 		if route == "" {

@@ -20,7 +20,7 @@ import (
 // than the retention time.
 func Store(ctx context.Context, db *bun.DB, keys token.StaticKeys, retention time.Duration) error {
 	return db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		for _, kid := range slices.Sorted(maps.Keys(keys)) { // in a fixed order, so that instances do not deadlock
+		for _, kid := range slices.Sorted(maps.Keys(keys)) { // sorted, to avoid deadlocks between instances
 			_, err := tx.NewRaw(`insert into token_keys (kid, public_key) values (?, ?)
 				on conflict (kid) do update set public_key = excluded.public_key, confirmed_at = now()`, kid, []byte(keys[kid])).Exec(ctx)
 			if err != nil {

@@ -1,6 +1,7 @@
 // Package lookalike computes lookalike keys for names that earlier releases stored without one.
-// Names that look alike have the same key, so new names cannot look like these. Several instances
-// may do this at the same time, because a key depends only on the name.
+// Names that look alike have the same key, and keys are unique. A new name that looks like an
+// existing name is therefore refused. Several instances may compute keys at the same time, because
+// a key depends only on the name.
 package lookalike
 
 import (
@@ -32,8 +33,8 @@ type Backfill struct {
 // New returns a Backfill for the tables in db.
 func New(db *bun.DB, logger *slog.Logger) *Backfill { return &Backfill{db, logger} }
 
-// Run stores the missing keys of names that look alike, immediately and then every ten minutes
-// until ctx is canceled.
+// Run computes and stores the missing lookalike keys, immediately and then every ten minutes until
+// ctx is canceled.
 func (k *Backfill) Run(ctx context.Context) error {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()

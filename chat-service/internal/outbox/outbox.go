@@ -114,8 +114,8 @@ func RoleChange(channel chat.ChannelID, actor, member chat.UserID, to chat.Role)
 	return Update(channel, actor, map[string]any{"member": map[string]any{"user_id": member, "role": to}})
 }
 
-// Update returns a row for a change to a channel. what is the row's payload, which describes the
-// change for the channel's members.
+// Update returns a row for a change to a channel. The payload, what, describes the change for the
+// channel's members.
 func Update(channel chat.ChannelID, actor chat.UserID, what any) Row {
 	return Row{Kind: ChannelUpdated, ChannelID: &channel, ActorID: &actor, Payload: payload(what)}
 }
@@ -158,8 +158,8 @@ func Revocation(user chat.UserID, session chat.SessionID) Row {
 	return Row{Kind: SessionRevoked, ActorID: &user, SubjectID: &user, Payload: payload(Session{session})}
 }
 
-// Invite returns a row for an invitation to user subject that was created (added) or has ended
-// (removed).
+// Invite returns a row for a change to an invitation to the user subject. change is "added" if the
+// invitation was created, or "removed" if it has ended.
 func Invite(id chat.InvitationID, actor, subject chat.UserID, change string) Row {
 	return Row{Kind: Invited, ActorID: &actor, SubjectID: &subject, Payload: payload(Invitation{id, change})}
 }

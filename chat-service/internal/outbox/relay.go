@@ -32,10 +32,10 @@ import (
 const (
 	pollInterval  = time.Second // how often to check for rows from crashed processes, and from ws-server while LISTEN is interrupted
 	maxRetryDelay = 5 * time.Second
-	roundTimeout  = 10 * time.Second // time limit for a round, because a round holds a transaction open
+	roundTimeout  = 10 * time.Second // time limit for a relay round, which holds a transaction open
 
 	channelsPerRound = 32  // maximum number of channels that are relayed concurrently
-	rowsPerChannel   = 100 // maximum number of rows per channel and round; they are relayed in order
+	rowsPerChannel   = 100 // maximum number of rows that a round relays per channel, in order
 
 	// retention is how long the idempotency record of a relayed event is kept. It must exceed the
 	// time that a row can wait in the outbox.
@@ -314,8 +314,8 @@ func (r *Relay) membership(ctx context.Context, row Row, kind notice.Kind) error
 	return r.cfg.Log.Notify(ctx, notice.Notice{Kind: kind, UserID: *row.SubjectID, ChannelID: row.ChannelID, By: row.ActorID})
 }
 
-// unreacted appends the same event as if the user had removed the reaction, but adds the
-// moderator's id to it.
+// unreacted appends the event that the user would have caused by removing the reaction, with the
+// moderator's id added.
 func (r *Relay) unreacted(ctx context.Context, row Row) error {
 	var p Reaction
 	if row.ChannelID == nil || row.ActorID == nil || row.SubjectID == nil || json.Unmarshal(row.Payload, &p) != nil {

@@ -215,9 +215,10 @@ func (b *block) forgetEmpty(name netip.Prefix) {
 	}
 }
 
-// heaviest returns the waiter that a new caller replaces. The waiter is in the block that has the
-// most waiters. heaviest returns nil unless the new caller's own block, including the new caller,
-// would have fewer waiters than that block. path contains the new caller's blocks.
+// heaviest returns the waiter that a new caller replaces, or nil if the new caller must be refused.
+// The waiter comes from the block with the most waiters, provided that the new caller's block would
+// have fewer waiters even with the new caller. If the new caller's block already has the most
+// waiters, heaviest compares the narrower blocks in it. path contains the new caller's blocks.
 func (b *block) heaviest(path []netip.Prefix) *waiter {
 	if len(path) == 0 || b.within == nil {
 		return nil

@@ -46,11 +46,11 @@ func (s *Service) move(ctx context.Context, channel chat.ChannelID, user chat.Us
 		Read      int64 `bun:"last_read_seq"`
 	}
 	err := s.db.NewRaw("select last_delivered_seq, last_read_seq from channel_members where channel_id = ? and user_id = ?", channel, user).Scan(ctx, &stored)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) { // no row: the member has just left; nobody sees the new position
+	if err != nil && !errors.Is(err, sql.ErrNoRows) { // without a row, the member has just left, so the position does not matter
 		return receiptlog.Receipt{}, fmt.Errorf("read cursor: %w", err)
 	}
-	// Redis may no longer have this member's positions. In that case it stores exactly the
-	// positions that it receives, so never send positions that are lower than those in PostgreSQL.
+	// If Redis no longer has this member's positions, it stores exactly the positions that it
+	// receives. Therefore, never send positions that are lower than the positions in PostgreSQL.
 	was := receiptlog.Receipt{Delivered: stored.Delivered, Read: stored.Read}
 	moves := []receiptlog.Move{{Channel: channel, User: user, Receipt: to.Max(was)}}
 	for range 2 {
@@ -108,7 +108,7 @@ func (s *Service) Find(ctx context.Context, channel chat.ChannelID, id chat.Even
 }
 
 // messageIn returns the message with the given id from items, or nil if there is none. text is the
-// id in text form.
+// id as a string.
 func messageIn(items []event.Item, id chat.EventID, text []byte) *frame.Event {
 	for _, it := range items {
 		if it.Kind != event.Message || !bytes.Contains(it.Frame, text) {
@@ -144,8 +144,8 @@ func (s *Service) receivedInRedis(ctx context.Context, channel chat.ChannelID, s
 }
 
 // addressees returns a query for the members who were in the channel when the message was sent. The
-// query excludes the sender, members who have blocked asker, and members blocked by asker. It also
-// returns whether each member has received the message, and whether they have read it.
+// query excludes the sender, members who have blocked asker, and members blocked by asker. For each
+// member, it also selects whether the member has received and read the message.
 func (m redisReceipts) addressees(channel chat.ChannelID, t target, asker chat.UserID) schema.QueryWithArgs {
 	return bun.SafeQuery(`select m.user_id, greatest(m.last_delivered_seq, k.delivered) >= ? as delivered, greatest(m.last_read_seq, k.read) >= ? as read
 		from channel_members m

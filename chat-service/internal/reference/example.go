@@ -11,8 +11,9 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 )
 
-// exampleOf returns a valid example of a body. The document may contain an example for the body or
-// for its schema. Otherwise, exampleOf composes one from the examples of the schema's properties.
+// exampleOf returns a valid example of a body. It uses the document's example for the body or for
+// its schema, if there is one. Otherwise, it composes an example from the examples of the schema's
+// properties.
 func exampleOf(media *openapi3.MediaType) (any, error) {
 	value := complete(media.Example, media.Schema.Value)
 	if media.Example == nil {
@@ -21,8 +22,8 @@ func exampleOf(media *openapi3.MediaType) (any, error) {
 	return value, media.Schema.Value.VisitJSON(value)
 }
 
-// replaced returns a copy of the object value in which the properties in by replace the original
-// ones. It returns an error if the copy violates the schema.
+// replaced copies the object value and overwrites properties of the copy with the properties in by.
+// It returns an error if the copy violates the schema.
 func replaced(value any, by map[string]any, s *openapi3.Schema) (any, error) {
 	object, ok := value.(map[string]any)
 	if !ok {
@@ -105,8 +106,8 @@ func placeholder(s *openapi3.Schema) any {
 	return "text"
 }
 
-// indented returns an example as indented JSON. The properties are in the same order as the result
-// of fieldsOf.
+// indented returns an example as indented JSON. The properties are in the order in which the page
+// lists the schema's fields.
 func indented(value any, s *openapi3.Schema) string {
 	var out bytes.Buffer
 	write(&out, value, s, "\n")

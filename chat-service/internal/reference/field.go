@@ -18,8 +18,8 @@ type Field struct {
 	Required    bool
 }
 
-// Type is the type of a field, a body or a schema. Words describes it; Schema is the name of a
-// schema to link to, or "".
+// Type is the type of a field, a body or a schema. Words describes the type; Schema is the name of
+// a schema to link to, or "" for none.
 type Type struct{ Words, Schema string }
 
 // fieldsOf returns the properties of an object.
@@ -33,7 +33,7 @@ func fieldsOf(s *openapi3.Schema) []Field {
 }
 
 // properties returns the names of the properties: first the required ones, in the order in which
-// the document lists them, then the others by name.
+// the document lists them, then the others, sorted by name.
 func properties(s *openapi3.Schema) []string {
 	var required, others []string
 	for _, name := range s.Required {

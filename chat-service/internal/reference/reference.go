@@ -70,7 +70,7 @@ type Response struct {
 	Type    Type
 	Headers []Field
 	Fields  []Field
-	Example string // JSON, or "" if the body is not JSON
+	Example string // the example as JSON, or "" if the body is not JSON
 }
 
 // Problem is an error code.

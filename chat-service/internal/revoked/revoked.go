@@ -68,8 +68,8 @@ func (m *Marks) Set(ctx context.Context, user chat.UserID, sessions ...chat.Sess
 	return nil
 }
 
-// Ended reports whether a session has ended. It returns an error if neither Redis nor PostgreSQL
-// responded or ctx was canceled.
+// Ended reports whether a session has ended. It returns an error if ctx was canceled, or if neither
+// Redis nor PostgreSQL responded.
 func (m *Marks) Ended(ctx context.Context, user chat.UserID, session chat.SessionID) (bool, error) {
 	if time.Since(time.Unix(0, m.failedAt.Load())) >= redisBackoff {
 		marked, err := m.marked(ctx, user, session)
@@ -96,8 +96,8 @@ func (m *Marks) marked(ctx context.Context, user chat.UserID, session chat.Sessi
 	return n > 0, nil
 }
 
-// stored checks in PostgreSQL whether a session has ended. A session without a row has ended and
-// was removed.
+// stored checks in PostgreSQL whether a session has ended. If the session has no row, it ended
+// earlier and its row was deleted.
 func (m *Marks) stored(ctx context.Context, user chat.UserID, session chat.SessionID) (ended bool, err error) {
 	err = m.db.NewRaw("select not exists (select from sessions where id = ? and user_id = ? and revoked_at is null)", session, user).
 		Scan(ctx, &ended)

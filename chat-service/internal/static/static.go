@@ -1,7 +1,8 @@
 // Package static serves files whose content does not change while the program runs.
 //
 // New hashes the file's content once and derives an ETag for each encoding, so a browser that has
-// the file gets a 304 response. The response has the best encoding that the client accepts.
+// the file gets a 304 response. Any other response contains the file in the best encoding that the
+// client accepts.
 package static
 
 import (
