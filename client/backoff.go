@@ -20,8 +20,8 @@ func maxWait(failures int) time.Duration {
 	return min(firstWait<<failures, maxReconnectWait)
 }
 
-// upTo returns a random duration below limit (full jitter). It prevents clients that lost their
-// connections together from reconnecting at the same time.
+// upTo returns a random duration below limit (full jitter). The randomness prevents clients that
+// lost their connections together from reconnecting at the same time.
 func upTo(limit time.Duration) time.Duration { return rand.N(limit) }
 
 // sleep waits for d and returns true. It returns false as soon as ctx is done.

@@ -309,7 +309,7 @@ func (c *Client) pump(ctx context.Context) {
 	}
 }
 
-// signal wakes the goroutine that receives from a Go channel with capacity 1.
+// signal wakes the goroutine that receives from ch, a Go channel with capacity 1. It never blocks.
 func signal(ch chan<- struct{}) {
 	select {
 	case ch <- struct{}{}:

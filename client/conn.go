@@ -40,7 +40,7 @@ type conn struct {
 	again         bool                    // not the client's first connection
 	beat          time.Duration           // the server's ping interval; only the reader uses it
 	control       [][]byte                // frames to send before anything else
-	jobs          []func(context.Context) // functions that fetch calls; they may make REST requests
+	jobs          []func(context.Context) // for the fetch goroutine; they may make REST requests
 	presence      map[string]chan frame.PresenceNotice
 	lastRef       int
 	moved         map[chat.ChannelID]bool // channels with receipts to send
@@ -104,7 +104,7 @@ func (c *Client) dial(ctx context.Context, address, token string) (*websocket.Co
 	if resp == nil {
 		return nil, fmt.Errorf("connect to %s: %w", address, err)
 	}
-	b, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10)) // if reading the body fails, the error contains less detail
+	b, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10)) // on a read error, Detail is incomplete
 	e := &DialError{URL: address, Status: resp.StatusCode, Detail: strings.TrimSpace(string(b))}
 	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil {
 		e.after = time.Duration(s) * time.Second
@@ -269,7 +269,7 @@ func (c *Client) renew(ctx context.Context, l *conn) {
 		if err != nil {
 			failures++
 			if judge(err).final {
-				return // the server will close the connection with 4001, and Run then returns this error
+				return // the server will close the connection with 4001; Run then returns err
 			}
 			continue
 		}

@@ -159,7 +159,7 @@ func (c *Client) resolveLocked(l *conn, it *item) {
 		direct, err := c.api.OpenDirect(ctx, *it.ToUserID)
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if err != nil { // retried on the next connection; this connection would refuse it again
+		if err != nil { // retry on the next connection; an immediate retry would likely fail
 			c.log.InfoContext(ctx, "direct channel not found", "err", err)
 			return
 		}

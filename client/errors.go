@@ -45,7 +45,7 @@ func (e *CloseError) Error() string {
 	return fmt.Sprintf("the server has closed the connection with %d %s", e.Code, e.Reason)
 }
 
-// Close codes whose meaning is more specific than that of their range.
+// Close codes that the client handles individually, and the first code of the final range.
 const (
 	closeExpired         = 4001
 	closeFinal           = 4500 // and above

@@ -90,7 +90,8 @@ func (e ChannelEvent) Position() Position { return Position{Seq: e.Seq, Epoch: e
 type State int
 
 // The states of a send, in the order in which it passes through them. It may skip some states. The
-// final state is Read or Failed, unless receipts stop arriving earlier.
+// final state is Read or Failed, but if no more receipts arrive, the send stays in an earlier
+// state.
 const (
 	Pending   State = iota + 1 // waiting to be acknowledged
 	Sent                       // durable, with a known seq

@@ -109,13 +109,13 @@ func (c *Client) handleEvent(l *conn, data []byte) ([]Event, error) {
 	if ch == nil || ch.phase != following || e.Seq <= ch.pos {
 		return nil, nil // belongs to a subscription that has ended
 	}
-	if e.Seq > ch.pos+1 { // the server violated the protocol; the caller must never see a gap
+	if e.Seq > ch.pos+1 { // the server skipped a seq; subscribe again, so the caller sees no gap
 		c.askLocked(l, ch)
 		return nil, nil
 	}
 	news := c.advanceLocked(ch, &e)
 	if ch.pos == ch.target {
-		signal(l.wake) // sends that wait until the channel has caught up may now be possible
+		signal(l.wake) // the channel has caught up, so sends that waited for this can now be sent
 	}
 	return news, nil
 }
@@ -178,7 +178,7 @@ func (c *Client) notStoredLocked(f frame.FailedEvent) []Event {
 func (c *Client) presenceLocked(l *conn, f frame.PresenceNotice) []Event {
 	if answer := l.presence[f.Ref]; f.Ref != "" && answer != nil {
 		delete(l.presence, f.Ref)
-		answer <- f // does not block, because there is only one reply and the Go channel has capacity for it
+		answer <- f // cannot block: a request has one reply, and its Go channel has capacity for it
 		return nil
 	}
 	return []Event{Presence{f}}

@@ -84,7 +84,7 @@ type outbox struct {
 	items    []*item
 	byID     map[chat.ClientID]*item
 	inFlight int                  // number of items sent on the current connection and not yet answered
-	paused   map[target]time.Time // end of the temporary refusal by channel or recipient; the zero target means all
+	paused   map[target]time.Time // end of a target's temporary refusal; the zero target means all
 	recent   []time.Time          // times of the most recent sends, for the rate limit
 	closed   bool
 }

@@ -40,7 +40,7 @@ type channel struct {
 	target int64  // newest seq in the reply to subscribe; the catch-up is complete once pos reaches it
 
 	unfollowed bool      // not followed, because the connection has reached its subscription limit
-	wanted     bool      // requested by Follow; if the limit is reached, another subscription ends
+	wanted     bool      // whether Follow was called; at the limit, another subscription ends
 	moved      time.Time // time of the subscription or of the newest event's delivery, whichever is later
 
 	delivered, read int64 // reported by the caller
@@ -182,7 +182,7 @@ func (c *Client) resyncLocked(l *conn, f frame.Resync) []Event {
 	if f.Ref != "" {
 		ch = c.answeredLocked(f.Ref, f.ChannelID)
 	} else if ch != nil && ch.phase != following {
-		return nil // the reply to the pending subscribe will be the same resync
+		return nil // ignored, because the reply to the pending subscribe will also be a resync
 	}
 	if ch == nil {
 		return nil
@@ -193,8 +193,8 @@ func (c *Client) resyncLocked(l *conn, f frame.Resync) []Event {
 	return []Event{Reset{ChannelID: ch.id, From: from, To: Position{Seq: ch.pos, Epoch: ch.epoch}, Lost: true}}
 }
 
-// askRefusedLocked handles an error if it is the reply to a subscribe frame, and reports whether it
-// is. c.mu must be held.
+// askRefusedLocked checks whether an error frame is the reply to a subscribe frame. If it is,
+// askRefusedLocked handles the refusal and returns true. c.mu must be held.
 func (c *Client) askRefusedLocked(l *conn, f frame.Error, e *Error) (_ []Event, asked bool) {
 	var waiting []*channel
 	for _, ch := range c.channels {
@@ -261,7 +261,7 @@ func (c *Client) catchUp(ctx context.Context, l *conn, ch *channel) {
 			c.mu.Unlock()
 			return
 		}
-		if after >= target || failures > 5 { // the gateway may have newer events by now
+		if after >= target || failures > 5 { // subscribe again: there may be newer events by now
 			c.askLocked(l, ch)
 			c.mu.Unlock()
 			return

@@ -65,7 +65,7 @@ func (c *Client) Delete(ctx context.Context, channel chat.ChannelID, message cha
 	return c.wait(ctx, newItem(outbound{Type: frame.Delete, ChannelID: &channel, MessageID: &message}))
 }
 
-// React adds an emoji to a message or removes it.
+// React adds the user's reaction to a message or, if remove is set, removes it.
 func (c *Client) React(ctx context.Context, channel chat.ChannelID, message chat.EventID, emoji string, remove bool) (Ack, error) {
 	return c.wait(ctx, newItem(outbound{Type: frame.React, ChannelID: &channel, MessageID: &message, Emoji: emoji, Remove: remove}))
 }

@@ -71,7 +71,7 @@ func (t *tracker) newest() map[chat.ChannelID]Status {
 	return newest
 }
 
-// before returns a channel's newest tracked message whose seq is less than seq.
+// before returns a channel's newest tracked message before the given seq.
 func (t *tracker) before(channel chat.ChannelID, seq int64) (Status, bool) {
 	var found Status
 	for _, s := range t.sent {

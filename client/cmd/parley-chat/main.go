@@ -84,7 +84,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	return s.run(ctx, lines, flags.Arg(0))
 }
 
-// open logs in or, without a login name, resumes the stored session.
+// open logs in if the flags contain a login name. Otherwise, it resumes the stored session.
 func (l login) open(ctx context.Context, keyboard *os.File, lines *bufio.Scanner, prompt io.Writer) (*kept, error) {
 	if l.name == "" {
 		file, err := l.find()
@@ -116,8 +116,8 @@ func (l login) open(ctx context.Context, keyboard *os.File, lines *bufio.Scanner
 	return keep(ctx, l.server, file, session, prompt), nil
 }
 
-// describe converts an error in which the server refused a request into an error with a readable
-// message.
+// describe replaces an error response from the server with an error that has a readable message. It
+// returns other errors unchanged.
 func describe(err error) error {
 	e, ok := errors.AsType[*client.Error](err)
 	switch {

@@ -105,7 +105,7 @@ func (s *screen) addChannel(ch client.Channel) {
 // status prints the progress of a message. ✓ means that the message is in the log; ✓✓ means that
 // it has been delivered.
 func (s *screen) status(e client.Status) {
-	if e.Kind != event.Message { // the command that sent the message reports the result
+	if e.Kind != event.Message { // the command that sent an edit, deletion or reaction reports it
 		return
 	}
 	switch e.State {
@@ -166,7 +166,8 @@ func (s *screen) event(e client.ChannelEvent) {
 }
 
 // called returns the text to print after a message in which another user mentions this user or
-// everyone. For any other message, it returns "". A mention of the channel's own id means @channel.
+// everyone. For any other message, it returns "". @channel is encoded as a mention of the channel's
+// own id.
 func (s *screen) called(channel chat.ChannelID, sender chat.UserID, mentions []chat.UserID) string {
 	me, everyone := s.c.Me(), chat.UserID{UUID: channel.UUID}
 	if sender != me && (slices.Contains(mentions, me) || slices.Contains(mentions, everyone)) {

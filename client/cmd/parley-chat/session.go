@@ -234,7 +234,7 @@ func (k *kept) lock(ctx context.Context) (unlock func()) {
 // lockPollInterval is the interval between attempts to acquire a lock that another program holds.
 const lockPollInterval = 20 * time.Millisecond
 
-// lockFile waits until this program holds a file's lock, or ctx is done.
+// lockFile waits until it has locked the file or ctx is done.
 func lockFile(ctx context.Context, file string) (unlock func(), err error) {
 	f, err := os.OpenFile(file, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

@@ -46,8 +46,8 @@ type Gateway struct {
 	Replay   int64                                       // maximum number of events to replay; if there are more, has_more is set
 	Acks     map[chat.ClientID]frame.Ack                 // acks of all messages, to recognize duplicates
 
-	Upgrade func(w http.ResponseWriter, r *http.Request) bool // answers an upgrade request itself, or returns false
-	REST    func(w http.ResponseWriter, r *http.Request) bool // answers a REST request itself, or returns false
+	Upgrade func(w http.ResponseWriter, r *http.Request) bool // returns true if it answered the upgrade request
+	REST    func(w http.ResponseWriter, r *http.Request) bool // returns true if it answered the REST request
 	Greet   func(conn *websocket.Conn) bool                   // returns false to send no hello
 	Hello   func(conn *websocket.Conn, h *frame.Hello)        // changes a hello
 	OnAsk   func(p frame.ChannelPosition) apierr.Code         // refuses a subscription, or returns ""
