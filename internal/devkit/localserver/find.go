@@ -83,7 +83,7 @@ func find(ctx context.Context, pgDirs, rdDirs []string) (Binaries, error) {
 	for _, dir := range postgresCandidates(pgDirs) {
 		v, err := version(ctx, filepath.Join(dir, "postgres"))
 		if err != nil {
-			continue // dir contains no working server; try the next one
+			continue // dir contains no working server; try the next folder
 		}
 		if v.major() < MinPostgres {
 			missing.TooOld = append(missing.TooOld, "PostgreSQL "+v.text+" in "+dir)

@@ -56,7 +56,7 @@ type Postgres struct {
 	dataDir string // the actual data directory
 	sockets string
 
-	mu   sync.Mutex // guards proc, and serializes calls of Start, Stop and Kill
+	mu   sync.Mutex // guards proc, and serializes calls to Start, Stop and Kill
 	proc *subprocess.Process
 }
 
@@ -93,8 +93,8 @@ func (p *Postgres) place(ctx context.Context) error {
 	if p.account.credential == nil {
 		return nil
 	}
-	// The server's user may be unable to enter a folder like /root. In that case, store the data in
-	// another folder. Keep using that folder if an earlier start stored data there.
+	// The server's user may be unable to enter a folder like /root. In that case, store the data
+	// under /var/lib/parley. If an earlier start stored data there, keep using it.
 	elsewhere := filepath.Join("/var/lib/parley", shortHash(dir))
 	if initialized(elsewhere) && !initialized(dir) || !p.account.canReach(dir) {
 		p.opts.Logger.InfoContext(ctx, "postgresql data stored elsewhere: the server's user cannot access DATA_DIR",
@@ -338,8 +338,8 @@ func (p *Postgres) URL(database string) string {
 	return (&url.URL{Scheme: "postgres", Path: "/" + database, RawQuery: q.Encode()}).String()
 }
 
-// DataDir returns the actual data directory. It differs from the requested one if the server's user
-// cannot enter that one.
+// DataDir returns the actual data directory. It differs from PostgresOptions.DataDir if the
+// server's user cannot enter that folder.
 func (p *Postgres) DataDir() string { return p.dataDir }
 
 // CreateDatabase creates a database if it does not exist.

@@ -14,12 +14,12 @@ import (
 	"parley.chat/internal/devkit/subprocess"
 )
 
-// pollInterval is the interval at which this process checks another process, for example whether it
-// answers or has released its lock. In both cases, there is no event to wait for.
+// pollInterval is the interval at which this process polls a server: until the server answers, or
+// until it has released its lock. Neither change causes an event that this process could wait for.
 const pollInterval = 10 * time.Millisecond
 
-// lockTimeout limits how long lock waits for a server to release its data after the server's parent
-// died.
+// lockTimeout limits how long lock waits for a server whose parent has died to release the lock
+// file.
 const lockTimeout = 15 * time.Second
 
 // lock locks the lock file of a data directory. The server inherits the descriptor, so the lock is

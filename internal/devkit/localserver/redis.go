@@ -54,7 +54,7 @@ type Redis struct {
 	port    int
 	busPort int // only with Cluster
 
-	mu   sync.Mutex // guards proc, and serializes calls of Start, Stop and Kill
+	mu   sync.Mutex // guards proc, and serializes calls to Start, Stop and Kill
 	proc *subprocess.Process
 }
 
@@ -165,8 +165,8 @@ func (r *Redis) ping(ctx context.Context, proc *subprocess.Process) error {
 	if r.sockets != "" {
 		network = "unix"
 	}
-	// Dial without the client first, because the client's pool logs failed connections. Use each
-	// pool only once, because a pool waits for a second after a failure.
+	// First try to connect without a Redis client, because the client's pool would log a failure.
+	// Create a new client for each attempt, because a pool waits for a second after a failure.
 	conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, network, r.Addr())
 	if err != nil {
 		return err

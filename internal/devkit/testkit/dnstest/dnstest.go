@@ -43,7 +43,8 @@ func Local(t testing.TB) *Server {
 	return New(t, conn)
 }
 
-// Set sets the IPv4 addresses of a name. If there are none, the name does not exist.
+// Set sets the IPv4 addresses of a name. Without addresses, the server answers that the name does
+// not exist.
 func (s *Server) Set(name string, addresses ...string) {
 	parsed := make([]netip.Addr, len(addresses))
 	for i, a := range addresses {

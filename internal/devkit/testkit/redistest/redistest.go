@@ -180,8 +180,8 @@ func (c *ClusterServers) form(t testing.TB) error {
 	defer cancel()
 	for i, m := range c.Masters {
 		client := m.Client(t)
-		// Give each master a different config epoch: nodes with the same epoch resolve the conflict
-		// by themselves, but slowly.
+		// Give each master a different config epoch. Otherwise, the masters would need to resolve
+		// the conflict by themselves, which is slow.
 		if err := client.Do(ctx, "CLUSTER", "SET-CONFIG-EPOCH", i+1).Err(); err != nil {
 			return err
 		}
@@ -229,7 +229,7 @@ func (c *ClusterServers) form(t testing.TB) error {
 	return nil
 }
 
-// roles returns nil if the client's node has learned the role of every replica.
+// roles returns nil if the node that client is connected to has learned the role of every replica.
 func (c *ClusterServers) roles(client *redis.Client) error {
 	nodes, err := client.ClusterNodes(context.Background()).Result()
 	if err != nil {
@@ -242,7 +242,7 @@ func (c *ClusterServers) roles(client *redis.Client) error {
 	return nil
 }
 
-// linked returns nil if the client's node, a replica, is in sync with its master.
+// linked returns nil if the replica that client is connected to is in sync with its master.
 func linked(client *redis.Client) error {
 	info, err := client.Info(context.Background(), "replication").Result()
 	if err == nil && !strings.Contains(info, "master_link_status:up") {

@@ -21,7 +21,7 @@ type Schema struct {
 	client map[string]*jsonschema.Schema
 
 	mu   sync.Mutex
-	seen map[string]struct{} // frames already found valid; a fan-out sends the same frame to many connections
+	seen map[string]struct{} // valid frames, so that a frame sent to many connections is validated once
 }
 
 // LoadSchema returns the schema. The first call reads and compiles it.

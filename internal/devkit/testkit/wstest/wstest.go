@@ -69,7 +69,7 @@ type Conn struct {
 	mu       sync.Mutex
 	frames   []Frame
 	returned []bool        // returned[i] reports whether Await has returned frames[i]
-	from     int           // index of the first frame that Await may not have returned yet
+	from     int           // Await has returned all frames before this index
 	changed  chan struct{} // closed and replaced whenever frames or err changes
 	err      error
 	writing  sync.Mutex
@@ -189,8 +189,8 @@ func (c *Conn) Say(t testing.TB, channel chat.ChannelID, body string) chat.Clien
 	return id
 }
 
-// Await returns the first frame that match accepts and that was not returned before. It fails the
-// test if no matching frame arrives. The parameter what describes the frame in the failure message.
+// Await returns the first frame that match accepts and that Await has not returned before. It fails
+// the test if no matching frame arrives; what describes the expected frame in the failure message.
 func (c *Conn) Await(t testing.TB, what string, match func(Frame) bool) Frame {
 	t.Helper()
 	f, err := c.TryAwait(testkit.Timeout, match)
