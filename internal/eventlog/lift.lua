@@ -3,9 +3,9 @@
 -- stream has lost writes, or it is new and the Redis server's clock is behind.
 --
 -- KEYS[1] stream   KEYS[2] copy of the watermark (hash)   ARGV[1] the watermark
--- Returns { '1', last } if the stream was lifted, else { '0', last }, where last is the last id
--- that the stream generated ('0-0' if there is no stream). When it lifts a stream, it sets "lost"
--- in the copy to the current time in ms.
+-- Returns { '1', last } if the script changed the stream, else { '0', last }. last is the last id
+-- that the stream had generated before the call ('0-0' if there was no stream). If the script
+-- changes the stream, it also sets "lost" in the copy to the current time in ms.
 local function less(a, b)
   local ams, aseq = string.match(a, '^(%d+)-(%d+)$')
   local bms, bseq = string.match(b, '^(%d+)-(%d+)$')

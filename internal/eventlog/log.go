@@ -99,8 +99,8 @@ func headOf(pair []any) (Head, error) {
 // Floor returns the highest seq that PostgreSQL holds for a channel, or 0 if it holds none.
 type Floor func(ctx context.Context, channel chat.ChannelID) (int64, error)
 
-// EnsureHead returns the head of a channel. If Redis has no counter, EnsureHead creates one above
-// every known seq: the seqs in the channel's rows, in its tail, and in its stream entries above the
+// EnsureHead returns the head of a channel. If Redis has no counter, EnsureHead creates one that
+// continues after the highest seq in the channel's rows, its tail, and its stream entries above the
 // watermark.
 func (l *Log) EnsureHead(ctx context.Context, channel chat.ChannelID, floor Floor) (Head, error) {
 	heads, err := l.Heads(ctx, []chat.ChannelID{channel})

@@ -15,8 +15,8 @@ import (
 // behind PostgreSQL. If it is, Redis has lost writes: it was restored from an older copy, or it is
 // a replica that was promoted too early.
 type Stored interface {
-	// Seqs returns the highest stored seq of each channel, in the given order, or 0 if nothing is
-	// stored.
+	// Seqs returns the highest stored seq of each channel, in the given order. The seq is 0 for a
+	// channel without stored events.
 	Seqs(ctx context.Context, channels []chat.ChannelID) ([]int64, error)
 	// Watermark returns the entry id up to which a partition is stored, or "0-0" if nothing is
 	// stored.

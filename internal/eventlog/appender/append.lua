@@ -3,8 +3,8 @@
 -- the tail item. Then it publishes all the events.
 --
 -- KEYS[1] counter (hash seq, epoch)   KEYS[2] stream   KEYS[3] tail (list)   KEYS[4] topic
--- then two keys per event: its idempotency record, and the removal mark of its subject, a user; the
--- mark is set while that user has left the channel
+-- then two keys per event: its idempotency record, and the removal mark of the event's subject. The
+-- subject is a user. The mark is set when the user leaves the channel and cleared when they rejoin.
 -- ARGV[1] entry version   ARGV[2] channel id
 -- ARGV[3] the epoch that the caller knows, or ''   ARGV[4] the highest seq that it has seen, or 0
 -- then ten arguments per event: kind, id, sender id, client id, digest of the content, the part of

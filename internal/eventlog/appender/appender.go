@@ -137,7 +137,7 @@ func (a *Appender) expire(ctx context.Context) {
 // Options configures one append.
 type Options struct {
 	Retention time.Duration // lifetime of the idempotency record; default IdempotencyWindow
-	Batch     *BatchInfo    // if set, filled in when the append succeeds, before its outcome is reported
+	Batch     *BatchInfo    // if not nil, it is filled in before the success of the append is reported
 }
 
 // BatchInfo describes the batch in which an append was sent.
@@ -270,7 +270,7 @@ func (a *Appender) Recorded(ctx context.Context, e *frame.Event) (ack Ack, found
 var errConflict = apierr.New(apierr.Conflict, "This client_id was already used for a message with different content.")
 
 // removalMark returns the user whose removal mark the event affects, and the event's effect on that
-// mark. The mark is set while the user has left the channel.
+// mark. The mark is set when the user leaves the channel, and cleared when they join again.
 func removalMark(e *frame.Event) (subject chat.UserID, mark string) {
 	subject = e.SenderID
 	switch {
@@ -349,6 +349,7 @@ func duplicateOf(p *pending, epoch event.Epoch, record string) (Ack, error) {
 	if err := errors.Join(errID, errSeq, errTime); err != nil {
 		return Ack{}, apierr.Wrap(err, apierr.Internal, "The idempotency record is damaged.")
 	}
-	// A batch that is sent again finds its own idempotency records. Its events are not duplicates.
+	// If a batch is sent again, an event may find the record from its own first attempt. It is then
+	// not a duplicate.
 	return Ack{ID: id, Seq: seq, Epoch: epoch, SentAt: sentAt, Duplicate: id != p.id}, nil
 }

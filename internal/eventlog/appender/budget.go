@@ -19,8 +19,8 @@ import (
 
 // BudgetConfig sets the limits beyond which appends are refused.
 type BudgetConfig struct {
-	// Backlog is the maximum number of unstored entries across all partitions. Beyond it, appends
-	// are refused to partitions that exceed an equal share of it.
+	// Backlog is the maximum number of unstored entries across all partitions. Beyond this limit,
+	// appends are refused only in partitions whose own backlog exceeds an equal share of the limit.
 	Backlog  int64
 	RefuseAt float64 // fraction of maxmemory, 0 to 1, at which appends are refused; ignored without maxmemory
 	Logger   *slog.Logger

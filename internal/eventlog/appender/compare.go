@@ -16,8 +16,8 @@ const (
 	maxCompared    = 1 << 16          // maximum number of compared channels that a lane remembers
 )
 
-// comparison records the channels and partitions that a lane, which sends the appends over one
-// connection, has compared with PostgreSQL since the connection was opened. One comparison per
+// comparison records which channels and partitions a lane has compared with PostgreSQL since its
+// connection was opened. A lane sends the appends over one connection. One comparison per
 // connection is enough: if Redis is restored from an older copy, or a replica is promoted too
 // early, the connection is always lost. The lane's mu guards the comparison.
 type comparison struct {
@@ -28,7 +28,7 @@ type comparison struct {
 	unsure bool         // whether PostgreSQL failed to answer for some of the recorded channels or partitions
 	since  time.Time    // when unsure became true
 
-	waiting []*queue // queues parked until their channels have been compared with PostgreSQL
+	waiting []*queue // queues that wait until their channels have been compared with PostgreSQL
 	running bool     // a goroutine is running compare
 }
 
@@ -39,7 +39,7 @@ func (c *comparison) forgetLocked() {
 }
 
 // storedSeqLocked returns the highest stored seq of a queue's channel. If the seq is not known yet,
-// storedSeqLocked parks the queue until PostgreSQL has answered, and returns false.
+// storedSeqLocked returns false, and the queue waits until PostgreSQL has answered.
 func (l *lane) storedSeqLocked(q *queue) (stored int64, ok bool) {
 	if l.a.cfg.Stored == nil {
 		return 0, true
@@ -48,7 +48,7 @@ func (l *lane) storedSeqLocked(q *queue) (stored int64, ok bool) {
 	if stored, ok = c.seqs[q.channel]; ok {
 		return stored, true
 	}
-	if c.unsure { // PostgreSQL failed to answer recently, so don't wait for it; see compareAgainLocked
+	if c.unsure { // PostgreSQL recently failed to answer, so don't wait for it; see compareAgainLocked
 		return 0, true
 	}
 	q.state = parked

@@ -105,12 +105,12 @@ type lane struct {
 	sending  bool     // whether a goroutine is writing batches; it checks for more events before it stops
 	batches  []*batch // in flight, oldest first
 	gen      uint64   // generation of the connection; 0 while there is no connection
-	attempt  int      // number of consecutive calls that Redis has temporarily refused
+	attempt  int      // number of consecutive calls that Redis refused with a temporary error
 	paused   bool     // whether sending is paused until a timer resets this field
 	reload   bool     // whether the next batch must load the script first
 	compared comparison
 	closed   bool
-	empty    chan struct{}  // closed once the lane is closed and no event is pending
+	empty    chan struct{}  // closed when the lane refuses new events and none is pending
 	settling sync.WaitGroup // goroutines that make parked channels ready again
 
 	// settled holds the events whose outcome is known but not yet reported. The outcomes are
@@ -187,7 +187,8 @@ func (l *lane) canSendLocked() bool {
 	return l.gen != 0 && !l.paused && len(l.batches) < maxInFlight && len(l.ready) > 0
 }
 
-// startSendLocked reports whether the caller must call send after it has released mu.
+// startSendLocked sets sending and returns true if a batch can be sent and no goroutine is sending.
+// The caller must then release mu and call send.
 func (l *lane) startSendLocked() bool {
 	if l.sending || !l.canSendLocked() {
 		return false
@@ -404,8 +405,8 @@ func (l *lane) finishLocked(c scriptCall) {
 	l.releaseLocked(c.queue)
 }
 
-// refusedLocked handles a call that Redis has refused as a whole, so that none of its events was
-// appended. If it returns an error, the lane needs a new connection.
+// refusedLocked handles a call that Redis has refused as a whole. None of its events was appended.
+// If it returns an error, the lane needs a new connection.
 func (l *lane) refusedLocked(c scriptCall, err replyError) (lost error) {
 	switch word := err.word(); {
 	case word == "UNSEEDED":
@@ -591,9 +592,9 @@ func refusedAt(err error) eventlog.Head {
 	return eventlog.Head{Seq: seq, Epoch: event.Epoch(f[2])}
 }
 
-// parkLocked suspends appends to a channel and calls settle in a new goroutine, to resolve the
-// condition that prevents the appends. Other channels are not blocked while settle runs. Events
-// submitted to the channel in the meantime are queued behind the events of the call.
+// parkLocked suspends the appends to the channel of call c. It runs settle in a new goroutine;
+// settle resolves the problem that prevents the appends. Events submitted to the channel in the
+// meantime are queued behind the events of c. Other channels are not blocked.
 func (l *lane) parkLocked(c scriptCall, settle func(context.Context, chat.ChannelID) error) {
 	q := c.queue
 	q.waiting = append(slices.DeleteFunc(c.events, finished), q.waiting...)
@@ -605,8 +606,8 @@ func (l *lane) parkLocked(c scriptCall, settle func(context.Context, chat.Channe
 	})
 }
 
-// unpark makes a parked queue ready again. If err is set, it fails the waiting events; none of them
-// was appended.
+// unpark resumes the appends of a suspended queue. If err is not nil, it first fails all waiting
+// events; none of them was appended.
 func (l *lane) unpark(q *queue, err error) {
 	l.mu.Lock()
 	channel := q.channel

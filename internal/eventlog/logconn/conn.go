@@ -24,7 +24,7 @@ import (
 const (
 	pingInterval   = 3 * time.Second // a connection that is silent for this long is pinged
 	silenceTimeout = 8 * time.Second // a connection that is silent for this long is closed
-	dialTimeout    = 3 * time.Second // applies separately to the dial and to the handshake
+	dialTimeout    = 3 * time.Second // time limit for the dial, and separately for the handshake
 )
 
 // Conn maintains one connection to the server that holds some of the partitions. It reconnects
@@ -279,7 +279,8 @@ func (k *Conn) expectReplies(first bool, whose owner, n int) {
 	k.expects = append(k.expects, expected{whose, n})
 }
 
-// nextOwner returns the owner of the command that the next reply answers.
+// nextOwner consumes the next expected reply. It returns the owner of the command that the reply
+// answers: the handshake, a ping, the Lane or the Listener.
 func (k *Conn) nextOwner() (owner, error) {
 	k.emu.Lock()
 	defer k.emu.Unlock()

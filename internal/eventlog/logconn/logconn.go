@@ -39,7 +39,7 @@ type Lane interface {
 type Listener interface {
 	// Topics returns the topics to subscribe to on a new connection. There is at least one.
 	Topics() []string
-	// Changes returns the topics that were added and removed since the last call of Topics or
+	// Changes returns the topics that were added and removed since the last call to Topics or
 	// Changes.
 	Changes() (join, leave []string)
 	// Pushed handles a push. answered reports whether the push answers a subscription command. The

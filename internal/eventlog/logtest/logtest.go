@@ -41,7 +41,7 @@ func On(t testing.TB, url string, partitions int) Log {
 	return Log{eventlog.New(rdb, partitions), rdb}
 }
 
-// Empty is an eventlog.Floor that returns 0, as for a database without rows.
+// Empty is an eventlog.Floor for a database without rows: it always returns 0.
 func Empty(context.Context, chat.ChannelID) (int64, error) { return 0, nil }
 
 // Seeded returns the id of a new channel that has a counter in Redis.

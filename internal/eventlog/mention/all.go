@@ -35,9 +35,9 @@ func AllByRole(db bun.IDB) MayCallAll {
 	}
 }
 
-// Only takes found, the result of Find, and removes the mention of all members unless the sender
-// may use it. If the permission cannot be read, it also removes that mention and returns an error;
-// @channel is then plain text.
+// Only removes the mention of all members from found, the result of Find, unless the sender may
+// mention all members. Without that mention, @channel is plain text. If the permission cannot be
+// read, Only removes the mention as well, and returns an error.
 func (may MayCallAll) Only(ctx context.Context, channel chat.ChannelID, sender chat.UserID, found []chat.UserID) ([]chat.UserID, error) {
 	if len(found) == 0 || found[0] != All(channel) {
 		return found, nil

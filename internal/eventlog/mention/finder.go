@@ -13,7 +13,7 @@ import (
 	"parley.chat/shared-contracts/text"
 )
 
-// Name is a name in a channel, in lower case.
+// Name is a mentioned username, in lower case, together with the channel of the message.
 type Name struct {
 	Channel chat.ChannelID
 	Name    string

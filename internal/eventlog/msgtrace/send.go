@@ -47,8 +47,8 @@ func (s *Send) Batch() *appender.BatchInfo {
 	return &s.batch
 }
 
-// End creates the span of a send, with child spans for its steps. The span begins when the event's
-// id was created and ends now. It does nothing for a retry; see Retried.
+// End creates the span of a send, with child spans for its steps. The span lasts from the creation
+// of the event's id until now. It does nothing for a retry; see Retried.
 func (s *Send) End(ack appender.Ack, err error) {
 	if s == nil || ack.Duplicate {
 		return
@@ -77,8 +77,8 @@ func (s *Send) End(ack appender.Ack, err error) {
 	span.End(trace.WithTimestamp(now))
 }
 
-// append creates the span of the append. The time before its "sent" event was spent waiting for a
-// batch.
+// append creates the span of the append. The span's "sent" event marks when the batch was sent;
+// before that, the event waited for a batch.
 func (s *Send) append(parent trace.SpanContext, from, to time.Time) {
 	span := s.tracer.begin(parent, "append", trace.SpanKindClient, from,
 		attribute.Int("batch_events", s.batch.Events), attribute.Int("batch_channels", s.batch.Channels))

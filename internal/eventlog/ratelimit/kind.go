@@ -23,8 +23,8 @@ const (
 	Profile Kind = "profile" // a user's own profile
 	Session Kind = "session" // ending sessions, changing a password, deleting an account
 	Cursor  Kind = "cursor"  // delivered and read positions over REST
-	// Network counts the writes from one network: writes of all other kinds except messages and
-	// receipts, and writes without a login.
+	// Network counts all writes from one network, including writes without a login, but not
+	// messages and receipts.
 	Network Kind = "network"
 )
 
@@ -100,7 +100,7 @@ type Use struct {
 // By returns a Use that counts against the given user's limit for the kind.
 func By(kind Kind, user chat.UserID) Use { return Use{kind, user.String()} }
 
-// Into returns the Use that counts how often a user joins the same channel.
+// Into returns the Use that counts how often a user joins the given channel.
 func Into(channel chat.ChannelID, user chat.UserID) Use {
 	return Use{Rejoin, user.String() + ":" + channel.String()}
 }

@@ -44,7 +44,7 @@ type Config struct {
 	Partitions int
 	Timeout    time.Duration // default 3s: how long Reserve waits for Redis
 	Rates      Rates         // limits for Take
-	Own        OwnRates      // limits for Take, for kinds that are not in Rates
+	Own        OwnRates      // limits that Take enforces for kinds not in Rates
 	Logger     *slog.Logger  // default slog.Default()
 }
 
@@ -61,7 +61,7 @@ type Limiter struct {
 	cfg Config
 
 	local  local
-	outage *outage.Log  // outages of the Redis server that Take uses
+	outage *outage.Log  // logs outages of the Redis server that Take uses
 	away   atomic.Int64 // when Redis last failed to answer a Take, in Unix nanoseconds
 
 	mu     sync.Mutex

@@ -5,7 +5,7 @@
 -- Returns { granted, block, left, reset }: the number of granted sends, the ms until the user's
 -- block ends (0: not blocked), the number of further sends that fit into the window, and the ms
 -- until the window is empty or the block ends.
--- The script never starts a block. The caller starts one once it knows that a refused send is not a
+-- The script never starts a block. The caller does, when it knows that a refused send is not a
 -- retry.
 local left = redis.call('PTTL', KEYS[2])
 if left > 0 then

@@ -1,6 +1,7 @@
 -- return.lua: gives back one token that take.lua took from a limit.
 --
--- KEYS[1] the time in ms at which the limit is full again   ARGV[1] ms in which one token refills
+-- KEYS[1] the time in ms at which the limit is full again
+-- ARGV[1] the time in ms that it takes to refill one token
 -- Returns 1. It changes nothing if the limit is full.
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

@@ -2,7 +2,8 @@
 -- GCRA).
 --
 -- KEYS[1] the time in ms at which the limit is full again
--- ARGV[1] number of tokens of a full limit   ARGV[2] ms in which it refills completely
+-- ARGV[1] number of tokens of a full limit
+-- ARGV[2] the time in ms that it takes to refill an empty limit completely
 -- Returns { granted, left, reset, retry }: 1 if a token was granted or else 0, the number of tokens
 -- left, the ms until the limit is full again, and, if no token was granted, the ms until one is
 -- available. A refusal changes nothing.

@@ -67,10 +67,10 @@ type Move struct {
 
 // Moved is the result of a move.
 type Moved struct {
-	Receipt      // the receipt after the move; zero if the channel is not seeded
+	Receipt      // the receipt after the move; zero if Redis has no counter for the channel
 	Changed bool // the receipt moved
 	Held    bool // false if IfHeld was set and Redis does not hold the receipt
-	Seeded  bool // false if Redis has no counter for the channel, so that nothing was written; see eventlog.Log.EnsureHead
+	Seeded  bool // false if nothing was written because Redis has no counter for the channel; see eventlog.Log.EnsureHead
 	Said    bool // false if Redis did not answer; the other fields are then meaningless
 }
 

@@ -12,7 +12,8 @@ import (
 // Deleted is a set of deleted messages.
 type Deleted map[chat.EventID]struct{}
 
-// Add adds the message that e deletes, if e is a deletion.
+// Add records that the message is deleted if e is the deletion of a message. Otherwise, it does
+// nothing.
 func (d Deleted) Add(e *frame.Event) {
 	if e.Type == event.Delete && e.MessageID != nil {
 		d[*e.MessageID] = struct{}{}

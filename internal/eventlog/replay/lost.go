@@ -18,8 +18,8 @@ func LossOf(e *frame.Event) (l Loss, ok bool) {
 	return Loss{From: e.From, To: e.To, At: e.SentAt}, e.Type == event.Gap
 }
 
-// Has reports whether the event with the given seq may be lost. If a reader finds the event
-// nevertheless, it shows the event.
+// Has reports whether the event with the given seq may be lost. If a reader finds the event anyway,
+// the event is shown.
 func (l Loss) Has(seq int64) bool { return l.From <= seq && seq <= l.To }
 
 // Tombstone returns the event to show in place of a lost one. It is identical to the tombstone that

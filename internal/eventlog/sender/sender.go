@@ -65,8 +65,9 @@ func (s *Sender) start(f func()) bool {
 
 // Submit sends e on behalf of its sender; e must not change until done is called. It calls done
 // exactly once, possibly before Submit returns; done must not block. The error is an *apierr.Error:
-// RateLimited, or any error from the append. A retry of an event that was appended earlier gets its
-// first ack, even if the user has used up the limit. A retry uses up no token and starts no block.
+// RateLimited, or any error from the append. A retry of an event that was appended earlier gets the
+// original ack, even if the user has used up the limit. A retry uses up no token and starts no
+// block.
 func (s *Sender) Submit(e *frame.Event, done func(appender.Ack, error)) {
 	if trace := s.traces.Send(context.Background(), e); trace != nil {
 		s.submitTraced(e, trace, nil, done)
@@ -144,7 +145,7 @@ func (s *Sender) append(e *frame.Event, trace *msgtrace.Send, done func(appender
 	}
 }
 
-// refuse handles a send that got no token. If the send is a retry, refuse returns the first ack.
+// refuse handles a send that got no token. If the send is a retry, refuse returns the original ack.
 // Otherwise it blocks the user.
 func (s *Sender) refuse(e *frame.Event, left time.Duration) (appender.Ack, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, refusalTimeout)

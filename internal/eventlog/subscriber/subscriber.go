@@ -24,8 +24,8 @@ type Sink interface {
 	Flush()
 }
 
-// Subscriber manages subscriptions to topics over a connection. In Redis Cluster, a connection is
-// bound to one node, so partitions never share a connection.
+// Subscriber manages subscriptions to topics over a connection. Each partition has a connection of
+// its own, because in Redis Cluster a connection is bound to one node.
 type Subscriber struct {
 	conn *logconn.Conn
 	home string
@@ -40,7 +40,7 @@ type Subscriber struct {
 	// dial.
 	mu sync.Mutex
 	// topics maps each wanted topic to itself, so that a lookup by bytes returns the existing
-	// string.
+	// string without an allocation.
 	topics  map[string]string
 	changed map[string]struct{} // topics to add or remove that have not yet been sent over the connection
 	asked   map[string]int      // number of unanswered commands on this connection, by topic
@@ -159,7 +159,7 @@ func (s *listener) Topics() []string {
 	return topics
 }
 
-// Changes returns the topics that were added and removed since the last call of Topics or Changes.
+// Changes returns the topics that were added and removed since the last call to Topics or Changes.
 func (s *listener) Changes() (join, leave []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -34,7 +34,7 @@ type message struct {
 }
 
 // noMentions occurs in a frame only if the message mentions nobody. If a message's text contains
-// the same characters, their quotes are escaped.
+// these characters, the quotes in it are escaped.
 var noMentions = []byte(`"mentions":[]`)
 
 // addTail sets the part's contents from the tail's items. items[0] is the oldest item that may not
@@ -94,8 +94,9 @@ func (s *message) mentionsUser(user chat.UserID) bool {
 // pair is a user and the sender of a message that mentions the user.
 type pair struct{ user, sender chat.UserID }
 
-// blocked returns the pairs of a user and a sender in which one has blocked the other. It checks
-// each user of a Question and the senders of messages in the tails that mention this user.
+// blocked reports, for pairs of a user and a sender, whether one of them has blocked the other. It
+// checks each Question's user against the senders of the messages in the tail that mention this
+// user.
 func (c *Counter) blocked(ctx context.Context, questions []Question, channels map[chat.ChannelID]*part) (map[pair]bool, error) {
 	found := make(map[pair]bool)
 	var users, senders [][16]byte
@@ -144,8 +145,8 @@ var countSQL = fmt.Sprintf(`select k.n,
 	`from messages m where m.channel_id = k.id and m.seq > k.after and m.seq < k.before
 			and m.kind = 'message' and m.sender_id <> k.user_id and m.body <> '' and m.id <> all($5::uuid[])`, MaxCount)
 
-// countStored counts the messages below each channel's split, in PostgreSQL. All later messages are
-// counted in the channel's tail.
+// countStored counts in PostgreSQL the messages whose seq is below their channel's split, which is
+// the lowest seq that may not be stored. All later messages are counted in the channel's tail.
 func (c *Counter) countStored(ctx context.Context, questions []Question, channels map[chat.ChannelID]*part, counts []Count) error {
 	var ids, users [][16]byte
 	var after, before []int64

@@ -37,11 +37,12 @@ const MaxCount = 1000
 type Question struct {
 	Channel chat.ChannelID
 	User    chat.UserID
-	After   int64 // count messages with a greater seq: the greater of the member's read position and join
-	UpTo    int64 // count messages up to this seq: the last seq that the user gets together with the count
+	After   int64 // count only messages above this seq: the member's read position or join, whichever is greater
+	UpTo    int64 // count only messages up to this seq: the last seq that the user gets together with the count
 }
 
-// Count is the answer to a Question. Both values are at most MaxCount.
+// Count is the answer to a Question: the number of unread messages, and the number of unread
+// messages that mention the user. Each number is at most MaxCount.
 type Count struct{ Messages, Mentions int }
 
 // Config configures a Counter. DB and Log are required; DB's role must be able to read messages and
@@ -192,5 +193,5 @@ func (p *part) enough(items []event.Item) bool {
 			most = max(most, by[it.Sender])
 		}
 	}
-	return n-most >= MaxCount // for every user, n-most is a lower bound of the number of messages from others
+	return n-most >= MaxCount // n-most is a lower bound on the number of messages from others, for every user
 }

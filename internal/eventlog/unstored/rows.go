@@ -15,8 +15,8 @@ import (
 // messages and sync_watermarks tables.
 type Rows struct{ DB *bun.DB }
 
-// Seqs returns the highest stored seq of each channel, in the given order, or 0 if nothing is
-// stored.
+// Seqs returns the highest stored seq of each channel, in the given order. The seq is 0 for a
+// channel without stored events.
 func (r Rows) Seqs(ctx context.Context, channels []chat.ChannelID) ([]int64, error) {
 	ids := make([][16]byte, len(channels))
 	for i, c := range channels {

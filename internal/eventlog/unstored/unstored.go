@@ -103,9 +103,9 @@ const newestLen = 16
 
 // NewestItems holds the newest items of a channel's tail, read before the watermark.
 //
-// Reading in this order saves a separate PostgreSQL query. It is safe if the rows come from the
-// same PostgreSQL snapshot as the watermark, or from a later one. The rows in that snapshot contain
-// every acknowledged event that is older than these items or was trimmed from the tail.
+// Reading in this order saves a separate PostgreSQL query. This order is safe if the rows come from
+// the same PostgreSQL snapshot as the watermark, or from a later one. The rows in that snapshot
+// contain every acknowledged event that is older than these items or was trimmed from the tail.
 type NewestItems struct {
 	items []event.Item
 	whole bool // the tail contains no other items
