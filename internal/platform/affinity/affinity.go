@@ -14,9 +14,9 @@ type Spread struct {
 	at []atomic.Int64 // thread and core of each worker, packed; 0 if the worker has not started or has ended
 }
 
-// place is an operating system thread and the core on which it last ran. The core alone is not
-// enough: the Go scheduler may run a worker on a thread that another worker has used, so both may
-// have recorded the same thread.
+// place is an operating system thread and the core on which it last ran. The thread is also needed,
+// because the Go scheduler may run two workers on the same thread, one after the other. Both have
+// then recorded the same core, but do not compete for it.
 type place struct{ thread, core int32 }
 
 func (p place) pack() int64 { return int64(p.thread)<<32 | int64(p.core) }
@@ -59,8 +59,8 @@ func (s *Spread) on(worker int, thread int32) int32 {
 	return -1
 }
 
-// taken returns the cores on which the other workers last ran. The calling worker has the number
-// except and runs on the given thread.
+// taken returns the cores on which the other workers last ran. except is the number of the calling
+// worker, which runs on the given thread.
 func (s *Spread) taken(except int, thread int32) (taken []int32) {
 	for i := range s.at {
 		if on := s.on(i, thread); i != except && on >= 0 {

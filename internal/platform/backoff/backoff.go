@@ -33,7 +33,7 @@ func (b *Backoff) Wait(ctx context.Context) bool {
 // Reset restarts the backoff after a success.
 func (b *Backoff) Reset() { b.Tries = 0 }
 
-// attemptTimeout limits each attempt, which may outlive ctx.
+// attemptTimeout limits the duration of each attempt. An attempt may continue after ctx is done.
 const attemptTimeout = 30 * time.Second
 
 // Retry calls f until it succeeds, and calls failed after each failed attempt. An attempt continues

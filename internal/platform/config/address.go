@@ -59,7 +59,8 @@ func PublicURL(value string) string {
 	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }
 
-// WithoutURL strips the URL from a net/http error, whose text includes the user name and the query.
+// WithoutURL removes the URL from a net/http error. The URL in the error's text includes the user
+// name and the query, which may be secret.
 func WithoutURL(err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		return u.Err

@@ -50,9 +50,9 @@ func Load(cfg any, getenv func(string) string) error {
 	return errors.Join(errs...)
 }
 
-// loadField loads one field, by passing the library a struct with only this field. The library's
-// errors name the Go field, not the variable, and two nested structs may both have a field called
-// Addr.
+// loadField loads one field. It passes a struct with only this field to package env, so that an
+// error can only be about this field. Package env's errors name the Go field, not the variable, and
+// two nested structs may both have a field called Addr.
 func loadField(dst reflect.Value, name string, f reflect.StructField, getenv func(string) string) error {
 	tagName, _, _ := strings.Cut(f.Tag.Get("env"), ",")
 	environment := map[string]string{}
@@ -68,7 +68,7 @@ func loadField(dst reflect.Value, name string, f reflect.StructField, getenv fun
 	return nil
 }
 
-// plain extracts the reason from the library's errors, which name Go fields and types.
+// plain extracts the reason from an error of package env, which also names Go fields and types.
 func plain(err error) error {
 	if p, ok := errors.AsType[env.ParseError](err); ok {
 		return p.Err

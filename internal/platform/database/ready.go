@@ -100,10 +100,10 @@ const (
 	lastPause  = 2 * time.Second
 )
 
-// Watch waits until db has a session, and then until ctx is done. It is a part for lifecycle.Run.
-// It returns an error if the database or a pooler can never provide a session that meets the
-// service's needs. In that case the service should not start. Every other failure may be temporary
-// and is logged.
+// Watch waits until db has a session, and then until ctx is done. It is meant to run as one of the
+// parts of lifecycle.Run. It returns an error if the database or a pooler can never provide a
+// session that meets the service's needs. In that case the service should not start. Every other
+// failure may be temporary and is logged.
 func Watch(ctx context.Context, db *bun.DB, log *slog.Logger) error {
 	waits := outage.New(log, "waiting for PostgreSQL", "PostgreSQL can be used")
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {

@@ -4,9 +4,9 @@
 // A connection is called plain from the time it is accepted until a handler hijacks it (for a
 // WebSocket) or it ends. A Listener limits the number of plain connections; the handler limits the
 // connections that it hijacks. When the limit is reached, a new connection waits in the kernel's
-// backlog until another one ends. Alternatively, a plain connection is closed to make room if it
-// has made no progress for a second and no handler is using it. Typically, its client has never
-// sent a request.
+// backlog until another one ends. To make room, the Listener closes a plain connection that has
+// made no progress for a second, unless a handler is using it. Typically, the client of a closed
+// connection has never sent a request.
 package descriptors
 
 import (
@@ -177,7 +177,7 @@ func (l *Listener) evictLocked(now time.Time) bool {
 			continue
 		}
 		l.removeLocked(p.conn)
-		_ = p.conn.Close() // its peer has not finished sending a request
+		_ = p.conn.Close() // the client has not sent a complete request
 		return true
 	}
 	return false

@@ -1,7 +1,8 @@
 // Package gctune sets the amount of garbage that a process may accumulate before Go collects it.
-// The amount is a percentage of the live memory, but at least as much as fits into a fixed total.
-// With only a percentage, as set by GOGC, a small heap with a high allocation rate is collected
-// many times a second. These collections can take a sixth of the CPU time.
+// The amount is a percentage of the live memory. If the live memory is small, the amount is larger:
+// a collection then starts only when live memory and garbage together reach a fixed total. With
+// only a percentage, as set by GOGC, a small heap with a high allocation rate is collected many
+// times a second. These collections can take a sixth of the CPU time.
 //
 // A program calls Keep once. Libraries must not call it, because the whole process shares the
 // collector.

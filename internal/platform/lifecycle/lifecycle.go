@@ -18,7 +18,7 @@ import (
 const (
 	// defaultDrain is the drain deadline if none is given.
 	defaultDrain = 30 * time.Second
-	// lastCall is the additional time that all parts still running at the drain deadline have in
+	// lastCall is the additional time that the parts still running at the drain deadline have in
 	// total. So if one part hangs, the parts that it relies on, such as a private database, can
 	// still stop cleanly.
 	lastCall = time.Second
@@ -47,7 +47,7 @@ type running struct {
 // part takes longer, the error names it and its goroutine is abandoned, so the program should exit.
 func Run(ctx context.Context, log *slog.Logger, drain time.Duration, parts ...Part) error {
 	all := make([]*running, 0, len(parts))
-	first := make(chan error, len(parts)) // results of parts that returned by themselves, in order
+	first := make(chan error, len(parts)) // errors of parts that returned before they were told to stop, in order
 	for _, part := range parts {
 		all = append(all, start(ctx, part, first))
 	}

@@ -69,7 +69,7 @@ var reservedKeys = sync.OnceValue(func() map[string]bool {
 
 // IsReserved reports whether a name is reserved, or looks like a reserved one.
 func IsReserved(name string) bool {
-	for _, form := range []string{name, strings.ToLower(name)} { // a capital I looks like l, but in lower case it is i
+	for _, form := range []string{name, strings.ToLower(name)} { // a capital I looks like l, but lowercasing turns it into i
 		if reservedKeys()[strings.Trim(Key(form), " _.-")] {
 			return true
 		}

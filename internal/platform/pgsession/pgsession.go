@@ -122,9 +122,9 @@ var settings = []setting{
 // later finds a mark that is not its own, other clients share the session.
 const mark = "parley.session"
 
-// maker sets up the sessions of one configuration.
+// maker sets up the sessions that are opened with one connection configuration.
 type maker struct {
-	cfg    *pgconn.Config // configuration without a maker, for the second connection in proveAlone
+	cfg    *pgconn.Config // the configuration without Prepare's hooks, for the second connection in proveAlone
 	role   string
 	setup  string
 	values []string // arguments of the setup statement, except the last one, which is the mark
@@ -203,7 +203,7 @@ func (m *maker) make(ctx context.Context, c *pgconn.PgConn) error {
 	return m.proveAlone(ctx, c, s)
 }
 
-// notSetUp returns the error for a setup that the server refused.
+// notSetUp returns the error for a session whose settings the server refused.
 func (m *maker) notSetUp(err error) error {
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok && m.role != "" && (e.Code == "22023" || e.Code == "42501") {
 		return &Error{

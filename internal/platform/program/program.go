@@ -110,7 +110,7 @@ func Redis(rdb redis.UniversalClient, watch *redisclient.Watch, partitions int, 
 	}}, suitable
 }
 
-// After returns a copy of part whose Run waits until ready is closed before it does its work.
+// After returns a copy of part that starts its work only after the channel ready has been closed.
 func After(ready <-chan struct{}, part lifecycle.Part) lifecycle.Part {
 	run := part.Run
 	part.Run = func(ctx context.Context) error {

@@ -44,8 +44,8 @@ func parseAddress(urls string) (address, error) {
 	return a, a.check()
 }
 
-// check rejects contradictory settings: all seed nodes of a Redis Cluster must be reached in the
-// same way and as the same user.
+// check rejects settings that a Redis Cluster does not support or that contradict each other: all
+// seed nodes must be reached in the same way and as the same user.
 func (a address) check() error {
 	refuse := func(why string) error { return &config.Error{Name: "REDIS_URL", Err: errors.New(why)} }
 	if !a.cluster {
@@ -124,9 +124,9 @@ func noMaintenance() *maintnotifications.Config {
 	return &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 }
 
-// perNode returns a TLS configuration that verifies each node against the host that was dialed. It
-// clears ServerName, which is the host of the first seed node in the configuration from the URL. If
-// ServerName is empty, crypto/tls uses the host that was dialed.
+// perNode returns a TLS configuration that verifies each node against the host that was dialed. In
+// the configuration made from REDIS_URL, ServerName is the host of the first seed node. perNode
+// clears it; crypto/tls then uses the host that was dialed.
 func perNode(c *tls.Config) *tls.Config {
 	if c == nil {
 		return nil

@@ -14,8 +14,8 @@ import (
 	"parley.chat/shared-contracts/rediskey"
 )
 
-// ErrUnsuitable is returned by Check and Await if Redis answers but cannot be used, so that waiting
-// does not help.
+// ErrUnsuitable is returned by Check and Await if Redis answers but cannot be used. Waiting does
+// not help.
 var ErrUnsuitable = errors.New("this Redis cannot be used")
 
 // ErrCluster is wrapped in an ErrUnsuitable if a client for a single server has reached a Redis
@@ -146,7 +146,8 @@ func checkWrites(ctx context.Context, rdb redis.UniversalClient, partitions int)
 	return nil
 }
 
-// distinct returns the number of partitions that may be on different servers.
+// distinct returns the number of partitions that must be checked separately, because they may be on
+// different servers.
 func distinct(rdb redis.UniversalClient, partitions int) int {
 	if _, cluster := rdb.(*redis.ClusterClient); cluster {
 		return partitions

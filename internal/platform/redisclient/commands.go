@@ -31,7 +31,7 @@ var appending = Commands{
 // limiting lists the commands that a service needs to enforce rate limits.
 var limiting = Commands{"ltrim", "pexpire", "pttl"}
 
-// The commands of each service. deploy/redis/users.acl permits exactly these.
+// The commands that each service runs. deploy/redis/users.acl permits exactly these commands.
 var (
 	ChatService = join(common, appending, limiting, Commands{"hgetall", "incr"})
 	WSServer    = join(common, appending, limiting, Commands{

@@ -16,9 +16,9 @@ func write(fd uintptr, b []byte) (int, syscall.Errno) {
 	return call(syscall.SYS_SENDTO, fd, b)
 }
 
-// call makes the system call trap (sendto or recvfrom) on a socket, without blocking. The system
-// calls read and write would take about 4% longer, because they go through the file system layer. b
-// must not be empty.
+// call calls sendto or recvfrom on a socket, without blocking; trap is the number of the system
+// call. The system calls read and write would take about 4% longer, because they go through the
+// file system layer. b must not be empty.
 func call(trap, fd uintptr, b []byte) (int, syscall.Errno) {
 	for {
 		n, _, err := syscall.RawSyscall6(trap, fd, uintptr(unsafe.Pointer(unsafe.SliceData(b))), uintptr(len(b)),

@@ -74,8 +74,8 @@ func (r *Reader) Read(b []byte) (int, error) {
 // Writer writes a socket.
 type Writer struct{ side Side }
 
-// NewWriter returns the writing side of c. The Writer is not a pointer, to avoid an allocation per
-// connection.
+// NewWriter returns the writing side of c. It returns a value, not a pointer, to avoid an
+// allocation per connection.
 func NewWriter(c net.Conn) Writer { return Writer{newSide(c)} }
 
 // TryWrite writes as much as the socket accepts without blocking, possibly nothing.
@@ -123,8 +123,8 @@ func (w *Writer) Write(b []byte) (int, error) {
 // closes an unreachable net.Conn.
 type Sender struct{ after int } // file descriptor plus one; 0 means none
 
-// NewSender returns the writing side of c. The Sender is not a pointer, to avoid an allocation per
-// connection.
+// NewSender returns the writing side of c. It returns a value, not a pointer, to avoid an
+// allocation per connection.
 func NewSender(c net.Conn) Sender {
 	var s Sender
 	if sc, ok := c.(syscall.Conn); ok && direct {

@@ -21,8 +21,9 @@ const checkTimeout = 2 * time.Second
 // Check is one readiness check. It checks a dependency without which the service cannot do its
 // work. Its context expires after 2 s. Several requests may run it at the same time.
 //
-// Anyone can read /readyz, so it shows only the Reason of a *StateError and nothing else from an
-// error: no addresses, no names, no text from a server. The log contains the full error.
+// Anyone can read /readyz, so it shows only the Reason of a *StateError. Other details of an error,
+// such as addresses, names and a server's error message, are not shown. The log contains the full
+// error.
 type Check struct {
 	Name  string
 	Check func(ctx context.Context) error
@@ -114,7 +115,7 @@ func ReadyHandler(log *slog.Logger, checks ...Check) http.Handler {
 				}
 			}
 			if r.Context().Err() != nil {
-				continue // the client has disconnected, which may be the only reason for a failure
+				continue // the check may have failed only because the client has disconnected
 			}
 			if err != nil {
 				failures.Failed(r.Context(), checks[i].Name, err, "check", checks[i].Name)
@@ -170,5 +171,5 @@ func writeJSON(w http.ResponseWriter, code int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(v) // an error means that the client has disconnected
+	_ = json.NewEncoder(w).Encode(v) // ignore the error: the client has disconnected
 }

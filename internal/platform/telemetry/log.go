@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// timeForm is the RFC 3339 layout with milliseconds. Its width is fixed, so log lines sort as text.
+// timeForm is the RFC 3339 layout with milliseconds. Its width is fixed, so sorting log lines as
+// strings sorts them by time.
 const timeForm = "2006-01-02T15:04:05.000Z07:00"
 
 // NewLogger returns a logger that writes one JSON object per line, with the time in UTC and the

@@ -59,8 +59,8 @@ func (s StaticKeys) Key(_ context.Context, kid string) (ed25519.PublicKey, error
 const reloadInterval = 2 * time.Second
 
 // Settle is how long a new key is used only to verify tokens, before it is also used to sign them.
-// Each process reads the folder once a minute, so by then every process has published the key. A
-// gateway can therefore get the key of any token that it receives.
+// Each process reads the folder once a minute, and therefore publishes the new key within Settle. A
+// gateway can then get the key of any token that it receives.
 const Settle = 3 * time.Minute
 
 // Keys is a folder of private keys, each in a file <kid>.pem (PKCS#8). All of them are used to

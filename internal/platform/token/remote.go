@@ -27,7 +27,7 @@ type RemoteConfig struct {
 	Fallback func(context.Context) (StaticKeys, error)
 	Client   *http.Client  // default: a new client
 	Timeout  time.Duration // time limit for each fetch and for each call of Fallback; default 3s
-	Refresh  time.Duration // time between fetches, and so the longest time that a retired key stays in use; default 5m
+	Refresh  time.Duration // fetch interval; retired keys stay in use at most this long; default 5m
 	Retry    time.Duration // minimum time between two fetches for unknown key ids; default 2s
 	Logger   *slog.Logger  // default slog.Default()
 }
@@ -37,9 +37,9 @@ type RemoteConfig struct {
 // restart. While the URL is not responding, RemoteKeys uses the set that Fallback returns.
 type RemoteKeys struct {
 	cfg RemoteConfig
-	// fetching is a lock. It holds one value, and only the goroutine that received the value may
-	// fetch the set and access tried and failed. A goroutine can stop waiting for a channel, but
-	// not for a mutex.
+	// fetching is a channel that is used as a lock. It holds one value. Only the goroutine that has
+	// received the value may fetch the set and access tried and failed. A mutex is not used,
+	// because a goroutine cannot stop waiting for it when a context is canceled.
 	fetching chan struct{}
 	tried    time.Time // time of the last fetch
 	failed   error     // error of the last fetch from the URL, or nil

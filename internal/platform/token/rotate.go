@@ -88,7 +88,7 @@ func (k *Keys) infos(ttl time.Duration) []KeyInfo {
 
 // Rotate adds a new key to dir. Tokens are signed with it once it is older than Settle.
 func Rotate(dir string) (SigningKey, error) {
-	keys, err := LoadKeys(dir) // if the folder cannot be read, add no key
+	keys, err := LoadKeys(dir) // do not add a key if the folder cannot be read
 	if err != nil {
 		return SigningKey{}, err
 	}
@@ -97,7 +97,8 @@ func Rotate(dir string) (SigningKey, error) {
 		return SigningKey{}, err
 	}
 	newest := keys.all[len(keys.all)-1].ID
-	// The newest key may be from the same second, or from a machine whose clock is ahead.
+	// The new key must sort after the newest existing key. That key may have been created in the
+	// same second, or on a machine whose clock is ahead.
 	if key.ID <= newest {
 		at := createdAt(newest)
 		if at.IsZero() {

@@ -57,7 +57,7 @@ const (
 // ErrUnknownKey is returned by a KeySource if no key has the given kid.
 var ErrUnknownKey = errors.New("no key has this id")
 
-// Claims holds a token's statements about its bearer.
+// Claims holds the claims of an access token: the user, the session and the expiry time.
 type Claims struct {
 	UserID    chat.UserID
 	SessionID chat.SessionID
@@ -82,8 +82,8 @@ type Issuer struct {
 	now    func() time.Time
 }
 
-// NewIssuer returns an Issuer whose tokens have the lifetime ttl (0 selects DefaultTTL). A
-// SigningKey implements Signer, which suffices for tests and load generators.
+// NewIssuer returns an Issuer whose tokens have the lifetime ttl (0 selects DefaultTTL). Tests and
+// load generators can pass a SigningKey, which implements Signer.
 func NewIssuer(signer Signer, ttl time.Duration) *Issuer {
 	return &Issuer{signer: signer, ttl: cmp.Or(ttl, DefaultTTL), now: time.Now}
 }

@@ -28,12 +28,13 @@ const (
 	// time.Duration. The batch's own timeout is much shorter.
 	maxRetryAfter = time.Hour
 	answerBytes   = 64 << 10 // maximum number of bytes to read from a response, to make its connection reusable
-	reasonBytes   = 256      // maximum length of the collector's text in an error, in bytes
+	reasonBytes   = 256      // maximum stored length of the collector's error message, in bytes
 )
 
 // client posts spans to a collector as protobuf. The OpenTelemetry project's own client is not
-// used, because it imports gRPC only for the request message's type. client is safe for concurrent
-// use. It starts no goroutines except those of its HTTP connections, which Stop closes.
+// used, because it imports the request message's type from a package that depends on gRPC. client
+// is safe for concurrent use. It starts no goroutines except those of its HTTP connections, which
+// Stop closes.
 type client struct {
 	url     string
 	headers Headers

@@ -66,8 +66,8 @@ const (
 	queueSpans = 4096
 	batchSpans = 512
 	batchWait  = time.Second
-	// attempts times the timeout per attempt is the maximum total time for sending a batch,
-	// including retries and pauses.
+	// attempts determines the time limit for sending a batch, including retries and pauses. The
+	// limit is attempts times the timeout per attempt.
 	attempts = 2
 	// maxMilliseconds is the maximum timeout setting: one hour. A larger value is assumed to be a
 	// mistake.
@@ -163,5 +163,5 @@ func (t *Tracing) send(ctx context.Context, to sdktrace.SpanExporter, batch []sd
 		// Log only a warning: the traces are lost, but the traced requests were served.
 		t.log.WarnContext(ctx, "failed to send traces", "spans", lost, "err", err)
 	}
-	return lost > 0 // a warning from the collector must not hide the next failure
+	return lost > 0 // false if the collector only sent a warning: the next failure is then logged
 }
