@@ -87,7 +87,8 @@ func record(ctx context.Context, opts *redis.Options, channels, body int) (calls
 	return calls, nil
 }
 
-// callOf returns a recorded command as a call. It fails if the command does not contain the ids.
+// callOf converts a recorded command to a call. It fails if the command does not contain the given
+// ids.
 func callOf(wire []byte, eventID, client string) (*call, error) {
 	c := &call{wire: wire}
 	c.eventID, c.client = find(c.wire, eventID), find(c.wire, client)

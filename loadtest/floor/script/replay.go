@@ -26,8 +26,8 @@ func replay(ctx context.Context, opts *redis.Options, calls []*call, events, win
 		return 0, fmt.Errorf("set the deadline of the run: %w", err)
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	// For each value in free, the writer may send a batch of calls. Therefore the writer and the
-	// reader do not have to synchronize for each call.
+	// For each value that the writer receives from free, it sends a batch of at most step calls.
+	// The writer and the reader therefore synchronize once per batch, not once per call.
 	step := max(window/8, 1)
 	free := make(chan struct{}, 8)
 	for range cap(free) {

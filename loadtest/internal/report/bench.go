@@ -135,8 +135,8 @@ func (r *Report) adopt(page string) error {
 
 func dataOf(page string) string { return strings.TrimSuffix(page, filepath.Ext(page)) + ".json" }
 
-// compare runs a comparison b.Runs times, and repeats runs whose floor differs too much from the
-// median.
+// compare runs a comparison b.Runs times, and repeats a run if its result for the floor differs too
+// much from the median.
 func (b *Bench) compare(ctx context.Context, s *stage.Stage, say io.Writer, d comparison, r *Report) error {
 	all := d.runs
 	if d.floor.key != "" {

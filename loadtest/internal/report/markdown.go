@@ -91,8 +91,8 @@ func (r Row) spread() string {
 	return fmt.Sprintf("%s – %s", amount(slices.Min(r.Runs), "", "0"), amount(slices.Max(r.Runs), unit, "0"))
 }
 
-// verdict returns a sentence that says whether the medians meet the bar. If only some runs meet it,
-// the text includes their number.
+// verdict reports in words whether the medians meet the bar. If only some runs meet the bar, it
+// adds their number: "holds (in 4 of 5 runs)".
 func (r Row) verdict() string {
 	if r.Bar == "" {
 		return ""

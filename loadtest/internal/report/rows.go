@@ -62,7 +62,7 @@ func faults(r *scenario.Result) float64 {
 type rule struct {
 	scenario, floor  string // keys of the results; floor is "" if there is no floor
 	figure, unit     string
-	value, floorsOwn func(*scenario.Result) float64 // floorsOwn is the floor's metric; nil means value
+	value, floorsOwn func(*scenario.Result) float64 // floorsOwn reads the floor's metric if not nil
 	bar              string
 	met              func(value, ratio float64) bool
 }

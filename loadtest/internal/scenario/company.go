@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// company describes which user is a member of which channel.
+// company holds the channels of a simulated company and their members.
 type company struct {
 	rosters [][]int // members by channel, the largest channels first
 	of      [][]int // channels by user, the largest first

@@ -93,8 +93,8 @@ func (s *frameBuilder) resume(channel int, lastSeen int64) []byte {
 		`{"type":"subscribe","ref":"1","channel_id":%q,"last_seen_seq":%d}`, s.channels[channel], lastSeen))
 }
 
-// cursors returns the frame that reports receipts: all events before the given positions have been
-// delivered and read.
+// cursors returns the frame that reports all events before the given positions as delivered and
+// read.
 func (s *frameBuilder) cursors(at ...swarm.Position) []byte {
 	b := s.payload[:0]
 	for _, p := range at {
@@ -112,7 +112,8 @@ func (s *frameBuilder) cursors(at ...swarm.Position) []byte {
 	return s.frame
 }
 
-// typing returns a typing frame. on reports whether the user has started typing or has stopped.
+// typing returns a typing frame. on is true if the user has started typing, and false if the user
+// has stopped.
 func (s *frameBuilder) typing(channel int, on bool) []byte {
 	return wire.AppendFrame(nil, wire.Text, fmt.Appendf(nil, `{"type":"typing","channel_id":%q,"typing":%t}`, s.channels[channel], on))
 }

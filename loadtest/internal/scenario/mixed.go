@@ -35,7 +35,7 @@ type Mixed struct {
 	Profile  string        `help:"File for a CPU profile of the gateway, over 30 s or the measured time if that is shorter."`
 }
 
-// underWay is the time allowed for deliveries that are in flight when the load ends. The
+// underWay is how long the scenario waits for deliveries that are in flight when the load ends. The
 // measurement includes these deliveries.
 const underWay = 250 * time.Millisecond
 

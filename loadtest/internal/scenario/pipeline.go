@@ -28,8 +28,8 @@ type Pipeline struct {
 // Name implements Scenario.
 func (*Pipeline) Name() string { return "pipeline" }
 
-// markEvery is the sampling interval in acknowledged messages. For one message in markEvery, the
-// time from the ack until the row is visible is measured.
+// One in markEvery acknowledged messages is sampled: the scenario measures the time from the ack
+// until the message's row is visible in PostgreSQL.
 const markEvery = 100
 
 // pipeline holds the state of a running Pipeline scenario.
@@ -145,9 +145,9 @@ func (p *pipeline) lags(r *Result) {
 	}
 }
 
-// growing returns 1 if the lag grows, and 0 if not. first and last are the mean lags of the first
-// and last third. The lag grows if last exceeds 1.5 times first, and exceeds first by more than one
-// second's messages.
+// growing returns 1 if the lag grows, and 0 if not. first and last are the mean lags in the first
+// and the last third of the run. The lag is considered to grow if last is more than 1.5 times first
+// and the difference is more than the number of messages acknowledged per second.
 func growing(first, last, perSecond float64) float64 {
 	if last > 1.5*first && last-first > perSecond {
 		return 1

@@ -9,9 +9,9 @@ import (
 	"parley.chat/loadtest/internal/swarm"
 )
 
-// A rate is sustained if the server closes no connection, at least the fraction inTimePart of the
-// expected deliveries take at most inTime, and the 99th percentile of the measured latencies is at
-// most inTime.
+// The server sustains a rate if it meets three conditions. It closes no connection. The 99th
+// percentile of the measured latencies is at most inTime. At least the fraction inTimePart of the
+// expected messages are delivered within inTime.
 const (
 	inTimePart = 0.98
 	inTime     = 250 * time.Millisecond

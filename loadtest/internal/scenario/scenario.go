@@ -78,8 +78,8 @@ type Result struct {
 	Curves    map[string][]Point `json:"curves,omitempty"`  // the scenario's figures that are curves
 }
 
-// Clean returns nil if the run had no faults. Otherwise it returns an error that lists the losses,
-// holes, repeats, errors and closes.
+// Clean returns nil if the run had no faults. Otherwise it returns an error with the numbers of
+// lost, skipped and repeated events, of errors, and of closed connections.
 func (r *Result) Clean() error {
 	if r.Lost == 0 && r.Holes == 0 && r.Repeats == 0 && r.Errors == 0 && len(r.Closes) == 0 {
 		return nil

@@ -7,7 +7,7 @@ import (
 )
 
 // turns makes publishers send at a given rate. A publisher sends only when its previous message has
-// been acknowledged. If a send is due and no publisher is idle, it waits for the next idle
+// been acknowledged. If a send is due and no publisher is idle, the send waits for the next idle
 // publisher. If rate is 0, every idle publisher sends immediately.
 type turns struct {
 	rate  float64

@@ -33,7 +33,7 @@ type LibraryOptions struct {
 	Channels, People, Messages int // messages per channel
 	Body                       int // size of a message, in bytes
 	Unread                     int // number of unread messages in every fifth channel
-	Tail                       int // how many of each channel's newest messages are in Redis
+	Tail                       int // number of each channel's newest messages to put into Redis
 }
 
 // One in reactedEvery messages has two reactions, and one in editedEvery has been edited.
@@ -107,7 +107,7 @@ func (l *Library) store(ctx context.Context, db *pgx.Conn, o LibraryOptions) err
 	_, err := db.Exec(ctx, fmt.Sprintf(`insert into sync_watermarks (partition, entry_ms) select p, 1 from generate_series(0, %d) p
 		on conflict (partition) do update set entry_ms = greatest(sync_watermarks.entry_ms, 1)`, partitions-1))
 	if err == nil {
-		// Given some idle time, autovacuum would have done this.
+		// Vacuum and analyze the tables now, because autovacuum has not had the time to do it.
 		_, err = db.Exec(ctx, "vacuum analyze users, channels, channel_members, messages, message_states, message_reactions")
 	}
 	return err
@@ -147,7 +147,7 @@ func (l *Library) rows(o LibraryOptions) (messages, states, reactions pgx.CopyFr
 		data, err := json.Marshal(map[string]string{"sender_name": e.SenderName})
 		return []any{e.ChannelID.UUID, e.Seq, e.ID.UUID, string(e.Type), e.SenderID.UUID, e.ClientID.UUID, e.Body, data, e.SentAt.Time}, err
 	})
-	i, k := 0, 0 // edited and reacted are complete when they are read, because messages is copied first
+	i, k := 0, 0 // the caller copies messages first, and this fills edited and reacted
 	states = pgx.CopyFromFunc(func() ([]any, error) {
 		if i == len(edited) {
 			return nil, nil

@@ -42,8 +42,8 @@ func (s *Stage) Populate(ctx context.Context, channels, members int) (*Populatio
 	return p, nil
 }
 
-// Company creates users in the database and, for each roster, a channel with the listed members.
-// The Channel field of each Person is not used.
+// Company creates users in the database. For each roster, which is a list of user indexes, it
+// creates a channel with these users as members. The Channel field of each Person is not used.
 func (s *Stage) Company(ctx context.Context, people int, rosters [][]int) (*Population, error) {
 	issuer := token.NewIssuer(s.key, 2*time.Hour)
 	p := &Population{}

@@ -102,7 +102,8 @@ func (t *Table) Fill(ctx context.Context, n int64) (took time.Duration, err erro
 	return took, ctx.Err()
 }
 
-// make builds n rows and sends them to batches. Each batch is stored in one transaction.
+// make builds n rows and sends them in batches on the given channel. Each batch is stored in one
+// transaction.
 func (t *Table) make(ctx context.Context, n int64, batches chan<- [][]any) {
 	defer close(batches)
 	for n > 0 && ctx.Err() == nil {

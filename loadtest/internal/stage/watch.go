@@ -31,8 +31,8 @@ type Mark struct {
 
 // Watch observes sync-service while a load is running. Once per second, it asks Redis for the
 // number of entries that are not stored yet. Every 10 ms, it queries PostgreSQL for the rows of
-// marked messages. A measured time from ack to row is therefore up to 10 ms plus one query too
-// long.
+// marked messages. A measured time from ack to row therefore exceeds the actual time by up to 10 ms
+// plus the duration of one query.
 //
 // A goroutine polls the servers; Mark may be called while it is running. Read the results only
 // after Stop has returned.
@@ -52,7 +52,7 @@ type Watch struct {
 // maxMarks limits the queue of marks.
 const maxMarks = 4096
 
-// Watch starts to measure how far sync-service is behind the gateways. The caller must call Stop.
+// Watch starts measuring how far sync-service lags behind the gateways. The caller must call Stop.
 func (s *Stage) Watch(ctx context.Context) (*Watch, error) {
 	opts, err := redis.ParseURL(s.RedisURL())
 	if err != nil {

@@ -116,7 +116,7 @@ func MedianOf(values []float64) float64 {
 }
 
 // Outlier returns the index of the value farthest from the median. It returns -1 if no value
-// differs from the median by more than part times the median.
+// differs from the median by more than the given fraction (part) of the median.
 func Outlier(values []float64, part float64) int {
 	m, at, worst := MedianOf(values), -1, part
 	for i, v := range values {

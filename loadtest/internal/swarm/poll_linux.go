@@ -49,9 +49,9 @@ func (p *poller) wake(d time.Duration) error {
 	return unix.TimerfdSettime(p.timer, 0, &spec, nil)
 }
 
-// wait calls ready with the id of each connection that can be read (in), has ended (end) or can be
-// written (out). A connection that has ended is not reported again, so ready must read all
-// remaining data.
+// wait calls ready with the id of each connection that is readable (in), is writable (out) or has
+// ended (end). A connection that has ended is not reported again, so ready must read all remaining
+// data.
 func (p *poller) wait(timeout time.Duration, ready func(id int, in, end, out bool)) error {
 	n, err := unix.EpollWait(p.fd, p.events[:], int(timeout/time.Millisecond))
 	if errors.Is(err, unix.EINTR) {

@@ -33,7 +33,7 @@ const (
 type Conn struct {
 	ID      int
 	Channel int   // its meaning is defined by the scenario
-	Next    int64 // the seq that must come next; 0 means any
+	Next    int64 // seq of the next expected event; 0 if any seq is accepted
 	Got     int64 // events received since it was dialed
 	Greeted bool  // hello has arrived
 	Live    int64 // time of the last subscription; the latency of earlier messages is not counted
@@ -51,7 +51,7 @@ type Conn struct {
 // Position is a client's position in one of several channels.
 type Position struct {
 	Channel int   // index, as in Loop.Index
-	Next    int64 // the seq that must come next
+	Next    int64 // seq of the next expected event
 }
 
 // Open reports whether the WebSocket is open.

@@ -1,9 +1,9 @@
 // Package web runs HTTP/1.1 clients of a REST API, each with its own persistent connection.
 //
-// Requests are encoded in advance. To verify a response, a client checks only its status, its
-// length, its number of items, and whether it equals the first response to the same request. So the
-// generator leaves most of the machine's capacity to the programs under test. A client sends its
-// next request when it has received the response to the previous one.
+// Requests are encoded in advance. To verify a response, a client checks only its status, length
+// and number of items, and compares it with the first response to the same request. This leaves
+// most of the machine's capacity to the programs under test. A client sends its next request when
+// it has received the response to the previous one.
 package web
 
 import (
@@ -24,7 +24,7 @@ import (
 // Request is an encoded request and the properties of its expected response.
 type Request struct {
 	Bytes []byte
-	Mark  []byte // text that occurs once per item in a response
+	Mark  []byte // byte sequence that occurs once per item in a response
 	Items int    // number of items
 }
 

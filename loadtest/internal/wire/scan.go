@@ -4,8 +4,8 @@ import (
 	"bytes"
 )
 
-// Kind is the type of a JSON object from the server. Types that the load generator does not
-// distinguish are Other.
+// Kind is the type of a JSON object from the server. Other stands for all types that the load
+// generator does not distinguish.
 type Kind uint8
 
 // The kinds of objects.
