@@ -79,13 +79,13 @@ func Violates(code FieldCode, format string, args ...any) *RuleError {
 	return &RuleError{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// AtLeast sets the lower limit of the rule and returns v.
+// AtLeast sets the rule's lower limit (Min) and returns v.
 func (v *RuleError) AtLeast(limit int64) *RuleError {
 	v.Min = &limit
 	return v
 }
 
-// AtMost sets the upper limit of the rule and returns v.
+// AtMost sets the rule's upper limit (Max) and returns v.
 func (v *RuleError) AtMost(limit int64) *RuleError {
 	v.Max = &limit
 	return v

@@ -75,7 +75,7 @@ func (r Role) MayRemove(other Role) bool {
 }
 
 // MayGrant reports whether a member with this role may change another member's role from `from` to
-// `to`. If from equals to, the same rules apply.
+// `to`. The same rules apply if the two roles are equal.
 func (r Role) MayGrant(from, to Role) bool {
 	return from.Valid() && to.Valid() && r.May(ChangeRoles)
 }

@@ -68,15 +68,15 @@ func IsBlank(text string) bool {
 	return strings.IndexFunc(text, func(r rune) bool { return !unicode.IsSpace(r) && !isInvisible(r) }) < 0
 }
 
-// isInvisible reports whether r is a character without a visible form: a default-ignorable
-// character of Unicode, or the blank Braille pattern.
+// isInvisible reports whether r is a character without a visible form: a Unicode default-ignorable
+// character, or the blank Braille pattern.
 func isInvisible(r rune) bool {
 	return r == 0x2800 || r >= utf8.RuneSelf && unicode.In(r, unicode.Cf, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point)
 }
 
 // CheckName checks the name of a user or channel. It must not be blank. It must not contain
 // characters that change the text direction, because these could make the name look like another
-// one. CheckLine checks the other rules.
+// one. CheckName does not check the length and does not reject control characters; see CheckLine.
 func CheckName(name string) error {
 	if IsBlank(name) {
 		return apierr.Violates(apierr.FieldBlank, "must not be blank")
@@ -89,7 +89,7 @@ func CheckName(name string) error {
 	return nil
 }
 
-// CheckLine checks a single-line text, such as a name. It must be valid UTF-8 of at most limit
+// CheckLine checks single-line text, such as a name. It must be valid UTF-8 of at most limit
 // characters, without control characters. It may be empty.
 func CheckLine(text string, limit int) error {
 	if err := checkText(text, ""); err != nil {

@@ -52,8 +52,8 @@ func (k Kind) Known() bool {
 	return false
 }
 
-// FromMember reports whether events of kind k are sent by members. Redis refuses these events if it
-// has a removal mark for the sender.
+// FromMember reports whether events of kind k are sent by members. The append script refuses these
+// events if Redis contains a removal mark for the sender, which means that the sender has left.
 func (k Kind) FromMember() bool {
 	return k == Message || k == Edit || k == Delete || k == Reaction
 }

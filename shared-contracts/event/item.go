@@ -98,9 +98,9 @@ func DecodeItem(b []byte) (Item, error) {
 	return it, nil
 }
 
-// DecodeItems decodes a message that was published on a topic, and calls each once per item. The
-// message contains the items of one append, separated by newlines; frames contain no newlines.
-// DecodeItems returns an error at the first corrupt item.
+// DecodeItems decodes a message that was published on a topic, and calls the function each with
+// every item. The message contains the items of one append, separated by newlines; frames contain
+// no newlines. DecodeItems returns an error at the first corrupt item.
 func DecodeItems(b []byte, each func(Item)) error {
 	for len(b) > 0 {
 		header := bytes.IndexByte(b, '\n')

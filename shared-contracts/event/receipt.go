@@ -10,8 +10,8 @@ import (
 )
 
 // KindReceipts is the kind of the ephemeral item that informs gateways about new receipts. Its
-// frame is not sent to clients: it contains the receipts as encoded by EncodeMoves, or is empty if
-// there are too many.
+// frame is not sent to clients: it contains the receipts as encoded by EncodeMoves. If there are
+// too many receipts for one item, the frame is empty.
 const KindReceipts Kind = "receipts"
 
 // KindPresence is the kind of the ephemeral item that reports which users have come online or gone

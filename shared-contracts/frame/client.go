@@ -78,10 +78,10 @@ type ChannelPosition struct {
 
 var clients = sync.Pool{New: func() any { return new(Client) }}
 
-// Decode decodes the objects in one frame and calls each once per object, in order. If an object is
-// invalid, err is an *apierr.Error that describes the problem, and c contains the ref if it could
-// be decoded. If an object is not valid JSON, Decode ignores the rest of the frame, because the
-// start of the next object is unknown.
+// Decode decodes the objects in one frame and calls the function each for every object, in order.
+// If an object is invalid, err is an *apierr.Error that describes the problem, and c contains the
+// ref if it could be decoded. If an object is not valid JSON, Decode ignores the rest of the frame,
+// because the start of the next object is unknown.
 //
 // Decode reuses *c when each has returned, but it does not reuse the values to which the fields
 // point.
@@ -266,8 +266,8 @@ func errNegative() error {
 	return apierr.Violates(apierr.FieldRange, "must be at least 0").AtLeast(0)
 }
 
-// checkEmoji replaces the emoji with its fully qualified form. If the frame removes a reaction,
-// other text is accepted too, because earlier releases stored reactions that are not emoji.
+// checkEmoji replaces the emoji with its fully qualified form. If the frame removes a reaction, the
+// field may contain other text, because earlier releases stored reactions that are not emoji.
 func (c *Client) checkEmoji() error {
 	if emoji, ok := text.Emoji(*c.Emoji); ok {
 		c.Emoji = &emoji

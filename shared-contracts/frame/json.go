@@ -203,8 +203,9 @@ func (p *plain) decode(c *Client) bool {
 		case "body":
 			bit = 32
 			if escaped {
-				// Unquote the raw value including its quotes. A U+FFFD in the result may be the
-				// replacement for half of a surrogate pair, so let decodeAny check it.
+				// Decode the raw value together with its quotes. A U+FFFD in the result may be the
+				// replacement for half of a surrogate pair, so return false: decodeAny then checks
+				// the value.
 				ok = json.Unmarshal(p.data[p.at-len(value)-2:p.at], &f.body) == nil && !strings.Contains(f.body, "\ufffd")
 				escaped = false
 			} else {

@@ -14,8 +14,8 @@ import (
 )
 
 // scanMessage decodes a message's frame if it has exactly the form that Encode writes. It is much
-// faster than encoding/json, and messages are decoded more often than any other frames. For any
-// other input, valid or not, ok is false. The caller then uses encoding/json.
+// faster than encoding/json, and messages are decoded more often than other frames. For any other
+// input, valid or not, ok is false. The caller then uses encoding/json.
 func scanMessage(b []byte) (e Event, ok bool) {
 	s := scanner{rest: b}
 	e.Type = event.Message

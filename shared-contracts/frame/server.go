@@ -100,8 +100,8 @@ type (
 		By        chat.UserID     `json:"by"`
 		Channel   *ChannelSummary `json:"channel,omitempty"`
 	}
-	// InvitationNotice informs a user that an invitation is open (added) or no longer open
-	// (removed).
+	// InvitationNotice informs a user that they have been invited to a channel or group (added), or
+	// that an invitation no longer exists (removed).
 	InvitationNotice struct {
 		InvitationID chat.InvitationID `json:"invitation_id"`
 		Change       string            `json:"change"`
@@ -146,8 +146,8 @@ type (
 		DeliveredSeq int64          `json:"delivered_seq"`
 		ReadSeq      int64          `json:"read_seq"`
 	}
-	// ReceiptCounts reports to the sender of the message at seq how many of the other members have
-	// received and read it. It is used only in large channels.
+	// ReceiptCounts reports to the sender of the message at seq how many other members have
+	// received the message, and how many have read it. It is used only in large channels.
 	ReceiptCounts struct {
 		ChannelID      chat.ChannelID `json:"channel_id"`
 		Seq            int64          `json:"seq"`

@@ -22,8 +22,8 @@ const Partitions = "parley:partitions"
 // gateways' leases expire.
 const Gateways = "parley:gateways"
 
-// Probe returns a key in partition p that never exists. A write to it that changes nothing shows
-// whether the partition's server accepts writes.
+// Probe returns a key in partition p that never exists. A write command on this key that changes
+// nothing (SETRANGE with an empty value) shows whether the partition's server accepts writes.
 func Probe(p int) string { return tag(p) + "probe" }
 
 // ConsumerGroup is the name of the consumer group that reads every stream.

@@ -52,7 +52,7 @@ func differing(paths []string, path string, value, other any) []string {
 	case map[string]any:
 		others, _ := other.(map[string]any)
 		for name, member := range v {
-			if o, ok := others[name]; ok { // skip names that contain a half: no known field has one
+			if o, ok := others[name]; ok { // skip names with unpaired surrogates: they are unknown
 				paths = differing(paths, join(path, name), member, o)
 			}
 		}
