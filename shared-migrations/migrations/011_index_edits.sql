@@ -1,5 +1,5 @@
 ---- tern: disable-tx ----
--- For finding a message's edits, whose text is removed when the message is deleted.
+-- Index for finding a message's edits. When the message is deleted, their text is removed.
 create index concurrently messages_edits_idx on messages (channel_id, target) where kind = 'edit';
 
 ---- create above / drop below ----

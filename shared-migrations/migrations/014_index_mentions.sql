@@ -1,6 +1,6 @@
 ---- tern: disable-tx ----
--- Messages with mentions, in seq order, for counting unread mentions without reading other
--- messages.
+-- Index of the messages with mentions, in seq order. It makes it possible to count unread mentions
+-- without reading other messages.
 create index concurrently messages_mentions_idx on messages (channel_id, seq)
   where kind = 'message' and data -> 'mentions' is not null;
 

@@ -34,8 +34,8 @@ create unique index channels_group_lookalike_key on channels (group_id, lookalik
 
 ---- create above / drop below ----
 
--- Delete the archived channels. In the previous release, a user who joined one would become its
--- owner.
+-- Delete the archived channels. The previous release does not recognize archived channels, and a
+-- user who joined one would become its owner.
 update channels set deleted_at = archived_at where archived_at is not null and deleted_at is null;
 drop index channels_public_lookalike_key;
 create unique index channels_public_lookalike_key on channels (lookalike)

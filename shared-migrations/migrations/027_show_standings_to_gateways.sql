@@ -1,6 +1,6 @@
--- Gives gateways access to further data: which users have blocked each other, and whether a new
--- member's joining is still waiting in the outbox. The functions run with the owner's rights,
--- because gateways may not read contacts.
+-- Gives gateways access to further data: which users have blocked each other, and whether the
+-- member_joined event of a new member is still in the outbox. The functions run with the owner's
+-- rights, because gateways may not read contacts.
 
 -- Returns one row for each block in which a given user is involved. other_id is the user whom
 -- user_id has blocked, or who has blocked user_id.

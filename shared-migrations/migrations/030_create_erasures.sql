@@ -12,8 +12,8 @@ grant select, insert on erasures to parley_chat;
 grant select on erasures to parley_ws;
 grant select, update (scrubbed_at) on erasures to parley_sync;
 
--- A trigger records each account deletion, because a chat-service of the previous release would
--- not.
+-- A trigger records each account deletion, because chat-service in the previous release does not
+-- record deletions here.
 create function note_erasure() returns trigger
 language plpgsql set search_path = public, pg_temp
 as $$

@@ -175,7 +175,7 @@ func (c newCmd) Run(e env) error {
 	return fmt.Errorf("found none of the directories %v; run migrate in the source tree or use --dir", dirs)
 }
 
-// create creates the file of a new migration with the next free number, and returns its path.
+// create creates a migration file with the next free number and returns its path.
 func create(dir, name string) (string, error) {
 	existing, err := filepath.Glob(filepath.Join(dir, "[0-9]*_*.sql"))
 	if err != nil {
