@@ -34,13 +34,13 @@ type Config struct {
 	sync syncservice.Config
 }
 
-// replaced lists the service settings that are meaningless in one process on one port. This package
-// sets their values directly.
+// replaced lists the service settings that do not apply when all services run in one process and on
+// one port. This package sets their values directly.
 var replaced = []string{"CHAT_ADDR", "WS_ADDR", "SYNC_ADDR", "JWKS_URL", "DATABASE_ROLE", "METRICS_TARGETS", "CHAT_METRICS_ADDR", "WS_METRICS_ADDR"}
 
 // otherDefaults lists the service settings whose defaults differ here. The default address is
 // reachable only from this machine, so the first account can be assumed to be the operator's. Every
-// message is traced, so that a user who has configured a trace collector finds each message there.
+// message is traced, so that a configured trace collector receives a trace for each message.
 var otherDefaults = map[string]string{"OPS_FOR": "first-account", "TRACE_RATIO": "1"}
 
 // LoadConfig reads all settings, including the services' settings. The error names each invalid

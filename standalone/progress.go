@@ -65,7 +65,8 @@ func (p *progress) end(err error, dir string) {
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) }
 
-// slowStart is the startup time after which the program prints the check that it is waiting for.
+// slowStart is how long the program waits for the services before it prints the name of a readiness
+// check that does not pass yet.
 const slowStart = 5 * time.Second
 
 // announcer reports that all services are ready, and prints example commands.

@@ -125,8 +125,8 @@ func subregistry(reg *prometheus.Registry, service string) (*prometheus.Registry
 	return sub, nil
 }
 
-// unchecked is a prometheus.Collector that describes no metrics, because its registry is filled
-// only after it has been registered.
+// unchecked is a prometheus.Collector that describes no metrics, because the service adds its
+// metrics to the registry only later.
 type unchecked struct{ reg *prometheus.Registry }
 
 func (unchecked) Describe(chan<- *prometheus.Desc) {}

@@ -90,8 +90,8 @@ func (s *stores) open(ctx context.Context, cfg Config, dir *dataDir, p *progress
 	return migrate(ctx, s.databaseURL, p, log)
 }
 
-// find locates the server programs. postgres and redis specify which of them are required. If a
-// required program is missing, find tries to install it.
+// find locates the programs of the PostgreSQL and Redis servers. The arguments postgres and redis
+// specify which of them are required. If a required program is missing, find tries to install it.
 func find(ctx context.Context, postgres, redis bool, output io.Writer) (localserver.Binaries, error) {
 	found, err := localserver.Find(ctx)
 	if missing, ok := errors.AsType[*localserver.MissingError](err); ok {

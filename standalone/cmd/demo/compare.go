@@ -15,7 +15,7 @@ import (
 	"parley.chat/shared-contracts/chat"
 )
 
-// pollInterval is the interval at which PostgreSQL is queried for the last rows.
+// pollInterval is the interval at which PostgreSQL is queried until it contains all messages.
 const pollInterval = 20 * time.Millisecond
 
 // stored waits until PostgreSQL contains at least want messages of the channel, and returns the

@@ -56,8 +56,8 @@ type stage struct {
 	slow      bool // the rate limit determines the speed
 	latencies []time.Duration
 
-	// State of the current line, including its ack and the time at which the other user received
-	// it.
+	// State of the message that is being sent: its ack, and the time at which the other user
+	// received it.
 	speaker *actor
 	current chat.ClientID
 	acked   int64 // seq, or 0
@@ -144,8 +144,8 @@ func (a *actor) rateDelay(now time.Time) time.Duration {
 	return max(0, oldest.Add(time.Duration(a.limits.RateSeconds)*time.Second+margin).Sub(now))
 }
 
-// wait handles events until the function until returns true. If until is nil, it handles events for
-// the duration timeout.
+// wait handles events until the callback until returns true. It returns an error if this takes
+// longer than timeout. If until is nil, wait handles events for the duration timeout.
 func (s *stage) wait(ctx context.Context, timeout time.Duration, until func() bool) error {
 	if timeout <= 0 && until == nil {
 		return nil

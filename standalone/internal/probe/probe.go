@@ -94,7 +94,7 @@ func Main(ctx context.Context, args []string, getenv func(string) string, stdout
 	return p.serve(ctx, telemetry.NewLogger(stderr, "parley-probe", cfg.LogLevel))
 }
 
-// once runs one pass, prints its result, and logs out.
+// once runs the checks once, prints the result, and logs out.
 func (p *probe) once(ctx context.Context, stdout io.Writer) error {
 	r, err := p.pass(ctx)
 	if err != nil {
@@ -106,7 +106,7 @@ func (p *probe) once(ctx context.Context, stdout io.Writer) error {
 	return p.logOut(ctx)
 }
 
-// serve runs passes repeatedly and serves their results as metrics until ctx is done.
+// serve runs the checks repeatedly and serves the results as metrics until ctx is done.
 func (p *probe) serve(ctx context.Context, log *slog.Logger) error {
 	reg := telemetry.NewRegistry("parley-probe")
 	m := newMetrics(reg)

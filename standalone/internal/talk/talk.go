@@ -1,5 +1,5 @@
-// Package talk implements a WebSocket client for the terminal, with which users can try Parley
-// without installing other tools.
+// Package talk implements a WebSocket client for the terminal, so that users can try Parley without
+// installing other tools.
 //
 // It prints each received frame unchanged. It sends an input line that begins with { unchanged, and
 // any other line as a message. Run owns two goroutines: one reads from the WebSocket, the other
@@ -108,7 +108,8 @@ type talker struct {
 	sent      int
 }
 
-// talk prints frames and sends lines until the connection or the input ends.
+// talk prints the received frames and sends the lines of the input until the connection or the
+// input ends.
 func (t *talker) talk(ctx context.Context, stdin io.Reader) error {
 	frames, hungUp := t.receive()
 	defer func() {
@@ -153,7 +154,7 @@ func (t *talker) talk(ctx context.Context, stdin io.Reader) error {
 	}
 }
 
-// close sends a close frame. The reader ends when the server answers it.
+// close sends a close frame. When the server answers, the goroutine that reads frames ends.
 func (t *talker) close() {
 	deadline := time.Now().Add(closeTimeout)
 	_ = t.conn.SetReadDeadline(deadline) // for a server that does not answer
@@ -234,8 +235,8 @@ func readLines(ctx context.Context, r io.Reader) <-chan line {
 	return lines
 }
 
-// show prints a frame. If the frame is a hello or a new membership, it also chooses the channel for
-// the user's messages.
+// show prints a frame. If the user has not chosen a channel, a hello frame or a frame that adds the
+// user to a channel also determines the channel to which messages are sent.
 func (t *talker) show(data []byte) {
 	for line := range strings.Lines(string(data)) {
 		line = strings.TrimSpace(line)
@@ -318,8 +319,8 @@ func readJar(path, host string) (string, error) {
 	return "", fmt.Errorf("no cookie %s for %s in %s: sign up or log in first, with curl -c %s", name, host, path, path)
 }
 
-// sameHost reports whether a and b name the same host. All loopback names are the same host,
-// because the same server has set the cookie.
+// sameHost reports whether a and b name the same host. It treats all loopback names and addresses,
+// such as localhost and 127.0.0.1, as one host, because they all refer to this machine.
 func sameHost(a, b string) bool {
 	local := func(s string) bool {
 		ip := net.ParseIP(s)
