@@ -132,7 +132,7 @@ func (s *Service) wire(reg *prometheus.Registry) (err error) {
 	worker := streamworker.Config{
 		Name: s.cfg.ConsumerName, Partitions: s.cfg.Partitions, ClaimIdle: s.cfg.ClaimIdle, Logger: s.log.With("consumer", s.cfg.ConsumerName),
 	}
-	worker.SetDefaults() // sets Outages, so that both consumers report their outages to one log
+	worker.SetDefaults() // sets worker.Outages, the log of outages that both consumers share
 	if s.consumer, err = consumer.New(s.reads, s.rdb, s.store, consumer.Config{
 		Config: worker, BatchMax: s.cfg.BatchMax, BatchWait: s.cfg.BatchWait, Writers: s.cfg.Writers,
 		Retention: s.cfg.StreamRetention, TrimAt: float64(s.cfg.TrimAt) / 100,

@@ -121,8 +121,9 @@ func help(o kong.HelpOptions, ctx *kong.Context) error {
 	return w.Flush()
 }
 
-// gcPolicy tunes the garbage collector. The service keeps little live memory apart from the current
-// entries, but decoding them leaves several times their size in garbage.
+// gcPolicy tunes the garbage collector. The service has little live memory apart from the entries
+// that it is storing. Decoding an entry, however, creates garbage of several times the entry's
+// size.
 var gcPolicy = gctune.Policy{Percent: 100, Room: 64 << 20}
 
 // Run runs the service.

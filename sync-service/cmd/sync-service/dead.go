@@ -86,7 +86,7 @@ type deadLetter struct {
 
 func printable(l deadletter.Letter) deadLetter {
 	if l.Source == deadletter.Receipts {
-		l.Event.Kind = event.KindReceipts // an entry with receipts has a channel but no event
+		l.Event.Kind = event.KindReceipts // an entry of a receipts stream contains no event, so no kind was decoded
 	}
 	return deadLetter{
 		Letter: l.Name(), Entry: l.Entry, Channel: l.Event.Channel, Seq: l.Event.Seq, Kind: string(l.Event.Kind),

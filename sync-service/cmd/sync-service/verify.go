@@ -86,8 +86,9 @@ func (c verifyCommand) audit(e *env, t *syncservice.Tools) (audit.Report, error)
 	})
 }
 
-// repair restores missing events from the streams, which are the most complete source, and then
-// from the tails. It stores tombstones for the rest. It returns the result of the last audit.
+// repair restores missing events, first from the streams, which are the most complete source, and
+// then from the tails. It stores a tombstone for each event that neither source contains. It
+// returns the report of the final audit.
 func (c verifyCommand) repair(e *env, t *syncservice.Tools, r audit.Report) (audit.Report, error) {
 	repaired, err := replayBroken(e, t, r)
 	if err != nil {

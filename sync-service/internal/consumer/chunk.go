@@ -84,8 +84,8 @@ func (c *Consumer) add(ch *chunk, in streamreader.Entry) {
 	var row store.Row
 	if err == nil {
 		if p := rediskey.Of(e.Channel.UUID, c.cfg.Partitions); p != ch.partition {
-			// Store no tombstone: the channel belongs to another partition, which is guarded by
-			// another lock.
+			// Store no tombstone: the channel belongs to another partition, whose lock the
+			// transaction does not hold.
 			ch.fail(id, event.Entry{ID: e.ID, Sender: e.Sender}, store.ReasonMisplaced, fmt.Sprintf("belongs to partition %d", p))
 			return
 		}

@@ -75,7 +75,7 @@ func (c *Config) setDefaults() {
 
 // Consumer is one consumer in the consumer group.
 type Consumer struct {
-	reads redis.UniversalClient // for blocking reads, which occupy connections: its pool needs at least Partitions + 4 connections
+	reads redis.UniversalClient // for blocking reads, each of which occupies a connection; the pool needs at least Partitions + 4 connections
 	rdb   redis.UniversalClient // everything else
 	log   *eventlog.Log
 	store Store

@@ -95,7 +95,8 @@ func (c *Consumer) housekeeping(ctx context.Context) {
 	ticker := time.NewTicker(c.cfg.WatermarkInterval)
 	defer ticker.Stop()
 	var tails, swept, trimmed time.Time
-	// The watermarks need no refresh at startup: the first acknowledgements return newer positions.
+	// Do not refresh the watermarks at startup, because the first acknowledgements return the
+	// group's progress anyway.
 	asked := time.Now()
 	for {
 		select {

@@ -1,6 +1,6 @@
 -- mirror.lua: updates the copy (mirror) of a partition's watermark in Redis, which gateways read.
--- The entry id never decreases. The count of entries belongs to that id; it may decrease, because
--- it restarts when the stream is created again or restored.
+-- The entry id never decreases. The number of entries may decrease, because Redis starts counting
+-- again when the stream is created again or restored.
 -- KEYS[1] mirror   parley:{P}:stored
 -- ARGV[1] entry id    ARGV[2] number of entries added up to that id, or -1 if unknown
 -- returns 1 if it updated the mirror

@@ -132,7 +132,8 @@ func (c *Consumer) consumeNew(ctx context.Context, p int, stream *streamreader.R
 	asked := maxRead
 	n, err := stream.Read(ctx, ">", asked, c.cfg.ReadBlock, handle)
 	for err == nil && n == asked && !ch.full() && ctx.Err() == nil {
-		// Increase the number of entries gradually, because the next entries may be larger.
+		// Increase the number of entries per read gradually, because the next entries may be
+		// larger.
 		asked = min(ch.room(), 3*asked)
 		ch.grow(asked)
 		n, err = stream.Read(ctx, ">", asked, -1, handle)

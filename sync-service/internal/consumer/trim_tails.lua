@@ -27,9 +27,9 @@ local function expired(item)
   return stored(item) and tonumber(string.match(entry_of(item), '^%d+')) <= old
 end
 
--- oldest returns the number of items at the old end of the tail that satisfy the predicate `is`.
--- This number must be between low and high. The items are sorted by entry id, so oldest uses binary
--- search.
+-- oldest counts the oldest items in the tail that satisfy the predicate `is`. The count starts at
+-- low (the first low items are known to satisfy it) and is limited to high. The items are sorted by
+-- entry id, so oldest uses binary search.
 local function oldest(tail, low, high, is)
   while low < high do
     local middle = math.ceil((low + high) / 2)

@@ -31,8 +31,9 @@ func (c *Consumer) write(ctx context.Context) {
 	}
 }
 
-// fullChunkWait is how long a full chunk waits for others. A full chunk means that there is a
-// backlog, so other chunks are either ready now or already taken by other writers.
+// fullChunkWait is how long a writer that has a full chunk waits for further chunks. A full chunk
+// means that there is a backlog, so other chunks are either ready now or already taken by other
+// writers.
 const fullChunkWait = 2 * time.Millisecond
 
 // collectChunks waits for a chunk and then briefly for chunks of other partitions, so that

@@ -115,8 +115,8 @@ func maxHead(h eventlog.Head, seq int64, epoch event.Epoch) eventlog.Head {
 	return h
 }
 
-// repairCounter repairs the counter of one channel. found is the counter in Redis; known holds the
-// highest values in the other sources.
+// repairCounter repairs the counter of one channel. found is the counter in Redis. known holds the
+// highest seq and the newest epoch in PostgreSQL, the stream and the tail.
 func repairCounter(ctx context.Context, log *eventlog.Log, c chat.ChannelID, found, known eventlog.Head, dryRun bool) (Raised, error) {
 	floor := func(context.Context, chat.ChannelID) (int64, error) { return known.Seq, nil }
 	r := Raised{Channel: c, From: found.Seq, To: found.Seq}

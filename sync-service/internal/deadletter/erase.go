@@ -64,8 +64,8 @@ func RemoveName(ctx context.Context, rdb redis.UniversalClient, l Letter) (done 
 	return id != "", nil
 }
 
-// values returns the field names and values of the dead letter, as move.lua writes them. fields
-// replaces the original fields of the entry.
+// values returns the field names and values of the dead letter in the form in which move.lua writes
+// them. fields contains the entry's fields, without the user's name.
 func (l Letter) values(fields map[string]any) ([]any, error) {
 	var flat []any
 	for _, name := range slices.Sorted(maps.Keys(fields)) {

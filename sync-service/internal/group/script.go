@@ -38,8 +38,8 @@ type Call struct {
 }
 
 // RunAll runs a script once per call in one round trip (one per node in Redis Cluster) and returns
-// the answers in order. If a node does not know the script, RunAll loads it and repeats the calls
-// that failed. The returned error comes from the first call that failed.
+// the replies in the order of the calls. If a node does not know the script, RunAll loads it and
+// repeats the calls that failed. The returned error comes from the first call that failed.
 func RunAll(ctx context.Context, rdb redis.UniversalClient, script *redis.Script, calls []Call) ([]any, error) {
 	if len(calls) == 0 {
 		return nil, nil

@@ -1,9 +1,10 @@
 -- trim.lua: trims the stored entries that are older than the retention from a stream, oldest first.
 -- While Redis uses more memory than the budget, it trims stored entries of any age.
 --
--- XTRIM silently removes pending and undelivered entries too, so the script computes the bound and
--- applies it in one step. The bound is the lowest of the watermark, the last delivered id, the
--- lowest pending id and the start of the retention. It never depends on the length of the stream.
+-- XTRIM silently removes pending and undelivered entries too, so the script computes the bound (the
+-- id below which entries may be removed) and applies it in one atomic step. The bound is the lowest
+-- of the watermark, the last delivered id, the lowest pending id and the start of the retention. It
+-- never depends on the length of the stream.
 -- KEYS[1] stream   parley:{P}:stream, parley:{P}:receipts
 -- ARGV[1] group    ARGV[2] watermark    ARGV[3] retention, ms    ARGV[4] maximum number of entries to remove
 -- ARGV[5] share of maxmemory (0 to 1) above which the retention is ignored; 1 or no maxmemory: never

@@ -29,8 +29,8 @@ type Store interface {
 	StoreTombstones(ctx context.Context, partition int, channel chat.ChannelID, lost store.Range) error
 }
 
-// Fill fills the holes among problems. A dry run stores nothing and returns the result that a real
-// run would return.
+// Fill fills the holes that are listed in problems. A dry run stores nothing and returns the result
+// that a real run would return.
 func Fill(ctx context.Context, log *eventlog.Log, s Store, problems []audit.Problem, dryRun bool) ([]Filled, error) {
 	filled := []Filled{}
 	for _, p := range problems {

@@ -23,7 +23,7 @@ type Partition struct {
 	Dead      int64  `json:"dead"`
 	Watermark string `json:"watermark"` // the mirror of the events' watermark in Redis
 	Receipts  Stream `json:"receipts"`
-	// Lost is the time at which Redis was last found to have lost writes of the partition, or nil.
+	// Lost is when a loss of the partition's writes in Redis was last detected; nil if never.
 	Lost *time.Time `json:"lost,omitempty"`
 }
 

@@ -1,6 +1,6 @@
--- expire.lua: sets an expiry on the receipts of channels whose receipts are all stored, which means
--- that the group has delivered and acknowledged all their entries. The next receipt removes the
--- expiry again. A key that already has an expiry keeps it, so the expiry counts from the last
+-- expire.lua: sets an expiry on the receipts of channels whose receipts are all stored. A receipt
+-- is stored if its entry has been delivered to the group and acknowledged. The next receipt removes
+-- the expiry again. A key that already has an expiry keeps it, so the expiry counts from the last
 -- receipt.
 -- KEYS[1] receipts   parley:{P}:receipts    KEYS[2..] channels' receipts   parley:{P}:cursor:<channel>
 -- ARGV[1] group    ARGV[2] expiry, ms    ARGV[3] maximum number of waiting entries to read
@@ -10,7 +10,8 @@ local answers, moving = {}, {}
 local group = group_of(KEYS[1], ARGV[1])
 local known = group ~= nil
 if known then
-  -- Entries above the lowest pending one may be acknowledged already; they only delay the expiry.
+  -- Some entries above the lowest pending entry may already be acknowledged. Treating them as
+  -- waiting only delays the expiry.
   local from = group.lowest or ('(' .. group.delivered)
   local waiting = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', ARGV[3])
   known = #waiting < tonumber(ARGV[3])

@@ -162,9 +162,9 @@ func (c *Consumer) allPartitions(position string) map[int]string {
 // up to 500 receipts, so a read of all partitions needs at most a few tens of MB.
 const maxRead = 64
 
-// read reads several partitions in one round trip and stores the entries. from maps each partition
-// to read to the position after which to read. The returned map has the same form and contains the
-// partitions that may have more entries.
+// read reads several partitions in one round trip and stores the entries. The keys of from are
+// partitions, and the values are the positions after which to start. The returned map has the same
+// form and contains the partitions that may have more entries.
 func (c *Consumer) read(ctx context.Context, from map[int]string) (map[int]string, error) {
 	pipe := c.reads.Pipeline()
 	replies := make(map[int]*redis.XStreamSliceCmd, len(from))

@@ -44,9 +44,9 @@ func (h holder) yieldsTo(r *Row) bool {
 
 const rankEvent = 3
 
-// rank orders rows by the information that they hold about their seq. The ranks, from the lowest to
-// the highest, mean that the seq's event is lost, is stored under another seq, is a dead letter, or
-// is stored in the row itself.
+// rank ranks rows by their kind: the more a row says about the event of its seq, the higher its
+// rank. From lowest to highest, the ranks mean that the event is lost, is stored under another seq,
+// is a dead letter, or is stored in the row itself.
 func rank(k event.Kind) int {
 	switch k {
 	case event.Lost:
@@ -123,7 +123,7 @@ func resolveConflict(ctx context.Context, tx pgx.Tx, i int, r *Row, res *Result)
 		return insertOne(ctx, tx, r, res)
 	case elsewhere && at != nil && rank(at.kind) == rankEvent:
 		// Another event holds the seq, and this event was appended again under a new seq.
-	case elsewhere: // the seq must not be left without a row
+	case elsewhere: // the event is stored under another seq, but this seq needs a row too
 		noop := tombstoneAt(event.Noop, r.Channel, r.Seq, r.SentAt)
 		var err error
 		if at == nil {

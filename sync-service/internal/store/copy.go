@@ -14,9 +14,9 @@ import (
 )
 
 // copyRows stores rows with COPY, which is the fastest way to load rows into PostgreSQL. COPY does
-// not support ON CONFLICT. If a row already exists, the transaction fails with SQLSTATE 23505. That
-// happens only after a crash, a claim or a replay. This package encodes the rows itself, because
-// pgx takes several times as long per row (see testdata/bench.txt).
+// not support ON CONFLICT: if a row already exists, the transaction fails with SQLSTATE 23505. A
+// row can already exist only after a crash, a claim or a replay. This package encodes the rows
+// itself, because pgx takes several times as long per row (see testdata/bench.txt).
 func copyRows(ctx context.Context, tx pgx.Tx, rows []Row) error {
 	src := &copySource{rows: rows}
 	tag, err := tx.Conn().PgConn().CopyFrom(ctx, src, "copy messages ("+columns+") from stdin (format binary)")
@@ -39,7 +39,7 @@ func copyRows(ctx context.Context, tx pgx.Tx, rows []Row) error {
 }
 
 // copySource is an io.Reader that returns rows in the binary COPY format. It encodes one buffer at
-// a time, so that its memory does not grow with the batch.
+// a time, so that its memory usage does not depend on the size of the batch.
 type copySource struct {
 	rows []Row
 	next int

@@ -31,8 +31,8 @@ type rowKey struct {
 
 func keyOf(r *Row) rowKey { return rowKey{r.Channel.UUID, r.Seq, r.ID.UUID, r.Kind} }
 
-// insertRows stores the rows at the given indexes. It works even if they, or other rows with the
-// same seqs, are already stored.
+// insertRows stores the rows at the given indexes. The rows, or other rows with the same seqs, may
+// already be stored.
 func insertRows(ctx context.Context, tx pgx.Tx, rows []Row, at []int, res *Result) error {
 	unique := make(map[rowKey]struct{}, len(at))
 	first := make([]int, 0, len(at)) // the first row per key, because the rows of one statement must not conflict with each other

@@ -30,7 +30,7 @@ type Row struct {
 	Data     []byte // JSON, nil for none
 	SentAt   time.Time
 
-	from, to int64         // the range of seqs that a gap covers; these fields and the fields below are also in Data
+	from, to int64         // the range of seqs that a gap covers; Data also contains these fields and the fields below
 	mentions []chat.UserID // edit
 	emoji    string        // reaction
 	remove   bool          // reaction

@@ -66,9 +66,9 @@ func (r Rejected) Why() string {
 	return r.Reason + ": " + r.Detail
 }
 
-// Store stores b. If PostgreSQL refuses the contents of the batch, Store splits the batch until
-// each offending row is on its own. It rejects those rows, stores tombstones in their place, and
-// stores all other rows. After an error, part of the batch may have been stored.
+// Store stores b. If PostgreSQL refuses rows because of their contents, Store splits the batch to
+// isolate them. It rejects these rows, stores tombstones in their place, and stores all other rows.
+// After an error, part of the batch may have been stored.
 func (s *Store) Store(ctx context.Context, b Batch) (Result, error) {
 	if len(b.Rows) == 0 {
 		return Result{}, nil
@@ -245,7 +245,8 @@ func ofRows(err error) (*pgconn.PgError, bool) {
 	return pg, ok && pg.SeverityUnlocalized == "ERROR"
 }
 
-// isDuplicate reports whether err is a unique violation. If it is, the rows themselves are valid.
+// isDuplicate reports whether err is a unique violation, which means that a row already exists, not
+// that its contents are invalid.
 func isDuplicate(err error) bool {
 	pg, ok := ofRows(err)
 	return ok && pg.Code == "23505"

@@ -16,8 +16,8 @@ func (w *Worker) Task(ctx context.Context, step string, task func(context.Contex
 	}
 }
 
-// RareTask is like Task, except that a failure is only logged. It is meant for tasks that run so
-// rarely that they cannot report the end of an outage.
+// RareTask is like Task, except that a failure is only logged and does not count as an outage. The
+// next success of a task that runs rarely would be too late to mark the end of an outage.
 func (w *Worker) RareTask(ctx context.Context, step string, task func(context.Context) error) {
 	if err := runTask(ctx, task); err != nil && ctx.Err() == nil {
 		w.streams.Retries.WithLabelValues(step).Inc()
