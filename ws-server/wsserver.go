@@ -94,7 +94,8 @@ type Config struct {
 	VerifyEvery   time.Duration // maximum time before a lost notice of a removal is detected
 }
 
-// LoadConfig reads the settings. An error contains the name of the variable.
+// LoadConfig reads the settings. An error contains the name of the environment variable that caused
+// it.
 func LoadConfig(getenv func(string) string) (Config, error) {
 	var cfg Config
 	if err := config.Load(&cfg, getenv); err != nil {
@@ -181,7 +182,8 @@ func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.
 	s.conns = logconn.New(s.rdb, cfg.Partitions, log)
 	s.appender = appender.New(events, s.rdb, st.MaxSeq, appender.Config{
 		Over: s.conns, Logger: log, Budget: s.budget, Stored: unstored.Rows{DB: s.db},
-		// The feed and the gateway are constructed below, before anything runs.
+		// These functions use the feed and the gateway, which are constructed below. None of them
+		// is called before that.
 		Flush:    func() { s.gateway.FlushAcks() },
 		Known:    func(c chat.ChannelID) eventlog.Head { return s.feed.Known(c) },
 		Diverged: func(ctx context.Context, c chat.ChannelID, h eventlog.Head) error { return s.feed.Diverged(ctx, c, h) },
@@ -195,7 +197,8 @@ func New(cfg Config, keys token.KeySource, reg prometheus.Registerer, log *slog.
 	metrics := gateway.NewMetrics(reg)
 	s.feed = feed.New(feed.Config{
 		Log: events, Connections: s.conns, History: st, Stored: unstored.Rows{DB: s.db}, Hub: gateway.HubConfig(metrics, traces), Logger: log,
-		// The gateway is constructed below, before anything runs.
+		// Notice, Receipts, Presence and BlockedWith use the gateway, which is constructed below.
+		// None of them is called before that.
 		Notice:      func(n notice.Notice) { s.gateway.Notice(n) },
 		Receipts:    func(c chat.ChannelID, published []byte) { s.gateway.Receipts(c, published) },
 		Presence:    func(c chat.ChannelID, published []byte) { s.gateway.Presence(c, published) },

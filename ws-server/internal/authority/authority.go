@@ -14,9 +14,9 @@
 //     memberships are read again when they are next needed.
 //   - When the user's last connection ends, everything cached about the user is removed.
 //
-// While PostgreSQL is down, a cached membership stays valid. An announced removal is still
-// enforced: the notice has invalidated the cached membership, and every append checks in Redis
-// whether the sender is marked as removed.
+// While PostgreSQL is down, a cached membership stays valid. A removal is still enforced if its
+// notice has arrived, because the notice has invalidated the cached membership. In addition, every
+// append checks in Redis whether the sender is marked as removed.
 //
 // Run starts two goroutines: one verifies cached data, the other reads blocks after notices. There
 // is no timer per connection. Memory is bounded by the number of connections: there is at most one
@@ -47,8 +47,8 @@ const (
 	admitTimeout = 5 * time.Second
 	// staleTimeout limits a read when stale cached data is available as a substitute.
 	staleTimeout = time.Second
-	// maxUnheld limits how many of a user's memberships are cached for channels to which none of
-	// the user's connections is subscribed.
+	// maxUnheld is the maximum number of memberships that are cached for one user without being
+	// held. A membership is held while one of the user's connections is subscribed to the channel.
 	maxUnheld = 4096
 )
 

@@ -71,7 +71,8 @@ func (u *User) learnBlocks(generation uint64, found []chat.UserID) bool {
 	first, before := !u.blocks.known, u.blocks.with
 	added, lifted := without(with, before), without(before, with)
 	u.blocks = blocks{with: with, known: true}
-	// Update the index while u.mu is held, so that it receives the user's changes in order.
+	// The index must receive the changes to the user's blocks in order, so update it while u.mu is
+	// held.
 	u.a.blockIndex.update(u.id, added, lifted)
 	u.mu.Unlock()
 	if !first && len(added)+len(lifted) > 0 && u.a.cfg.Blocked != nil {

@@ -31,11 +31,12 @@ type entry struct {
 	store.Access
 	known     bool  // Access is valid; false before the first read and after an invalidation
 	roleKnown bool  // the role was not invalidated
-	expires   int64 // expiry time in Unix nanoseconds; ignored while a connection is subscribed, since Run then verifies the entry
+	expires   int64 // expiry time in Unix nanoseconds; ignored while a connection holds the membership, because Run then verifies it
 	held      int32 // number of subscribed connections
 }
 
-// need is the part of an entry that a check requires.
+// need is what a check requires of a cached membership: that it is valid, that its role is also
+// valid, or that the channel's log also contains its member_joined event.
 type need uint8
 
 const (
@@ -93,8 +94,8 @@ func (u *User) learnLocked(id chat.ChannelID, st store.Access) {
 	u.channels.Set(id, entry{Access: st, known: true, roleKnown: true, expires: time.Now().Add(u.a.cfg.VerifyEvery).UnixNano(), held: e.held})
 }
 
-// makeRoomLocked removes one membership that no connection holds, if more than maxUnheld of them
-// are cached.
+// makeRoomLocked evicts one of the memberships that no connection holds (see Hold) if more than
+// maxUnheld of them are cached.
 func (u *User) makeRoomLocked() {
 	if u.unheld <= maxUnheld {
 		return

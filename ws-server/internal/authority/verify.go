@@ -16,8 +16,9 @@ const (
 	blocksBatch = 500
 	// verifyTimeout limits one query.
 	verifyTimeout = 5 * time.Second
-	// removalGrace is how long a subscription may continue after a removal, so that the member_left
-	// event can end it in order with the other events. After that time, verification ends it.
+	// removalGrace is how long a subscription may continue after a removal. Normally, the
+	// member_left event ends the subscription within that time, once all earlier events have been
+	// delivered. Otherwise, verification ends it.
 	removalGrace = 500 * time.Millisecond
 )
 
@@ -25,8 +26,8 @@ const (
 // membership that a connection holds, every user's blocks, and every session. It spreads its
 // queries evenly over time.
 func (a *Authority) verifyAll(ctx context.Context) {
-	// A pass takes half the interval. So even if a user is checked early in one pass and late in
-	// the next, the two checks are never further apart than the interval.
+	// Each pass over the users takes half of VerifyEvery. Even if a user is checked early in one
+	// pass and late in the next, the two checks are at most VerifyEvery apart.
 	pass := a.cfg.VerifyEvery / 2
 	for ctx.Err() == nil {
 		began := time.Now()

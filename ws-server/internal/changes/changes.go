@@ -38,8 +38,8 @@ type Store interface {
 // RoleIn returns the role of the event's sender in a channel.
 type RoleIn func(chat.ChannelID) (chat.Role, error)
 
-// Check returns an error if the state of the message that e refers to does not allow the sender to
-// append e.
+// Check returns an error if the sender may not append e because of the state of the message that e
+// refers to.
 func (r *Rules) Check(ctx context.Context, e *frame.Event, roleIn RoleIn) error {
 	switch e.Type {
 	case event.Message:

@@ -85,10 +85,12 @@ func (r *Rules) isDeleted(ctx context.Context, channel chat.ChannelID, id chat.E
 	return s.target.deleted, nil
 }
 
-// searchTail searches a channel's tail backward. The tail has a few hundred items unless
-// sync-service lags behind. The search stops at items that are too old to contain the message.
+// searchTail searches a channel's tail backward. The tail normally contains a few hundred entries,
+// and more only while sync-service lags behind. The search stops at entries that were appended
+// before the message was created.
 func (r *Rules) searchTail(ctx context.Context, channel chat.ChannelID, s *search) error {
-	// If the id contains no timestamp, oldest is far in the past and does not limit the search.
+	// oldest is the earliest time at which the message may have been appended. If the message id
+	// contains no timestamp, oldest is far in the past and does not limit the search.
 	oldest := s.id.CreatedAt().Add(-clockSkew)
 	items, err := r.Log.Tail(ctx, channel, tailPageSize)
 	for err == nil && len(items) > 0 {
@@ -123,7 +125,7 @@ func (s *search) visit(kind event.Kind, b []byte) {
 	}
 	e, err := frame.DecodeEvent(b)
 	if err != nil {
-		return // an event that cannot be decoded cannot be changed
+		return // an event that cannot be decoded is treated as not found
 	}
 	switch {
 	case e.ID == s.id:

@@ -1,8 +1,8 @@
 // Package coalesce combines the reads of concurrent callers. A question is a key to look up, and a
 // read answers a list of questions. Once Config.MaxReads reads are running, further callers wait
 // and share the next read. No caller waits for a timer, and a caller does not wait at all while
-// fewer reads are running. When thousands of clients reconnect at the same time, their admissions
-// cost a few large queries instead of one query each.
+// fewer reads are running. When thousands of clients reconnect at the same time, the gateway admits
+// them with a few large queries instead of one query per client.
 //
 // When a shared read fails, each of its callers repeats its own questions separately. So a question
 // that cannot be answered, or a shard that is down, causes an error only for the callers that need

@@ -23,7 +23,7 @@ import (
 // Limits on a connection's queue.
 const (
 	MaxQueuedBytes  = 1 << 20
-	MaxQueuedFrames = 1024 // counts events, because one frame may hold several of them
+	MaxQueuedFrames = 1024 // maximum number of queued events; one frame may hold several events
 )
 
 // writeTimeout is how long a full socket may go without accepting data before the connection is
@@ -37,8 +37,8 @@ type Conn struct {
 	// queue. These fields share a cache line of 64 bytes, because none of the connections' memory
 	// is in the CPU cache during a fan-out to thousands of connections.
 
-	// out writes to net. It is used only while mu is held and closed is false. net is also closed
-	// only while mu is held.
+	// out writes to the socket, net. It is used only while mu is held and closed is false. The
+	// socket is closed only while mu is held.
 	out      socket.Sender
 	mu       sync.Mutex
 	lastRead atomic.Int64 // when the client last sent something, in Unix seconds
@@ -73,8 +73,8 @@ type chunk struct {
 	events int32
 }
 
-// Begin makes c the sending side of a socket. From then on, only c may close the socket. When the
-// socket is closed, the goroutine that reads from it gets an error from its next read.
+// Begin makes c the sending side of a socket. From then on, only c may close the socket. After the
+// socket is closed, reading from it returns an error.
 func (c *Conn) Begin(conn net.Conn, owner *Owner) {
 	c.net, c.out, c.owner = conn, socket.NewSender(conn), owner
 	c.Touch(time.Now())

@@ -28,8 +28,8 @@ const (
 	// overlap is subtracted from the time of the newest known deletion to get the start of the next
 	// read. It must exceed the duration of the transaction that deletes an account.
 	overlap = 5 * time.Minute
-	// After a read has failed or exceeded readTimeout, PostgreSQL is not queried again for
-	// retryAfter. This limits the delay that an outage adds to replays.
+	// readTimeout limits each read. After a read has failed or timed out, PostgreSQL is not queried
+	// again for retryAfter. This limits the delay that an outage adds to replays.
 	readTimeout = time.Second
 	retryAfter  = 5 * time.Second
 	// interval is the minimum time between the starts of two reads.

@@ -44,8 +44,8 @@ func (f *Feed) storedSeqs(ctx context.Context, ids []chat.ChannelID) []int64 {
 	return nil
 }
 
-// compareAgain schedules a check of the channels whose counters could not be compared with
-// PostgreSQL, once PostgreSQL may be queried again.
+// compareAgain does nothing until PostgreSQL may be queried again after a failure. Then it
+// schedules a check of the channels whose counters could not be compared with PostgreSQL.
 func (f *Feed) compareAgain(now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -48,8 +48,8 @@ type Config struct {
 	Stored eventlog.Stored
 	Hub    hub.Config // New sets Heal and Idle
 	Notice func(notice.Notice)
-	// Receipts is called with the frame of each item of kind event.KindReceipts, and Presence with
-	// the frame of each item of kind event.KindPresence. They must not block.
+	// Receipts is called with each published receipts frame (event.KindReceipts), and Presence with
+	// each published presence frame (event.KindPresence). They must not block.
 	Receipts, Presence func(chat.ChannelID, []byte)
 	// Lost, if set, is called with the number of seqs in a channel that neither Redis nor
 	// PostgreSQL holds.
@@ -78,7 +78,7 @@ type Feed struct {
 	// respond. PostgreSQL is not queried again before askStoredAt.
 	uncompared  map[chat.ChannelID]struct{}
 	askStoredAt time.Time
-	missed      map[channelSeq]time.Time         // when a seq was first found in neither Redis nor PostgreSQL
+	missed      map[channelSeq]time.Time         // time at which a seq was first found to be missing from both Redis and PostgreSQL
 	holes       map[chat.ChannelID][]replay.Loss // the holes found so far
 	holesCount  int
 	users       map[string]*watched         // by topic
@@ -89,7 +89,7 @@ type Feed struct {
 	end   context.CancelFunc
 }
 
-// watched is this gateway's subscription to a user's topic.
+// watched is the state of this gateway's subscription to a user's topic.
 type watched struct {
 	count     int
 	confirmed chan struct{}

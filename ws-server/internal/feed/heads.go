@@ -80,7 +80,8 @@ func (f *Feed) check(ctx context.Context, ids []chat.ChannelID, stored []int64) 
 	}
 	for i, id := range ids {
 		ch := f.Hub.Channel(id)
-		// Redis is behind PostgreSQL, so treat stored[i] as a seq that the hub knows.
+		// The counter in Redis is lower than the highest seq in PostgreSQL, stored[i]. Raise the
+		// known head to stored[i], so that Lost detects the loss.
 		if stored != nil && heads[i].Seq < stored[i] {
 			known[i].Seq = max(known[i].Seq, stored[i])
 			if !known[i].Seeded() {
@@ -115,7 +116,7 @@ func (f *Feed) Known(id chat.ChannelID) eventlog.Head {
 	}
 }
 
-// Diverged handles an append that Redis refused because the head in Redis, found, differs from the
+// Diverged handles an append that Redis refused because found, the head in Redis, differs from the
 // head that the hub knows. Diverged adopts a newer epoch, or repairs a channel if Redis has lost
 // writes to it.
 func (f *Feed) Diverged(ctx context.Context, id chat.ChannelID, found eventlog.Head) error {
@@ -271,8 +272,9 @@ func (f *Feed) checkQuiet(ctx context.Context) error {
 	}
 }
 
-// dueBetween reports whether a check becomes due while a channel's quiet time increases from before
-// (exclusive) to now (inclusive).
+// dueBetween reports whether a check of a channel's counter has become due since the previous tick.
+// before and now are the durations without events up to the previous tick and up to the current
+// tick.
 func dueBetween(before, now time.Duration) bool {
 	for at := time.Second; at < maxQuietInterval; at *= 2 {
 		if before < at && at <= now {

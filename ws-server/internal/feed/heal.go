@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	healTimeout   = 20 * time.Second // after this time, the feed stops trying to fill a gap, and clients must resume
+	healTimeout   = 20 * time.Second // how long the feed tries to fill a gap; after that, clients must resume
 	maxReadEvents = 256              // maximum number of events per read from Redis and PostgreSQL
 	// warmEvents is the number of newest events that one read of the tail adds to the ring.
 	warmEvents = 500

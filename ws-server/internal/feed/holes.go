@@ -29,8 +29,9 @@ type channelSeq struct {
 }
 
 // confirmMissing handles a seq that neither Redis nor PostgreSQL holds. Once the seq is known to be
-// lost, confirmMissing returns nil, and a second read gets tombstones up to the next event or to
-// the end of the range. Until then confirmMissing returns errHole.
+// lost, confirmMissing returns nil. The caller must then read again: the second read returns
+// tombstones up to the next event or to the end of the range. Until then confirmMissing returns
+// errHole.
 func (f *Feed) confirmMissing(ctx context.Context, id chat.ChannelID, seq, to int64) error {
 	f.mu.Lock()
 	since, noted := f.missed[channelSeq{id, seq}]

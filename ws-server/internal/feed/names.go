@@ -29,7 +29,7 @@ func (f *Feed) removeNames(ctx context.Context, events []hub.Event) []hub.Event 
 		}
 		e, err := frame.DecodeEvent(events[i].Frame)
 		if err != nil {
-			continue // a client could not decode this event either
+			continue // clients cannot decode this event either, so they cannot show the name
 		}
 		e.RemoveName()
 		b, err := e.Encode()

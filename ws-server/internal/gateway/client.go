@@ -47,7 +47,7 @@ type client struct {
 	badFrames         int          // consecutive bad frames; used only by the reader
 	frameBucket       tokenBucket  // limits all frames; used only by the reader
 	controlBucket     tokenBucket  // limits control frames; used only by the reader
-	freeSubscriptions int          // remaining subscriptions that the frame limit does not charge for; used only by the reader
+	freeSubscriptions int          // number of further subscriptions that do not count toward the frame limit; used only by the reader
 	counted           bool         // the connection counts toward the instance's limit; guarded by g.mu
 	addr              netip.Addr   // address whose limit the connection counts toward, if any; guarded by g.mu
 
@@ -90,8 +90,8 @@ func (c *client) run(admit func() bool) {
 	if !admit() {
 		loop = c.awaitClosed
 	}
-	// admit needs a deep stack. The frames are handled in a new goroutine, so that the grown stack
-	// is freed.
+	// admit makes this goroutine's stack grow. Handle the frames in a new goroutine, so that the
+	// large stack is freed.
 	if !c.g.readers.run(func() { defer c.cleanup(); loop() }) {
 		c.cleanup()
 	}

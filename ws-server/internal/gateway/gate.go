@@ -49,8 +49,7 @@ func (g *gate) close() {
 // waitTimeout waits at most d for all operations to end and reports whether they have ended.
 func (g *gate) waitTimeout(d time.Duration) bool {
 	done := make(chan struct{})
-	// This goroutine ends when the last operation ends. drain later waits for that operation
-	// without a timeout.
+	// If the timeout expires first, this goroutine keeps running until the last operation ends.
 	go func() {
 		g.active.Wait()
 		close(done)

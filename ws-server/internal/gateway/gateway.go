@@ -108,7 +108,7 @@ type Gateway struct {
 	acks struct { // connections with acks waiting for FlushAcks
 		mu    sync.Mutex
 		held  []*connection.Conn
-		spare []*connection.Conn // empty slice that becomes held in FlushAcks, so that its memory is reused
+		spare []*connection.Conn // empty slice; FlushAcks swaps it with held to reuse its memory
 	}
 
 	authority *authority.Authority
@@ -130,7 +130,7 @@ func New(cfg Config) *Gateway {
 		byAddr: make(map[netip.Addr]int),
 		upgrader: websocket.Upgrader{
 			HandshakeTimeout: 5 * time.Second,
-			// Most frames are small, and every connection has a read buffer, so the buffers are
+			// Keep the buffers small: every connection has its own read buffer, and most frames are
 			// small.
 			ReadBufferSize:  256,
 			WriteBufferSize: 512,

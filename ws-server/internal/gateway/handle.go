@@ -15,7 +15,8 @@ import (
 // frameType describes a type of frame that this server supports.
 type frameType struct {
 	limit frameLimit // limit for this type only; FRAME_RATE also limits all frames
-	// handle performs what the frame requests. A returned error is sent as an error frame.
+	// handle carries out the frame's request. If it returns an error, the client is sent an error
+	// frame.
 	handle func(*client, *frame.Client) error
 }
 
@@ -146,8 +147,8 @@ func (g *Gateway) FlushAcks() {
 	g.acks.mu.Unlock()
 }
 
-// newEvent returns the event that a frame requests. It checks the body, but not whether the user
-// may append the event; see authorize.
+// newEvent creates the event that a frame asks the gateway to append. It checks the body, but not
+// whether the user may append the event; see authorize.
 func (c *client) newEvent(f *frame.Client) (*frame.Event, error) {
 	e := &frame.Event{ID: chat.NewEventID(), ClientID: f.ClientID, SenderID: c.user, SentAt: chat.Now()}
 	switch f.Type {

@@ -103,7 +103,7 @@ func (c *client) sendHello(ctx context.Context) error {
 		NotFollowed: max(0, len(list)-room),
 	})
 	for rest := summaries[len(first):]; len(rest) > 0; {
-		select { // waits until the send queue drains, so that it never holds the whole list of channels
+		select { // wait for the send queue to drain, so that the queue never holds the whole list of channels
 		case <-c.out.Drained():
 		case <-c.g.ctx.Done():
 			return c.g.ctx.Err()
@@ -154,8 +154,8 @@ func (c *client) listMemberships(ctx context.Context) ([]store.Membership, error
 
 // sortByActivity sorts the channels of a user with more channels than one connection may subscribe
 // to. Channels in which the user has read something come first, because other users cannot
-// influence this criterion. Within each group, the channels with the most recent activity come
-// first.
+// influence whether a channel is in this group. Within each group, the channels with the most
+// recent activity come first.
 func (c *client) sortByActivity(ctx context.Context, list []store.Membership) error {
 	at := make(map[chat.ChannelID]time.Time, len(list))
 	ids := make([]chat.ChannelID, len(list))

@@ -19,7 +19,7 @@ type Bounds struct {
 	ConnectionsPerUser    int
 	ConnectionsPerAddress int
 	Subscriptions         int         // per connection
-	Frames                config.Rate // per connection; a burst may contain twice Count frames
+	Frames                config.Rate // rate limit for each connection's frames; a burst may contain up to twice Count frames
 	TrustedProxies        config.CIDRs
 }
 
@@ -53,7 +53,7 @@ func (g *Gateway) fullLocked() bool {
 // reserveConnection counts a connection toward the limits of the instance and of its address. It
 // returns an error if either limit has been reached.
 func (g *Gateway) reserveConnection(c *client, r *http.Request) error {
-	var addr netip.Addr // invalid if there is no limit per address or the request came over a Unix socket
+	var addr netip.Addr // the client's address; not valid if there is no limit per address or the request came over a Unix socket
 	if g.cfg.Bounds.ConnectionsPerAddress > 0 {
 		addr = clientAddress(r, g.cfg.Bounds.TrustedProxies)
 	}

@@ -86,7 +86,7 @@ func (c *client) channelAdded(id chat.ChannelID, by chat.UserID) {
 		c.g.cfg.Logger.Warn("failed to read new membership", "user_id", c.user, "channel_id", id, "err", err)
 		return
 	}
-	m.Arriving = false // the notice is sent after the member_joined event has been appended
+	m.Arriving = false // the log contains the member_joined event, because the notice is sent only after that event was appended
 	c.access.Learn(generation, id, m.Access())
 	c.subscribing.Lock()
 	defer c.subscribing.Unlock()

@@ -139,7 +139,7 @@ func (c *client) subscribeLocked(ctx context.Context, ch *hub.Channel, after int
 	}
 	var sub *hub.Subscription
 	for sub = ch.Subscribe(c, after, answer); sub == nil; sub = ch.Subscribe(c, after, answer) {
-		var err error // the channel has just been dropped as idle
+		var err error // the hub has just removed the channel because it had no subscriptions
 		if ch, err = c.g.cfg.Feed.Join(ctx, ch.ID()); err != nil {
 			return apierr.Wrap(err, apierr.Unavailable, "This channel cannot be subscribed to at the moment. Please try again.")
 		}

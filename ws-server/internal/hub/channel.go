@@ -149,7 +149,7 @@ func (ch *Channel) push(e Event) {
 	ch.ringBytes += len(e.Frame)
 	ch.unredacted = ch.unredacted || e.Kind == event.Delete
 	ch.next = e.Seq + 1
-	delete(ch.ahead, e.Seq) // the read that fills a gap may return an event that had already arrived early
+	delete(ch.ahead, e.Seq) // e may have arrived early and then been returned again by the read that filled the gap
 	ch.lastEvent = time.Now()
 	ch.cutRing()
 }
@@ -163,7 +163,7 @@ func (ch *Channel) cutRing() {
 		ch.ring[drop].Frame = nil
 		drop++
 	}
-	ch.ring = ch.ring[drop:] // when a later append runs out of capacity, it allocates a new array and frees this one
+	ch.ring = ch.ring[drop:] // the removed events' memory is freed when a later append allocates a new array
 }
 
 func (ch *Channel) stash(e Event) {
@@ -191,7 +191,8 @@ func (ch *Channel) drainAhead() {
 	}
 }
 
-// gapLocked reports a gap that is not being healed yet, and marks it as being healed.
+// gapLocked searches for a gap that is not being healed yet. If it finds one, it marks the gap as
+// being healed and returns its range.
 func (ch *Channel) gapLocked() (after, upTo int64, found bool) {
 	if !ch.begun || len(ch.ahead) == 0 || ch.healing {
 		return 0, 0, false
@@ -203,9 +204,10 @@ func (ch *Channel) gapLocked() (after, upTo int64, found bool) {
 	return ch.next - 1, upTo, true
 }
 
-// Expect handles a seq that was read from the channel's counter. If the event has not arrived,
-// Expect starts to heal the gap. Expect reports whether it has found a gap or a new epoch. It
-// ignores an older epoch. A newer epoch begins after seq.
+// Expect handles a seq that was read from the channel's counter. If the event with that seq has not
+// arrived, Expect starts to heal the gap. If the counter has a newer epoch, the channel starts that
+// epoch at the next seq. Expect ignores an older epoch. It reports whether it has found a gap or a
+// newer epoch.
 func (ch *Channel) Expect(seq int64, epoch event.Epoch) bool {
 	ch.mu.Lock()
 	if !ch.begun || ch.epoch.NewerThan(epoch) {

@@ -25,8 +25,8 @@ func (p *ephemeralFrame) excludes(user chat.UserID) bool {
 
 // ephemeralQueue holds a channel's ephemeral frames. Sending an ephemeral frame by itself costs as
 // much per subscription as sending an event, and there are more ephemeral frames than events. So a
-// channel with many subscriptions sends them together: with the next event, or as soon as its
-// pacing allows. If nothing was sent recently, it sends them immediately.
+// channel with many subscriptions sends them together: with the next event, or when the minimum
+// time between two sends has passed. If nothing was sent recently, it sends them immediately.
 type ephemeralQueue struct {
 	waiting  []ephemeralFrame
 	bytes    int           // total size of waiting, in bytes
@@ -36,10 +36,11 @@ type ephemeralQueue struct {
 }
 
 const (
-	// maxEphemeral and batchBytes limit the ephemeral frames waiting for the fan-out; frames over
-	// the limit are dropped.
+	// maxEphemeral limits the number of ephemeral frames waiting for the fan-out, and batchBytes
+	// limits their total size. Frames over a limit are dropped.
 	maxEphemeral = 64
-	// pacedFrom is the number of subscriptions at which pacing of ephemeral frames begins.
+	// pacedFrom is the smallest number of subscriptions at which a channel limits how often it
+	// sends ephemeral frames.
 	pacedFrom = 256
 	// pacePerSubscription, multiplied by the number of subscriptions, is the minimum time between
 	// two sends of queued frames. A send costs about 8 µs per subscription, so ephemeral frames use

@@ -133,8 +133,8 @@ func (ch *Channel) nextBatchLocked() []Event {
 // firstLocked returns the first seq in the ring, or the next seq if the ring is empty.
 func (ch *Channel) firstLocked() int64 { return ch.next - int64(len(ch.ring)) }
 
-// Several cores share a large fan-out by claiming small pieces of it (work sharing). So if one core
-// is busy with other work, the other cores never wait for a large piece.
+// Several cores share a large fan-out by claiming small pieces of it, one at a time (work sharing).
+// If one core is delayed by other work, the other cores wait for at most one small piece.
 const (
 	partSize      = 1024 // minimum number of deliveries per goroutine
 	pieceSize     = 128  // number of deliveries that a goroutine claims at a time, about 1.5 ms of work
@@ -202,8 +202,8 @@ type delivery struct {
 	events int // number of events in frame; 0 means that the frame may be dropped
 }
 
-// deliverTo is like deliver but sends only to the given subscriptions. whole is the round as one
-// frame.
+// deliverTo is like deliver but sends only to the given subscriptions. whole is one frame that
+// contains everything in the round.
 //
 // Subscriptions and connections are rarely in the CPU cache, and a socket write stalls prefetching.
 // So deliverTo first touches a small group of them, which lets the cache misses overlap, and then
@@ -236,8 +236,8 @@ func (ch *Channel) deliverTo(subs []*Subscription, r round, whole []byte) (sum d
 	return sum
 }
 
-// prepare returns the part of a round that a subscription receives, and advances the subscription's
-// position. whole is the round as one frame.
+// prepare returns the data that a subscription receives in one pass of the fan-out, and advances
+// the subscription's position. whole is one frame that contains everything in the round.
 func (ch *Channel) prepare(s *Subscription, r round, whole []byte) delivery {
 	if s.state != live {
 		return delivery{}
@@ -247,8 +247,8 @@ func (ch *Channel) prepare(s *Subscription, r round, whole []byte) delivery {
 		missing = missing[min(int(s.next-missing[0].Seq), n):]
 	}
 	frame := whole
-	// Reading the user touches another cache line, so do it only if there are ephemeral frames,
-	// which is rare.
+	// Reading the user touches another cache line, so avoid it if there are no ephemeral frames, as
+	// in most rounds.
 	if len(missing) < len(r.batch) || len(r.ephemeral) > 0 && anyExcludes(r.ephemeral, s.conn.User()) {
 		frame = ch.join(missing, r.ephemeral, s.conn.User())
 	}

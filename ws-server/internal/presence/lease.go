@@ -93,8 +93,8 @@ func (p *Presence) lease(ctx context.Context, mode string) (now int64, ok bool, 
 	return now, text(1) == "1", time.Duration(ms) * time.Millisecond, dead, nil
 }
 
-// restart gives this gateway a new id, under which nothing has been written yet. The old id's sets
-// are removed by the gateway that declared it dead, or are already lost.
+// restart gives this gateway a new id, under which nothing has been written yet. The sets under the
+// old id are removed by the gateway that declared this one dead, or are already lost.
 func (p *Presence) restart() {
 	p.leased, p.renewAt = false, time.Time{}
 	p.mu.Lock()
@@ -127,7 +127,7 @@ func (p *Presence) leave(ctx context.Context) {
 }
 
 // cleanUp removes everything that a dead gateway has written, and publishes the users who have gone
-// offline as a result. If it fails, a gateway tries again later.
+// offline as a result. If cleanUp fails, a live gateway repeats it later.
 func (p *Presence) cleanUp(ctx context.Context, gateway string) {
 	channels, err := p.channelsOf(ctx, gateway)
 	if err == nil {

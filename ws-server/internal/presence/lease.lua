@@ -1,7 +1,7 @@
 -- lease.lua: renews a gateway's lease and returns the dead gateways that the caller must clean up.
 -- All times are Redis server times. The script is atomic.
---  KEYS[1] parley:gateways: gateway id -> end of its lease in ms; for a gateway declared dead,
---    minus the time in ms of the last declaration
+--  KEYS[1] parley:gateways: gateway id -> end of its lease in ms; for a gateway that was declared
+--    dead, the negated time in ms of the last declaration
 --  ARGV[1] the gateway's id   ARGV[2] duration of a lease in ms   ARGV[3] 'new', 'renew' or 'leave'
 --  ARGV[4] ms after which another gateway repeats an unfinished cleanup
 --
@@ -33,8 +33,8 @@ if ARGV[3] == 'renew' and score > now then
     redis.call('ZADD', KEYS[1], ms(-now), id)
     dead[#dead + 1] = id
   end
-  -- This gateway was declared dead earlier and is still listed: the gateway that was supposed to
-  -- clean up after it has died too.
+  -- These gateways were declared dead at least ARGV[4] ms ago and are still listed, so the gateways
+  -- that were supposed to clean up after them have not finished.
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], ms(-(now - ARGV[4])), '(0')) do
     redis.call('ZADD', KEYS[1], ms(-now), id)
     dead[#dead + 1] = id

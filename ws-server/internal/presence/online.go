@@ -78,7 +78,7 @@ func (p *Presence) page(ctx context.Context, id chat.ChannelID, alive gateways, 
 	seen := make(map[chat.UserID]struct{}, pageUsers)
 	i, found := slices.BinarySearch(alive, at.gateway)
 	if !found {
-		at.scan = 0 // the gateway at the position is gone; continue with the next gateway
+		at.scan = 0 // the gateway in the cursor is no longer live; continue with the next gateway
 	}
 	for ; i < len(alive); i++ {
 		set := rediskey.Online(p.partition(id), id, alive[i])

@@ -42,7 +42,7 @@ import (
 const LargeChannel = 200
 
 const (
-	batchDelay    = 25 * time.Millisecond  // how long the first change waits for others to share its round trip
+	batchDelay    = 25 * time.Millisecond  // how long the first change waits, so that later changes can share its round trip
 	writeInterval = 250 * time.Millisecond // minimum time between two writes for the same channel
 	// cleanupRetryAfter is the time after which another gateway repeats an unfinished removal of a
 	// dead gateway.

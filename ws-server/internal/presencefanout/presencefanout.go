@@ -192,10 +192,10 @@ func (f *Fanout) withoutBlocked(user chat.UserID, users []chat.UserID) []chat.Us
 	})
 }
 
-// BlocksChanged updates what a user sees of other users' presence after blocks between them were
-// added or lifted. In each channel that the two users share, the other user appears to go offline
-// if the block was added. If it was lifted and the other user is online, they appear to come
-// online.
+// BlocksChanged updates the presence that a user sees after blocks were added or lifted. added and
+// lifted contain the other user in each of these blocks. In each channel that both users share, the
+// other user, if online, appears to go offline after a block was added, or to come online after a
+// block was lifted.
 func (f *Fanout) BlocksChanged(ctx context.Context, user chat.UserID, added, lifted []chat.UserID) {
 	ctx, cancel := context.WithTimeout(ctx, blockChangeTimeout)
 	defer cancel()
@@ -216,7 +216,7 @@ func (f *Fanout) show(ctx context.Context, user, other chat.UserID, id chat.Chan
 	if !f.cfg.Subscribed(user, id) {
 		return
 	}
-	if gone { // later typing frames of the other user are not delivered, so end the typing state now
+	if gone { // the other user's later typing frames will not be delivered, so end the displayed typing state now
 		f.cfg.SendTo(user, id, frame.TypingNotice{ChannelID: id, UserID: other})
 	}
 	online, err := f.cfg.Online(ctx, id, "")

@@ -14,17 +14,18 @@ import (
 
 const (
 	minCountInterval       = time.Second      // minimum interval between two counts in the same channel
-	countIntervalPerMember = time.Millisecond // minimum interval per member of the channel, so that large channels are counted less often
+	countIntervalPerMember = time.Millisecond // the minimum interval increases by this for each member, so that large channels are counted less often
 	maxCountInterval       = 20 * time.Second // maximum interval, reached in the largest channels
 	countTimeout           = 5 * time.Second  // for one count
 	memberCacheTTL         = time.Minute      // how long a channel's stored receipts are cached
 	minMemberCacheAge      = 5 * time.Second  // minimum age of cached receipts before a receipt from an unknown member causes a new read
 )
 
-// counter informs the sender of the newest message in a large channel of the number of other
-// members who have received and read it. A channel is counted after its receipts have changed, at
-// most once a second, and only while that sender is subscribed through this gateway. The cost
-// therefore depends neither on how many receipts change nor on how many members are subscribed.
+// counter is used for large channels. It sends the sender of a channel's newest message the number
+// of other members who have received and read that message. A channel is counted after its receipts
+// have changed, at most once a second, and only while that sender is subscribed through this
+// gateway. The cost therefore depends neither on how many receipts change nor on how many members
+// are subscribed.
 //
 // For each member, a count uses the higher of the positions in Redis and PostgreSQL. All counting
 // happens in a single goroutine, run.
@@ -46,7 +47,7 @@ type channelState struct {
 	nextCount time.Time
 
 	members map[chat.UserID]receiptlog.Receipt // receipts read from PostgreSQL
-	unknown int                                // users with a receipt in Redis who were not in members at readAt; most have left
+	unknown int                                // number of users in Redis who were missing from members at readAt; most of them have left the channel
 	readAt  time.Time                          // when members was read
 }
 

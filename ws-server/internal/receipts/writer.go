@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	moveInterval     = time.Second     // minimum interval between two moves of one member's receipt
+	moveInterval     = time.Second     // minimum interval between two writes of one member's receipt to Redis
 	moveTimeout      = 3 * time.Second // for one round
 	maxMovesPerRound = 2000            // maximum number of receipts written in one round trip
 	maxStates        = 100_000         // maximum number of members with pending or recent receipts; receipts of other members are dropped
@@ -36,7 +36,7 @@ type writer struct {
 	ready   []*memberState // to be moved now
 	cooling []*memberState // moved within the last second, oldest first
 
-	// These fields are used only by the goroutine that moves receipts.
+	// The following fields are used only by the goroutine that writes receipts to Redis.
 	failing       bool
 	storeFailedAt time.Time // when PostgreSQL last failed
 }
@@ -47,8 +47,8 @@ type memberState struct {
 	member     chat.MemberKey
 	wanted     receiptlog.Receipt // requested since the last move
 	current    receiptlog.Receipt // position after the last move
-	inRedis    bool               // Redis held the receipt when it was last moved
-	coolsUntil time.Time          // when the receipt may move again, if the state is in cooling
+	inRedis    bool               // Redis contained the receipt at the last write
+	coolsUntil time.Time          // time at which the receipt may be written again; used while the state is in cooling
 }
 
 func (s *memberState) needsMove() bool { return s.wanted.Max(s.current) != s.current }
@@ -123,7 +123,7 @@ func (w *writer) nextDue() time.Duration {
 	return max(0, time.Until(w.cooling[0].coolsUntil))
 }
 
-// pendingMove is the move of one member's receipt in the current batch. state may be accessed only
+// pendingMove is the write of one member's receipt in the current batch. state may be accessed only
 // with mu held.
 type pendingMove struct {
 	state *memberState
@@ -204,9 +204,9 @@ func (w *writer) recordResult(s pendingMove, moved receiptlog.Moved) {
 	w.cooling = append(w.cooling, s.state)
 }
 
-// moveBatch moves receipts in Redis. If Redis does not hold a receipt, moveBatch first reads the
-// positions stored in PostgreSQL and writes the higher positions. So a receipt never moves
-// backward.
+// moveBatch writes receipts to Redis. For a receipt that Redis does not hold, it first reads the
+// positions stored in PostgreSQL, and then writes the higher of the stored and the reported
+// positions. So a receipt never moves backward.
 func (w *writer) moveBatch(ctx context.Context, moves []receiptlog.Move) ([]receiptlog.Moved, error) {
 	ctx, cancel := context.WithTimeout(ctx, moveTimeout)
 	defer cancel()

@@ -1,5 +1,6 @@
 // Package store reads the data that a gateway needs from PostgreSQL: memberships, and events that
-// are no longer in Redis. It writes nothing itself; a database function opens direct channels.
+// are no longer in Redis. It does not write to tables itself; to open a direct channel, it calls a
+// database function.
 package store
 
 import (
@@ -49,8 +50,8 @@ func (m *Membership) Access() Access {
 	return st
 }
 
-// selectMembership selects columns that Membership scans by name and Memberships scans by position.
-// Keep both in sync with it.
+// selectMembership is used by Membership, which scans its columns by name, and by Memberships,
+// which scans them by position. Keep both functions in sync with the list of columns.
 const selectMembership = `
 	select m.user_id, c.id as channel_id, c.kind, c.name, m.role, m.joined_seq, m.last_read_seq, m.last_delivered_seq,
 		case when c.kind = 'direct' then case when c.direct_low = m.user_id then c.direct_high else c.direct_low end end as peer_id,
