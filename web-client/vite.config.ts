@@ -54,10 +54,10 @@ export default defineConfig({
       output: {
         // A service worker must keep its address, and controls only pages below that address.
         entryFileNames: ({ name }) => (name === "sw" ? "sw.js" : "assets/[name]-[hash].js"),
-        // Without these groups, the bundler would spread the modules that the dialogs share with
-        // the first load over ten small files, and each file has its own response headers. `base`
-        // is the group that /ops uses too: the modules named here and their imports. A browser test
-        // limits its size.
+        // Without these groups, the bundler would split the modules that the dialogs share with the
+        // first load into ten small files, and each file would add its own response headers. The
+        // `base` group, which /ops also uses, contains the modules named here and their imports. A
+        // browser test limits its size.
         codeSplitting: {
           groups: [
             { name: "base", tags: ["$initial"], test: /\/(node_modules\/@?preact|sdk\/src\/access|src\/state\/preferences|src\/i18n\/locale)\b/, priority: 2 },
@@ -68,6 +68,6 @@ export default defineConfig({
     },
   },
   server: { proxy: { "/v1": proxied, "/docs": proxied, "/openapi.yaml": proxied, "/ws": { ...proxied, ws: true } } },
-  // The timeouts only detect hangs, because tests must also pass on a busy machine.
+  // The timeouts are long, because tests must also pass on a busy machine. They only detect hangs.
   test: { include: ["src/**/*.test.{ts,tsx}"], environment: "node", server: { deps: { inline: ["markdown-it"] } }, testTimeout: 120_000, hookTimeout: 120_000 },
 });

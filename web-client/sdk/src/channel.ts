@@ -99,9 +99,9 @@ export class Channel {
   }
 
   /**
-   * Follows a channel that was left out. Missed events are delivered, as after any other
-   * interruption. If the connection has reached its limit, the channel with the least recent
-   * activity is left out instead.
+   * Follows this channel if it was left out; see `leftOut`. Missed events are delivered, as after
+   * any other interruption. If the connection has reached its limit, the channel with the least
+   * recent activity is left out instead.
    */
   follow(): void {
     this.parts.subscriptions.follow(this.id);
@@ -198,14 +198,15 @@ export class Channel {
     return this.parts.reach.of(this.id);
   }
 
-  /** The status of one of the user's own messages, by its seq. */
+  /** Returns the status of the user's own message with the given seq. */
   statusOf(seq: number): "sent" | "delivered" | "read" {
     return this.parts.reach.statusOf(this.id, seq);
   }
 
   /**
-   * Requests the status of the user's own messages. This is necessary because receipts are not
-   * replayed. The request covers at most the ten newest of the given messages.
+   * Requests the status of the user's own messages. This is necessary because the server does not
+   * resend receipts that the client has missed. The request covers at most the ten newest of the
+   * given messages.
    */
   askReached(own: readonly OwnMessage[]): Promise<void> {
     return this.parts.reach.ask(this.id, own);

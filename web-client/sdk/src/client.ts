@@ -2,7 +2,7 @@
  * Parley's JavaScript SDK: a chat client that stays connected.
  *
  * A Client keeps one WebSocket open. If the connection is lost and the reason is not final, the
- * client waits, reconnects, resumes every channel where it stopped, and resends every send that was
+ * client waits, reconnects, resumes every channel where it stopped, and resends everything that was
  * not acknowledged. It guarantees:
  *
  *   - Every event in a channel is delivered once, in order and without gaps, across any number of

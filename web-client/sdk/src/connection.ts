@@ -47,7 +47,7 @@ export class Connection {
   private over = false;
   private greeted = false;
   private lastReceivedAt = Date.now();
-  /** Whether nothing has arrived since this client last sent a ping. */
+  /** True if this client has sent a ping and no frame has arrived since then. */
   private silent = false;
   private heartbeat = HELLO_TIMEOUT_MS;
   private deadline: ReturnType<typeof setTimeout> | undefined;

@@ -24,7 +24,7 @@ export interface ConnectorHandlers {
   refuses(hello: Hello): EndReason | undefined;
   greeted(hello: Hello): void;
   frame(frame: ServerFrame): void;
-  /** The connection was lost, along with everything in transit. */
+  /** The connection has ended, and frames in transit may have been lost. */
   lost(): void;
 }
 
@@ -238,8 +238,9 @@ export class Connector {
             this.renewBefore(next, onRenewed);
           },
           (error: unknown) => {
-            // If the session is over, the server closes the connection with 4001 when the token
-            // expires; the client then gets the same error again.
+            // If the session is over, do not try again. The server closes the connection with 4001
+            // when the token expires, and the client's next request for a token fails with the same
+            // error.
             if (this.connection === connection && error instanceof Error && !classify(error).final) this.renewBefore(token, onRenewed, failures + 1);
           },
         );

@@ -272,7 +272,8 @@ export class Core implements ChannelParts {
   private channelProgress(id: string): { since: number; caughtUp: boolean; pos: number } | undefined {
     const track = this.subscriptions.tracks.get(id);
     if (track) return { since: track.since, caughtUp: this.subscriptions.caughtUp(track), pos: track.pos };
-    // Until the server has listed all channels, a channel that is missing may still be added.
+    // Until the server has listed all channels, it is unknown whether this channel will be
+    // followed.
     return this.connector.state.name === "up-to-date" ? { since: Infinity, caughtUp: false, pos: 0 } : undefined;
   }
 

@@ -16,7 +16,8 @@ export class Emitter<Events extends object> {
   on<K extends keyof Events>(name: K, listener: Listener<Events[K]>): Off {
     let set = this.listeners.get(name);
     if (!set) this.listeners.set(name, (set = new Set()));
-    // The same function may be added twice; each Off removes its own registration.
+    // If the same function is added twice, each returned Off function removes only its own
+    // registration.
     const own: Listener<Events[K]> = (value) => listener(value);
     set.add(own);
     return () => set.delete(own);

@@ -46,7 +46,7 @@ export type EndReason =
   | "closed"
   /** There is no valid session: log in. */
   | "unauthenticated"
-  /** The session was revoked, here or on another device: log in. */
+  /** The session was revoked, here or on another device. The user must log in again. */
   | "session-revoked"
   /** The browser's cookies now belong to another user. */
   | "other-user"

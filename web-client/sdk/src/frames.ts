@@ -19,7 +19,10 @@ interface EventBase {
 
 interface Sent extends EventBase {
   readonly sender_id: string;
-  /** Lets this client recognize the events that it sent itself. */
+  /**
+   * The id that the sender's client chose for the event. With this id, the client recognizes its
+   * own events.
+   */
   readonly client_id?: string | null;
 }
 
@@ -131,7 +134,9 @@ export interface Hello {
   readonly heartbeat_seconds: number;
   readonly limits: Limits;
   readonly channels: readonly ChannelSummary[];
-  /** The number of channels that are left out; absent if there are none. */
+  /**
+   * The number of channels that are not followed because of the limit; absent if there are none.
+   */
   readonly not_followed?: number;
 }
 
@@ -176,7 +181,7 @@ export interface ErrorFrame {
   readonly retry_after_ms?: number;
   /** The invalid fields of the frame. */
   readonly errors?: readonly ProblemField[];
-  /** The refused channel, if the error answers a `subscribe`. */
+  /** The channel whose subscription was refused, if the error answers a `subscribe` frame. */
   readonly channel_id?: string;
 }
 

@@ -23,7 +23,7 @@ export class Http {
   constructor(
     readonly base: string,
     private readonly fetch: typeof globalThis.fetch,
-    /** Whether the browser sends its cookies, even to another origin. */
+    /** Whether requests include the browser's cookies, even if the server has another origin. */
     private readonly cookies: boolean,
   ) {}
 

@@ -43,7 +43,8 @@ export interface OutboxHandlers {
 }
 
 /**
- * Outbox holds unsettled sends in order, and failed ones until the user retries or discards them.
+ * Outbox holds, in order, the sends that are neither acknowledged nor refused yet. It also holds
+ * failed sends until the user retries or discards them.
  */
 export class Outbox implements SendOwner {
   private readonly waiting = new Map<string, Send>(); // by client_id, in order
@@ -198,8 +199,9 @@ export class Outbox implements SendOwner {
   }
 
   /**
-   * next returns the next send, or the number of milliseconds to wait for it (0 means until
-   * something changes). Sends to the same channel stay in order.
+   * next returns the next send if it may be transmitted now. Otherwise, it returns the number of
+   * milliseconds to wait for it, or 0 if this time is unknown. Sends to the same channel stay in
+   * order.
    */
   private next(now: number): { send?: Send; wait: number } {
     let wait = 0;
@@ -237,7 +239,8 @@ export class Outbox implements SendOwner {
   }
 
   /**
-   * acked handles an acknowledgement. It ignores acknowledgements of sends that are not waiting.
+   * acked handles an acknowledgement. It ignores acknowledgements of sends that are no longer
+   * waiting for one.
    */
   acked(frame: AckFrame): void {
     const send = this.waiting.get(frame.client_id);
@@ -308,8 +311,9 @@ export class Outbox implements SendOwner {
   }
 
   /**
-   * notStored handles an event that could not be stored. `acknowledged` is the event's send, or
-   * undefined if the send has not settled yet and is still in the outbox.
+   * notStored handles a report that an event could not be stored. `acknowledged` is the send that
+   * posted the event if the send was already acknowledged. Otherwise, it is undefined, and the send
+   * is still in the outbox.
    */
   notStored(frame: FailedFrame, acknowledged: Send | undefined): void {
     const send = acknowledged ?? this.waiting.get(frame.client_id);

@@ -41,8 +41,8 @@ export interface Pending {
   /** Sends a failed message again, as a new message that replaces it. */
   retry(): Pending;
   /**
-   * Whether the send may have reached the server. A pending send that has not been transmitted waits
-   * for a connection, or for its turn.
+   * Whether the send may have reached the server. A pending send that has not been transmitted
+   * waits for a connection, for earlier sends or for the rate limit.
    */
   readonly transmitted: boolean;
   /**
@@ -137,8 +137,8 @@ export class LocalStoragePendingStore implements PendingStore {
     try {
       this.storage.setItem(this.key(userID, send.client_id), JSON.stringify(send));
     } catch {
-      // The storage is full. The message is still sent, but it is lost if the page closes before it
-      // settles.
+      // The storage is full. The message is still sent, but it may be lost if the page closes
+      // before the server has acknowledged it.
     }
   }
 

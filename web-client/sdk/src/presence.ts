@@ -29,7 +29,7 @@ export class Typing {
     return new Set(this.typists.get(channelID)?.keys());
   }
 
-  /** set reports that this user is typing, or has stopped. */
+  /** set reports whether this user is typing. */
   set(channelID: string, typing: boolean): void {
     const last = this.lastSent.get(channelID);
     if (typing && last !== undefined && Date.now() - last < TYPING_INTERVAL_MS) return;

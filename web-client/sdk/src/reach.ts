@@ -4,7 +4,8 @@ import type { Receipt, ReceiptCounts } from "./frames.js";
 import type { Send } from "./send.js";
 
 /**
- * MAX_TRACKED is the maximum number of this user's messages that are tracked until they are read.
+ * MAX_TRACKED is the maximum number of this user's messages whose status is tracked. A message is
+ * tracked until another member has read it.
  */
 const MAX_TRACKED = 1000;
 /**
@@ -21,7 +22,7 @@ export interface Reached {
   readonly read: number;
 }
 
-/** One of this user's messages, for which receipts can be requested from the server. */
+/** A message from this user whose receipts can be requested from the server. */
 export interface OwnMessage {
   readonly id: string;
   readonly seq: number;

@@ -3,8 +3,8 @@
 import type { ChannelSummary } from "./frames.js";
 
 /**
- * FLUSH_INTERVAL_MS is the interval within which changes of receipt positions are merged into one
- * report.
+ * FLUSH_INTERVAL_MS is how long the client collects changes to the receipt positions before it
+ * reports them to the server.
  */
 const FLUSH_INTERVAL_MS = 200;
 /**

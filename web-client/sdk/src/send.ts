@@ -6,8 +6,8 @@ import type { Outbound } from "./frames.js";
 import type { Ack, Pending, SendKind, StoredSend } from "./pending.js";
 
 /**
- * IDEMPOTENT_MS is the time within which the server is certain to recognize a repeated send: ten
- * minutes, minus a margin for clock differences and latency.
+ * IDEMPOTENT_MS is how long the server is guaranteed to recognize a repeated send as a duplicate:
+ * ten minutes, minus a margin for clock differences and latency.
  */
 const IDEMPOTENT_MS = 9 * 60_000;
 
@@ -35,8 +35,8 @@ export const normalizeBody = (body: string): string => body.replace(/\r\n?/g, "\
 let lastCreated = 0;
 
 /**
- * creationTime returns the current time in milliseconds, increased if necessary to make it unique,
- * because sends are ordered by it.
+ * creationTime returns the current time in milliseconds. Sends are ordered by creation time, so
+ * each call returns a greater value than the previous one.
  */
 function creationTime(): number {
   lastCreated = Math.max(Date.now(), lastCreated + 1);
@@ -126,7 +126,7 @@ export class Send implements Pending {
     this.reject(error);
   }
 
-  /** stored returns the send in the form in which a PendingStore stores it. */
+  /** stored returns the send in the format of a PendingStore. */
   stored(): StoredSend {
     const { error } = this;
     return {

@@ -38,8 +38,8 @@ export interface Track {
   pos: number;
   epoch: string;
   /**
-   * The time since which every event has been delivered, in milliseconds since 1970. 0 means that
-   * no event has been skipped.
+   * Every event after this time has been delivered. The time is in milliseconds since 1970; 0 means
+   * that no event has been skipped.
    */
   since: number;
   phase: Phase;
@@ -55,8 +55,8 @@ export interface Track {
    */
   leftOut: boolean;
   /**
-   * Whether `follow` requested the channel. If the subscription limit is reached, another channel
-   * is left out instead.
+   * Whether `follow` requested the channel. If the subscription limit is reached, the client then
+   * unsubscribes from another channel to make room.
    */
   wanted: boolean;
   /**
@@ -139,8 +139,8 @@ export class Subscriptions {
   /**
    * list records the channel summaries and subscribes to channels that are not subscribed yet. A
    * channel that is new to this client is followed from its newest event. A direct channel created
-   * since the client first connected is followed from the user's delivered position, because it was
-   * created by its first message.
+   * since the client first connected is followed from the user's delivered position. Otherwise, its
+   * first message, which created the channel, would be skipped.
    */
   list(summaries: readonly ChannelSummary[], reconnected: boolean): void {
     const unsubscribed: Track[] = [];
@@ -164,9 +164,9 @@ export class Subscriptions {
   }
 
   /**
-   * follow subscribes to a channel that is left out because the user has more channels than a
-   * connection can follow. If the limit is reached, the channel with the least recent activity is
-   * left out instead.
+   * follow subscribes to a channel that was left out because the user has more channels than a
+   * connection can follow. If the limit is reached, the client makes room by unsubscribing from the
+   * channel with the least recent activity.
    */
   follow(channelID: string): void {
     const track = this.tracks.get(channelID);

@@ -13,9 +13,11 @@ export interface Token {
 }
 
 export interface TokenRequest {
-  /** A token that must not be returned: the server has refused it, or it expires soon. */
+  /**
+   * A token that must not be returned again, because the server has refused it or it expires soon.
+   */
   readonly rejected?: Token | undefined;
-  /** Whether to renew a token with an unknown expiry time instead of using it. */
+  /** Whether to renew a token whose expiry is unknown instead of returning it. */
   readonly fresh?: boolean;
 }
 
@@ -190,8 +192,8 @@ export class BearerTokens implements TokenSource {
   async token(request: TokenRequest = {}): Promise<Token> {
     const { held } = this;
     const rejected = request.rejected !== undefined && request.rejected.access === held.access;
-    // Without a refresh token, this access token is the only one available, even if its expiry is
-    // unknown.
+    // Without a refresh token, the access token cannot be renewed. So return it even if its expiry
+    // is unknown.
     const good = held.expires > Date.now() || (this.refresh === undefined && held.expires === 0);
     if (held.access !== undefined && !rejected && good) return held;
     if (this.refresh === undefined) throw notLoggedIn();
@@ -325,7 +327,7 @@ export class CookieTokens implements TokenSource {
   }
 
   accept(answer: LoggedIn): void {
-    // Tokens are distinguished by their expiry, so each expiry must be different.
+    // A token in a cookie is identified by its expiry, so no two tokens may have the same expiry.
     this.storedExpiry = Math.max(expiresOf(answer), (this.storedExpiry ?? 0) + 1);
   }
 

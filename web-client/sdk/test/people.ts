@@ -7,8 +7,8 @@ import { Client, type ChannelEvent, type ClientConfig, type SocketConstructor } 
 export const NodeWebSocket = WebSocket as unknown as SocketConstructor;
 
 /**
- * until waits until the condition holds and returns its value. On a timeout, the error names the
- * condition.
+ * until calls `look` repeatedly until it returns a value other than undefined or false, and then
+ * returns that value. The error on a timeout contains `what`.
  */
 export async function until<T>(what: string, look: () => T | undefined | false | Promise<T | undefined | false>, within = 20_000): Promise<T> {
   for (const begun = Date.now(); ; ) {
@@ -39,7 +39,10 @@ export async function person(config: ClientConfig = {}): Promise<Person> {
   return { client, name, password, id: user.id };
 }
 
-/** collect records the events of a client's channel in the order in which they arrive. */
+/**
+ * collect returns an array to which each event in the channel is appended when the client receives
+ * it.
+ */
 export function collect(client: Client, channelID: string): ChannelEvent[] {
   const events: ChannelEvent[] = [];
   client.channel(channelID).on("event", (e) => events.push(e));

@@ -68,8 +68,8 @@ function MessageField({ state }: { readonly state: ChannelState }): JSX.Element 
     setQuery(typed);
     setChosen(0);
     if (typed !== undefined && state.members.peek() === undefined && state.kind !== "direct") {
-      // If the members cannot be loaded, the field suggests no names. That does not justify an
-      // error message.
+      // Do not show an error if the members cannot be loaded: the field then only lacks
+      // suggestions.
       loadMembers(state).catch(() => undefined);
     }
     if (text.trim() === "") {

@@ -52,7 +52,8 @@ export function EditField({ state, message }: EditFieldProps): JSX.Element {
       return;
     }
     setBusy(true);
-    // The field stays open until the server responds, so that no text is lost.
+    // Keep the field open until the server responds. If the edit fails, the user does not have to
+    // type the text again.
     if ((await attempt(() => state.handle.edit(message.id, text))) !== undefined) {
       close();
     }

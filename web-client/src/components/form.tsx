@@ -64,8 +64,8 @@ export function useSubmission(work: () => Promise<void>, texts: ProblemTexts = {
 
 /**
  * focusAfterError moves the focus to the first invalid field. If no field is known to be invalid,
- * the focus stays where it is. If it was lost because the submit button was disabled, it moves to
- * the first field.
+ * the focus stays where it is. If the focus was lost because the submit button was disabled, the
+ * first field receives it.
  */
 function focusAfterError(form: HTMLElement): void {
   const invalid = form.querySelector<HTMLElement>('[aria-invalid="true"]');
@@ -95,8 +95,8 @@ interface FieldProps {
 export function Field(props: FieldProps): JSX.Element {
   const id = useId();
   const about = `${id}-about`;
-  // An error disappears when the user edits the field. A form clears its errors during a
-  // submission, so an identical error is shown again.
+  // An error disappears when the user edits the field. A form clears its errors when it is
+  // submitted, so an error that occurs again is shown again.
   const [edited, setEdited] = useState<string | undefined>(undefined);
   useEffect(() => setEdited(undefined), [props.error]);
   const error = props.error === edited ? undefined : props.error;

@@ -22,8 +22,8 @@ export function useKeptFocus(area: RefObject<HTMLElement | null>): void {
       focused = event.target instanceof HTMLElement ? event.target : undefined;
       place = placeOf(focused, root);
     };
-    // If the user has moved the focus out of this area, do not restore it, unless it moved to a
-    // dialog: a dialog that closes returns the focus to this area.
+    // If the user has moved the focus out of this area, do not restore it. A focus that moved to a
+    // dialog is an exception, because it returns to this area when the dialog closes.
     const onBlur = ({ relatedTarget }: FocusEvent): void => {
       if (relatedTarget instanceof Element && !root.contains(relatedTarget) && relatedTarget.closest("dialog") === null) {
         focused = undefined;

@@ -1,6 +1,6 @@
 /**
- * useMarkRead marks messages as read while they are on screen, the page has the focus, and no dialog
- * covers them.
+ * useMarkRead marks messages as read while they are on screen, the page has the focus, and no
+ * dialog covers them.
  */
 
 import { computed } from "@preact/signals";
@@ -69,7 +69,8 @@ export function useMarkRead(state: ChannelState, scroller: RefObject<HTMLElement
       document.removeEventListener("visibilitychange", mark);
     };
   }, [state, placed]);
-  // Each render may add and remove rows. Observing a row again has no effect.
+  // Observe all rows after every render, because a render may add rows. Observing a row again has
+  // no effect.
   useEffect(() => {
     for (const row of scroller.current?.querySelectorAll("[data-seq]") ?? []) {
       observing.current?.observer.observe(row);

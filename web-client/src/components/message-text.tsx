@@ -18,7 +18,10 @@ interface MessageTextProps {
   readonly mentioned: MentionedNames;
   /** Whether Tab reaches the controls in the text. */
   readonly reachable?: boolean;
-  /** Called with the user whose mention is clicked. If it is absent, mentions are not clickable. */
+  /**
+   * Called with the id of the user whose mention was clicked. If absent, mentions are not
+   * clickable.
+   */
   readonly onMention?: (event: Event, userID: string) => void;
 }
 
@@ -40,8 +43,8 @@ export function MessageText({ body, mentioned, reachable = false, onMention }: M
 }
 
 /**
- * The message bodies that are shown in full. A body stays unfolded when its row is removed from the
- * document and added again.
+ * The bodies of long messages that the user has chosen to show in full. They are still shown in
+ * full after their rows have been removed from the document and added again.
  */
 const unfolded = signal<ReadonlySet<string>>(new Set());
 

@@ -19,7 +19,7 @@ interface MessageToolbarProps {
   readonly state: ChannelState;
   readonly message: LoggedMessage;
   readonly mine: boolean;
-  /** Whether Tab reaches the buttons. True only for the message that is the list's tab stop. */
+  /** Whether Tab reaches the buttons, which is true only if the message is the list's tab stop. */
   readonly reachable: boolean;
 }
 

@@ -18,7 +18,7 @@ interface NewBarProps {
   readonly state: ChannelState;
   /** The first unread message; undefined if it is not loaded. */
   readonly first: LoggedMessage | undefined;
-  /** Whether the first unread message is outside the part of the list that the user is reading. */
+  /** Whether the first unread message is above the view or not loaded. */
   readonly away: boolean;
 }
 

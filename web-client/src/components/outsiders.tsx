@@ -108,9 +108,9 @@ interface OnceProps {
 }
 
 /**
- * Once is a button that is replaced by text when its action has completed. Its row stays until the
- * list is read again for some other reason. Otherwise the next row would move under the pointer,
- * and a double click would also act on the person in that row.
+ * Once is a button that is replaced by a short status when its action has succeeded. Its row stays
+ * until the list is reloaded for another reason. If the row disappeared immediately, the next row
+ * would move under the pointer, and a double click would also act on the person in that row.
  */
 function Once({ children, label, testid, act, done }: OnceProps): JSX.Element {
   const [acted, setActed] = useState(false);

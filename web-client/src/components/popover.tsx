@@ -139,8 +139,8 @@ function drawNextTo(shown: HTMLElement, anchor: HTMLElement): void {
 
 /** useDismissal closes the popover on Escape, on a click elsewhere, and when the user scrolls. */
 function useDismissal(element: RefObject<HTMLElement | null>, { anchor }: OpenPopover): void {
-  // Use a layout effect: an effect after the next frame would miss an Escape pressed right after
-  // the popover receives the focus.
+  // Use a layout effect. An ordinary effect runs after the next frame, so it would miss an Escape
+  // pressed right after the popover receives the focus.
   useLayoutEffect(() => {
     const sizes = new Map<EventTarget, string>();
     for (let area = anchor.parentElement; area !== null; area = area.parentElement) {

@@ -1,6 +1,7 @@
 /**
- * A name in a text that opens a popover. It is not a button element, because browsers render a
- * button as a box that does not wrap, and omit its text when the user copies the surrounding text.
+ * An inline name that opens a popover when it is clicked. It is not a button element, because
+ * browsers render a button as a box that does not wrap, and omit its text when the user copies the
+ * surrounding text.
  */
 
 import type { ComponentChildren, JSX } from "preact";

@@ -59,8 +59,8 @@ interface Position {
 }
 
 /**
- * useWindow lays out the rows. `complete` means that no rows will be loaded after the last one.
- * Only then does a view at the end stay there.
+ * useWindow computes the layout of the rows. If `complete` is true, no rows will be loaded after
+ * the last one, and a view at the end of the list stays at the end when rows are added.
  */
 export function useWindow<T extends Item>(rows: readonly T[], estimate: (row: T) => number, complete: boolean): Windowed {
   const scroller = useRef<HTMLDivElement>(null);

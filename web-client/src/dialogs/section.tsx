@@ -90,8 +90,8 @@ function ChangeSection({ section }: { readonly section: UserSection }): JSX.Elem
 
 /**
  * Position shows the section's place among the user's own sections, with buttons that move it. The
- * buttons are never disabled, because a disabled button would lose the focus; at either end of the
- * list, they have no effect.
+ * buttons are never disabled, because a disabled button would lose the focus. A button that cannot
+ * move the section any further has no effect.
  */
 function Position({ section }: { readonly section: UserSection }): JSX.Element {
   const all = userSections.value;

@@ -13,7 +13,7 @@ import { counterFor } from "./counter";
 
 const count = counterFor("en");
 
-/** Rich is a message with elements of type N between its words. */
+/** Rich is a message in which elements of type N are inserted between strings. */
 export type Rich<N> = readonly (N | string)[];
 
 export const en = {
@@ -43,7 +43,7 @@ export const en = {
     tryAgain: "Try again",
     undo: "Undo",
     you: "You",
-    /** Labels of buttons that are repeated for each person or channel in a list. */
+    /** The labels of buttons that appear once for each person or channel in a list. */
     acceptInvitation: (name: string) => `Accept the invitation to ${name}`,
     acceptRequest: (name: string) => `Accept ${name}`,
     addPerson: (name: string) => `Add ${name}`,
@@ -655,8 +655,8 @@ export const en = {
     idempotency_key: (field) => `${field} doesn't match the request.`,
   } satisfies Readonly<Record<FieldCode, FieldText>>,
   /**
-   * The text for a rule that the page does not know. `rule` is the server's description, in
-   * English.
+   * The error message for a rule that the catalog does not contain. `rule` is the server's
+   * description of the rule, in English.
    */
   otherFieldError: (field: string, rule: string) => `${field} ${rule}.`,
 };

@@ -17,7 +17,7 @@ export interface ChannelCopy {
   readonly messages: readonly LoggedMessage[];
   /** Whether there are no messages before the first one. */
   readonly atOldest: boolean;
-  /** The copy contains the effects of every event up to this seq. */
+  /** Every event up to this seq has been applied to the copy. */
   readonly through: number;
 }
 

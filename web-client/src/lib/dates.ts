@@ -47,7 +47,7 @@ export function dayLabel(ms: number, now: number): string {
   return new Date(ms).getFullYear() === new Date(now).getFullYear() ? format("weekday", ms) : format("withYear", ms);
 }
 
-/** sinceLabel returns the text for a point in time. It omits the date if it is today. */
+/** sinceLabel returns the text for a point in time. It omits today's date. */
 export const sinceLabel = (ms: number, now: number): string => format(dayOf(ms) === dayOf(now) ? "clock" : "weekdayClock", ms);
 
 /**

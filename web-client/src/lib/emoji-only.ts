@@ -4,7 +4,7 @@
 const MAX_LARGE = 12;
 
 // This regular expression is not a literal, because the build target does not include the v flag.
-// Every browser that the page supports has the flag.
+// Every browser that the page supports also supports the flag.
 const ONLY_EMOJI = new RegExp(`^(?:\\s*\\p{RGI_Emoji}){1,${MAX_LARGE}}\\s*$`, "v");
 
 /**

@@ -5,14 +5,14 @@ import { bare } from "./recent-emoji";
 export interface Emoji {
   readonly emoji: string;
   readonly name: string;
-  /** The name and the further search words, both normalized by `plain`. */
+  /** The emoji's name and its other search words, both normalized by `plain`. */
   readonly plainName: string;
   readonly plainWords: string;
 }
 
 /**
- * parseEmoji reads a list with one emoji per line: the emoji, its name and further words, separated
- * by tabs.
+ * parseEmoji reads a list with one emoji per line: the emoji, its name and its other search words,
+ * separated by tabs.
  */
 export function parseEmoji(list: string): readonly Emoji[] {
   return list

@@ -8,9 +8,9 @@ const HUES = 24;
 const SHADES = 2;
 
 /**
- * colorOf returns one of 48 colors. An id has the same color on every device. With 10 colors, most
- * channels with a dozen members had four members of the same color; with 48 colors, one channel in
- * a hundred did.
+ * colorOf returns one of 48 colors. A user has the same color on every device. With 10 colors, most
+ * channels with a dozen members had four members with the same color. With 48 colors, only one
+ * channel in a hundred did.
  */
 export function colorOf(id: string): { readonly hue: number; readonly shade: number } {
   let hash = 2166136261;

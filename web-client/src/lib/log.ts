@@ -21,7 +21,7 @@ export interface MessageLog {
   readonly atNewest: boolean;
   /**
    * Whether the messages are from the offline copy. If so, messages and changes may be missing, no
-   * pages are added to the log, and none of its messages counts as read.
+   * pages are added to the log, and viewing the messages does not mark them as read.
    */
   readonly fromCopy?: true;
 }

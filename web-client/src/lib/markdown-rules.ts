@@ -17,7 +17,8 @@ import { type MentionedNames, pieceAt, webAddress } from "./markup";
 /** MAX_LEVEL limits the nesting of quotes and lists; a list and its item count as two levels. */
 const MAX_LEVEL = 8;
 /**
- * MAX_COLUMNS limits the columns of a table, because markdown-it adds every cell that a row omits.
+ * MAX_COLUMNS limits the columns of a table, because markdown-it fills each row that is too short
+ * with empty cells.
  */
 const MAX_COLUMNS = 20;
 
@@ -91,7 +92,7 @@ function fenceWithContent(state: StateBlock, line: number, end: number, silent: 
 
 /**
  * wholeTable parses a table and stores the cells of each row in the row's token, because
- * markdown-it omits cells without a header cell and adds missing cells.
+ * markdown-it drops cells that have no header cell and fills short rows with empty cells.
  */
 function wholeTable(state: StateBlock, line: number, end: number, silent: boolean): boolean {
   const before = state.tokens.length;

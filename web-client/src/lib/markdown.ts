@@ -152,7 +152,10 @@ function inlineTree(tokens: readonly Token[]): readonly Inline[] {
   return root;
 }
 
-/** openLink adds a link and returns its nodes. A link without a destination is shown as typed. */
+/**
+ * openLink adds a link and returns the list to which the link's content is added. A link without a
+ * destination is shown as typed.
+ */
 function openLink(token: Token, nodes: Inline[]): Inline[] {
   const href = String(token.attrGet("href") ?? "");
   if (href === "") {

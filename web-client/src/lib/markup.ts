@@ -59,7 +59,7 @@ export type MentionedNames = ReadonlyMap<string, Mentioned>;
 
 export const NOBODY: MentionedNames = new Map();
 
-/** Matches a character, or the beginning of a line, that may be a formatting mark. */
+/** Matches anything that may be a formatting mark. */
 const MARK = /[*_~`[]|^[ \t]*(?:[>+-]|\d{1,9}[.)])\s|\|[^|\n]*\n[ \t]*[|:-]/m;
 
 /**

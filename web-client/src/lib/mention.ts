@@ -1,7 +1,7 @@
 /**
- * Finds the names that a text mentions, by the same rule as the server's package
- * shared-contracts/text. Both are tested with the vectors in that package's folder. The event lists
- * the mentioned users; this module only finds their positions in the text.
+ * Finds the names that are mentioned in a message body, by the same rule as the server's package
+ * shared-contracts/text. The tests of both use the test vectors in that package's folder. The event
+ * lists the mentioned users; this module only finds the positions of their names in the body.
  */
 
 /** EVERYONE is the name that stands for all members. */

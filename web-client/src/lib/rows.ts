@@ -30,7 +30,7 @@ const times = new WeakMap<LoggedMessage, number>();
 
 /**
  * sentMs returns the time when a message was sent, in milliseconds since 1970. The result is
- * cached, because every event recomputes the rows from up to 10,000 messages.
+ * cached, because the rows are recomputed from up to 10,000 messages after every event.
  */
 export function sentMs(message: LoggedMessage): number {
   let ms = times.get(message);
@@ -122,7 +122,9 @@ export function estimate(row: Row): number {
   }
 }
 
-/** heightOf estimates the height of a message, in lines of about 70 characters. */
+/**
+ * heightOf estimates the height of a message, in pixels. It assumes about 70 characters per line.
+ */
 function heightOf(head: boolean, body: string): number {
   return (head ? 60 : 26) + 22 * Math.min(MAX_LINES, Math.floor(body.length / 70));
 }

@@ -52,7 +52,7 @@ class SpanEmitter implements Emitter {
     this.open.pop();
   }
 
-  // highlight.js also calls these methods by their old names.
+  // highlight.js also calls startScope and endScope by their old names, openNode and closeNode.
   openNode(name: string): void {
     this.startScope(name);
   }

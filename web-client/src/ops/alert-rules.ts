@@ -13,9 +13,9 @@ export interface Limit {
 }
 
 /**
- * limitsIn returns each alert's limit by the alert's name. It skips rules whose expression ends
- * neither in a comparison with a number (`> 60`) nor in `== 1`. `== 1` means a limit of 0 for a
- * metric that is 0 or 1.
+ * limitsIn returns the alerts' limits, keyed by the alert's name. It includes only rules whose
+ * expression ends with a comparison with a number (`> 60`) or with `== 1`. A metric that is
+ * compared with `== 1` is either 0 or 1, so its limit is 0.
  */
 export function limitsIn(rules: string): Readonly<Record<string, Limit>> {
   const limits: Record<string, Limit> = {};

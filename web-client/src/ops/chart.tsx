@@ -1,7 +1,8 @@
 /**
- * A line chart of the last ten minutes, with the limit of the metric's alert. Pointing at the chart
- * shows the value at that time. A large chart has axes and supports the keyboard: it is a slider
- * over time, because screen readers pass the arrow keys to sliders and speak their values.
+ * A line chart of the last ten minutes, with the limit of the metric's alert. When the user points
+ * at the chart, it shows the value at the corresponding time. A large chart has axes and supports
+ * the keyboard: it is a slider over time, because screen readers pass the arrow keys to sliders and
+ * speak their values.
  */
 
 import type { HTMLAttributes, JSX, TargetedPointerEvent } from "preact";

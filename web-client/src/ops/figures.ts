@@ -11,7 +11,8 @@ export interface Alert {
   /** The name of the alert rule. */
   readonly name: string;
   /**
-   * If the value exceeds `above` for `period`, the alert fires. An empty period means immediately.
+   * The alert fires when the value has exceeded `above` for `period`, or immediately if `period` is
+   * empty.
    */
   readonly above: number;
   readonly period: string;
@@ -23,7 +24,7 @@ export interface Figure {
   /** The unit, shown after the number. */
   readonly unit: string;
   readonly about: string;
-  /** Whether the metric is a count, whose axis is labeled only with whole numbers. */
+  /** Whether the metric is a count. The axis of a count is labeled only with whole numbers. */
   readonly whole?: boolean;
   readonly alert?: Alert;
   /** Commands with which an operator can investigate or fix the problem. */

@@ -3,8 +3,8 @@
 import { type Key, type Sample, SPAN_MS } from "./samples";
 
 /**
- * The maximum time between two samples that a line connects. Browsers let a hidden page poll only
- * once a minute.
+ * The maximum time between two samples that are connected by a line. It is longer than a minute,
+ * because browsers let a hidden page poll only once a minute.
  */
 const MAX_GAP_MS = 90_000;
 
@@ -23,7 +23,10 @@ export function ticksUpTo(max: number, whole: boolean): readonly number[] {
   return Array.from({ length: count + 1 }, (_, i) => i * step);
 }
 
-/** rangeOf returns the upper end of the value axis. It is high enough to show the limit clearly. */
+/**
+ * rangeOf returns the upper end of the value axis, which is at least 25% above the limit, if there
+ * is one.
+ */
 export function rangeOf(peak: number | undefined, limit: number | undefined): number {
   return Math.max(peak ?? 0, (limit ?? 0) * 1.25) || 1;
 }

@@ -89,7 +89,10 @@ interface TableProps {
   readonly children: readonly JSX.Element[];
 }
 
-/** Table scrolls horizontally if the page is narrow; it can be scrolled with the keyboard too. */
+/**
+ * Table scrolls horizontally on a narrow page. It can receive the focus, so that users can also
+ * scroll it with the keyboard.
+ */
 function Table({ name, heads, children }: TableProps): JSX.Element {
   return (
     <div class="ops-table" role="region" aria-label={name} tabIndex={0}>

@@ -70,7 +70,7 @@ export function ChannelScreen({ state, seq }: ChannelScreenProps): JSX.Element {
   );
 }
 
-/** useRetry repeats a failed read of messages once the page is connected. */
+/** useRetry retries a failed attempt to load messages once the page is connected. */
 function useRetry(state: ChannelState, seq: number | undefined, live: boolean): void {
   const failed = failedRead(state);
   useEffect(() => {

@@ -66,8 +66,8 @@ function Main(): JSX.Element {
     return <Welcome />;
   }
   const state = openState.value;
-  // Over the WebSocket, a channel may arrive before its details, which contain the position of the
-  // first unread message.
+  // A channel that the page learned of over the WebSocket may not have its details yet. Wait for
+  // them, because they contain the position of the first unread message.
   if (state?.details.value !== undefined) {
     return <ChannelScreen key={state.id} state={state} seq={at.seq} />;
   }
@@ -127,7 +127,7 @@ function Welcome(): JSX.Element {
  * useFoundFocus moves the focus if the focused control has disappeared because a confirmation, a
  * dialog, a popover or a channel was closed. If a dialog or popover is still open, it receives the
  * focus. Otherwise, the focus moves to the channel or the message that the closed dialog was about.
- * If there is none, the focus moves to its previous place or to the message field.
+ * If neither exists, the focus returns to its previous place or moves to the message field.
  */
 function useFoundFocus(): void {
   const open = dialog.value;
@@ -144,7 +144,8 @@ function useFoundFocus(): void {
       first.current = false;
       return undefined;
     }
-    // The new screen has its own effects, which may move the focus to the composer.
+    // Wait until the new screen's own effects have run, because they may move the focus to the
+    // composer.
     const timer = setTimeout(() => {
       if (document.activeElement === null || document.activeElement === document.body) {
         const below = document.querySelector<HTMLElement>("dialog[open], .popover"); // below a question

@@ -28,8 +28,8 @@ export function ChatScreen(): JSX.Element {
   useEffect(loadChat, []);
   const Chat = chat.value;
   if (Chat === "failed") {
-    // Browsers may remember that a module could not be loaded, so only a reload of the page tries
-    // again.
+    // A browser may remember that a module could not be loaded and not request it again. Reloading
+    // the page makes the browser try again.
     return <Unreachable onRetry={() => location.reload()} />;
   }
   return Chat === undefined ? <Waiting /> : <Chat />;

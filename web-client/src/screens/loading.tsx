@@ -15,9 +15,9 @@ export const ATTEMPTS = 4;
 export const FIRST_DELAY_MS = 1000;
 
 /**
- * LoadingScreen waits for the channel's details. They are requested when the page loads and again
- * once it is connected. If a request fails, LoadingScreen retries it. After ATTEMPTS failures, it
- * waits until the user retries or the page reconnects.
+ * LoadingScreen waits for the channel's details. The page requests them when it loads, and again
+ * when it connects. If a request fails, LoadingScreen retries it. After ATTEMPTS failures, it waits
+ * until the user retries or the page reconnects.
  */
 export function LoadingScreen({ channelID }: { readonly channelID: string }): JSX.Element {
   const [failed, setFailed] = useState(false);

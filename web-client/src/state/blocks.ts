@@ -1,9 +1,9 @@
 /**
  * The users whom this user has blocked.
  *
- * The gateway does not notify a user's connections of blocks. The page therefore finds blocks made
- * on another device by reading the list of blocked users again: after each reconnection, and when
- * the page gets the focus some minutes after the last read.
+ * The gateway does not notify a user's connections when the user blocks someone. To find blocks
+ * made on another device, the page reads the list of blocked users again after each reconnection,
+ * and when the page receives the focus some minutes after the last read.
  */
 
 import { allPages } from "@parley/client";
@@ -14,8 +14,8 @@ import { sdk } from "./client";
 export const blocked = signal<ReadonlySet<string>>(new Set());
 
 /**
- * For this many milliseconds after the list of blocked users was read, a focus event does not
- * trigger another read.
+ * The minimum time, in milliseconds, between a read of the list of blocked users and another read
+ * that is triggered by a focus event.
  */
 export const FRESH_MS = 2 * 60_000;
 let readAt = 0;

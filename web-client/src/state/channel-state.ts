@@ -102,7 +102,8 @@ export class ChannelState {
   }
 
   /**
-   * The seq up to which this user has read the channel, unless they have marked messages as unread.
+   * The seq up to which this user has read the channel. Messages that the user has marked as unread
+   * count as not read.
    */
   get readSeq(): number {
     const mark = this.mark.peek();

@@ -148,7 +148,7 @@ async function readDetails(state: ChannelState): Promise<void> {
 }
 
 /**
- * readMissing reads what is missing before a channel can be shown: the list of channels, or the
+ * readMissing reads the data that is still needed to show a channel: the list of channels, or the
  * channel's details.
  */
 export async function readMissing(channelID: string): Promise<void> {

@@ -29,8 +29,8 @@ export interface Target {
  */
 export const target = signal<Target | undefined>(undefined);
 /**
- * Whether the message list of a newly opened channel has not reached its final position yet. During
- * this time, the visible messages do not count as read.
+ * True until the message list of a newly opened channel has scrolled to its initial position. Until
+ * then, the visible messages do not count as read.
  */
 export const placing = signal(false);
 

@@ -45,7 +45,7 @@ export interface Question {
 export const dialog = signal<DialogRequest | undefined>(undefined);
 export const question = signal<Question | undefined>(undefined);
 
-/** openDialog shows a dialog instead of the open dialog or popover. */
+/** openDialog shows a dialog. It replaces any dialog or popover that is open. */
 export const openDialog = (request: DialogRequest): void => {
   closePopover(); // moves the focus to the popover's control, so that the dialog returns it there
   dialog.value = request;

@@ -169,7 +169,8 @@ async function read(
     state.log.value = reader.buffered.reduce(apply, merged);
     reader.knownSeq = Math.max(reader.knownSeq, lastSeq(state.log.peek() ?? EMPTY));
     if (side === "whole") {
-      // If this request fails, the ticks do not change until the next receipt arrives.
+      // If this request fails, the messages' status icons do not change until the next receipt
+      // arrives.
       requestReaders(state).catch(() => undefined);
     }
   } catch (error) {
@@ -182,7 +183,7 @@ async function read(
       // removal event. Reading the details removes the channel from the list.
       void refreshDetails(state);
     }
-    // An empty pane already shows that the messages could not be loaded.
+    // If the pane is empty, it already shows that the messages could not be loaded.
     if (state.log.peek() !== undefined) {
       showError(error);
     }
@@ -199,9 +200,10 @@ async function read(
 }
 
 /**
- * showCopy shows the channel's offline copy, if it has one, when the server cannot be reached and
- * the log has not been read yet. It returns true if the log was filled from the copy. The log is
- * then in the same state as after a failed read.
+ * showCopy fills the channel's log from the offline copy while the server is unreachable. It does
+ * nothing if there is no copy or if the log has already been read from the server. If the log
+ * contains the copy, showCopy returns true. The log is then in the same state as after a failed
+ * read.
  */
 function showCopy(state: ChannelState): boolean {
   const log = state.log.peek();
@@ -247,8 +249,8 @@ export function followedFrom(state: ChannelState, seq: number): void {
   const log = state.log.peek();
   if (log?.atNewest === true && (log.fromCopy === true || reader.knownSeq < seq)) {
     reader.knownSeq = seq;
-    // The offline copy was shown because the server was unreachable. Repeat the read that it
-    // replaced, which may be for the messages around a linked message.
+    // If the log is from the offline copy, repeat the read that the copy replaced. It may have been
+    // a read of the messages around a linked message.
     const retry = log.fromCopy === true ? reader.retry.peek() : undefined;
     void (retry === undefined ? openNewest(state, true) : retry());
   }

@@ -31,7 +31,10 @@ export function leaveChannel(state: ChannelState): void {
   }
 }
 
-/** withSuccessor adds a sentence about the next owner to a text if the user is an owner. */
+/**
+ * withSuccessor returns a confirmation message, with a sentence about the next owner if the user is
+ * an owner.
+ */
 const withSuccessor = (state: ChannelState, text: string): string => (state.role === "owner" ? `${text} ${t().leave.successor}` : text);
 
 const questionAbout = (state: ChannelState): Omit<Question, "text"> => ({
@@ -53,8 +56,9 @@ async function leaveWithUndo(state: ChannelState): Promise<void> {
 }
 
 /**
- * rejoin undoes leaving. The server treats all messages from before a user joined as read, so
- * rejoin marks the messages that were unread as unread on this device.
+ * rejoin undoes leaving a channel. The server treats all messages from before a user joined as
+ * read. So rejoin restores the unread mark on this device for the messages that the user had not
+ * read.
  */
 async function rejoin(channelID: string, unread: UnreadMark | undefined): Promise<void> {
   const details = await attempt(() => sdk().rest.joinChannel(channelID));

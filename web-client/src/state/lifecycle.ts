@@ -196,8 +196,8 @@ function syncCounts(state: ChannelState): void {
 function handleEvent(state: ChannelState, event: ChannelEvent, userID: string): void {
   fold(state, event);
   if (event.mine) {
-    // The pending message is now in the log. Updating the log and the pending messages in one batch
-    // keeps the message's row.
+    // The pending message is now in the log. Remove it from the pending messages in the same batch,
+    // so that the message keeps its row.
     state.pending.value = messagesOf(state);
   }
   switch (event.type) {
@@ -324,7 +324,7 @@ export async function showPresence(state: ChannelState): Promise<void> {
     const online = await state.handle.presence();
     state.online.value = { count: online.count, users: new Set(online.users) };
   } catch {
-    // A failure does not justify an error message; the next connection requests presence again.
+    // Do not show an error. The page requests presence again after the next reconnection.
   }
 }
 

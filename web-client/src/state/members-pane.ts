@@ -25,8 +25,8 @@ export function showMembers(shown: boolean): void {
 }
 
 /**
- * uncoverMessages closes the members pane if it covers the messages. Otherwise it returns false.
- * It is also called when a channel is opened or left.
+ * uncoverMessages closes the members pane if the pane covers the messages, and reports whether it
+ * did. It is called when the user goes back, and when a channel is opened or left.
  */
 export function uncoverMessages(): boolean {
   const covered = drawerShown.peek();

@@ -117,7 +117,7 @@ export class Copier {
 
   private readonly storeList = (): void => {
     this.timers.delete(this.storeList);
-    // The list may be incomplete until it has been loaded.
+    // Do not store the channel list before it has been loaded, because it may be incomplete.
     if (!this.listChanged || !channelsLoaded.peek()) {
       return;
     }

@@ -51,7 +51,8 @@ const read = <T>(key: string, valid: (value: unknown) => value is T): T | undefi
   stored<T | undefined>(key, undefined, (value): value is T => valid(value));
 
 /**
- * write stores a value. If the storage is full, the old value is removed, because it is outdated.
+ * write replaces a stored value. It removes the old value first, so that no outdated value remains
+ * if the storage is full.
  */
 function write(key: string, value: unknown): void {
   store(key, undefined);
@@ -79,7 +80,10 @@ export function takeCopy(me: Me): void {
   }
 }
 
-/** eraseCopy erases the copy. If a user is given, it does not erase another user's copy. */
+/**
+ * eraseCopy erases the offline copy. If a user is given and the copy belongs to another user,
+ * eraseCopy does nothing.
+ */
 export function eraseCopy(userID?: string): void {
   const owner = copiedUser()?.id;
   if (userID === undefined || owner === undefined || owner === userID) {

@@ -23,8 +23,8 @@ export async function addPerson(state: ChannelState, userID: string, role?: Role
 }
 
 /**
- * removePerson removes a member and shows a toast with an action that brings the user back. The
- * action varies: a stranger can only be invited again.
+ * removePerson removes a member and shows a toast. Where possible, the toast offers to add the user
+ * again, to invite them again, or to lift the ban.
  */
 export async function removePerson(state: ChannelState, userID: string, name: string, ban: boolean): Promise<void> {
   const role = state.members.peek()?.find((m) => m.user_id === userID)?.role ?? "member";
@@ -36,8 +36,9 @@ export async function removePerson(state: ChannelState, userID: string, name: st
 }
 
 /**
- * wayBack returns the action that adds or invites a removed user again; undefined if that action is
- * unknown.
+ * wayBack returns the action that the toast offers after a user has been removed: adding them
+ * again, inviting them again, or lifting the ban. It returns undefined if no action is known to be
+ * possible.
  */
 async function wayBack(state: ChannelState, userID: string, name: string, role: Role): Promise<ToastAction | undefined> {
   // Only owners may assign roles. An admin can remove only members without a role, so no role is
@@ -96,7 +97,9 @@ export async function liftBan(state: ChannelState, userID: string, name: string)
   return lifted;
 }
 
-/** done returns whether a request succeeded. If it failed, the lists are read again. */
+/**
+ * done sends a request and reports whether it succeeded. After a failure, the lists are read again.
+ */
 async function done(state: ChannelState, request: () => Promise<unknown>): Promise<boolean> {
   const succeeded = (await attempt(async () => {
     await request();

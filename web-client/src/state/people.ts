@@ -127,8 +127,8 @@ async function loadProfiles(ids: readonly string[]): Promise<void> {
   try {
     (await sdk().rest.getProfiles({ ids })).items.forEach(learnUser);
   } catch {
-    // A missing name or picture does not justify an error message. It is requested again when it is
-    // next needed.
+    // Do not show an error, because only names or pictures are missing. They are requested again
+    // when they are next needed.
     ids.forEach((id) => requested.delete(id));
   }
 }

@@ -42,9 +42,9 @@ export const theme = storedSignal<Theme>("theme", "system", oneOf("system", "lig
 const isLevel = oneOf<NotificationLevel>("all", "mentions", "none");
 
 /**
- * takeOverLevel migrates the level that an earlier release stored under "notify". That release
- * stored its default, "all", as if the user had chosen it. So "all" is migrated only where it had
- * an effect: in browsers that the user has allowed to show notifications.
+ * takeOverLevel migrates the notification level that an earlier release stored under "notify". That
+ * release stored its default, "all", as if the user had chosen it. So "all" is migrated only where
+ * it had an effect: in browsers that the user has allowed to show notifications.
  */
 function takeOverLevel(): void {
   const isUnset = (value: unknown): value is null => value === null;

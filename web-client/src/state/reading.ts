@@ -11,8 +11,8 @@ import type { ChannelState, UnreadMark } from "./channel-state";
 import { myID } from "./me";
 
 /**
- * Visit records which messages the user has seen, and whether the user has marked any as unread,
- * since the channel was opened.
+ * Visit records what the user has done since the channel was opened: which messages they have seen,
+ * and whether they have marked any as unread.
  */
 interface Visit {
   /** The seqs of unread messages that were on screen. */
@@ -105,9 +105,7 @@ export function setMark(state: ChannelState, mark: UnreadMark | undefined): void
 const isMark = (value: unknown): value is UnreadMark =>
   typeof value === "object" && value !== null && "from" in value && "count" in value && Number.isInteger(value.from) && Number.isInteger(value.count);
 
-/**
- * restoreMark reads the channel's unread mark, which an earlier visit to the page may have stored.
- */
+/** restoreMark restores the channel's unread mark from the browser's storage, if there is one. */
 export function restoreMark(state: ChannelState): void {
   state.mark.value = stored(keyOf(state.id), undefined, (value): value is UnreadMark | undefined => isMark(value));
 }

@@ -7,8 +7,8 @@ import { sdk } from "./client";
 import { myID } from "./me";
 
 /**
- * The number of receipts per page. One page contains the receipts of all members of a small
- * channel, so that later receipts can be added to the message's counts.
+ * The number of receipts per page. One page is enough for all members of a small channel. The
+ * client then knows each member's position and can add later receipts to the message's counts.
  */
 const PAGE = 200;
 

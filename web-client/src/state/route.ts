@@ -12,12 +12,13 @@ const here = (): Route => parseRoute(location.pathname + location.search);
 export const route = signal<Route>(here());
 
 /**
- * EntryState is stored with each entry of the browser's history. Back closes an open dialog or
- * popover, or the members if they cover the messages, instead of changing the channel below. To do
- * this, the page handles the popstate event: it closes the dialog and returns to the entry with
- * history.forward(). This requires an earlier entry that belongs to the page. So when a dialog is
- * opened on the first entry ("first"), the page adds a copy of that entry ("copy"). Back from the
- * copy skips the first entry, so leaving the page does not require a second press.
+ * EntryState is stored with each entry of the browser's history. The Back button closes an open
+ * dialog or popover, or the members pane if it covers the messages, instead of changing the
+ * channel. To do this, the page handles the popstate event: it closes the dialog and calls
+ * history.forward() to undo the step back. This requires an earlier entry that belongs to the page.
+ * So when a dialog is opened on the first entry ("first"), the page adds a copy of that entry
+ * ("copy"). When the user goes back from the copy, the page skips the first entry, so leaving the
+ * page does not require a second press.
  */
 type EntryState =
   /**

@@ -26,8 +26,8 @@ export interface Section {
 }
 
 /**
- * The name of the channel's default section, which contains the channel unless the user has moved
- * it.
+ * defaultSectionOf returns the name of the section that contains the channel unless the user has
+ * starred or moved the channel.
  */
 export function defaultSectionOf(channel: ChannelState): string {
   if (channel.kind === "direct") {
@@ -38,8 +38,8 @@ export function defaultSectionOf(channel: ChannelState): string {
 }
 
 /**
- * The user-defined section that contains the channel. Starred channels are in none of these
- * sections.
+ * userSectionOf returns the user-defined section that contains the channel, if there is one. A
+ * starred channel is in no user-defined section.
  */
 export function userSectionOf(channelID: string): UserSection | undefined {
   const { starred, section } = preferencesOf(channelID);

@@ -94,8 +94,8 @@ export async function logOut(): Promise<void> {
   try {
     await sdk().rest.logOut();
   } catch (error) {
-    // If the server does not respond, the cookies are still valid, and the user must know that they
-    // are still signed in.
+    // If the server does not respond, the cookies are still valid. Report the error, so that the
+    // user knows that they are still signed in.
     if (!(error instanceof ApiError && error.status === 401)) {
       throw error;
     }

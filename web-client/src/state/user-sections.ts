@@ -13,7 +13,7 @@ export interface UserSection {
   readonly name: string;
 }
 
-/** Limits on the sections that the browser stores for one user. */
+/** The maximum number of sections that the browser stores for one user. */
 export const MAX_SECTIONS = 30;
 /** The maximum length of a name in UTF-16 code units, as in an input's `maxlength`. */
 export const MAX_SECTION_NAME = 40;
@@ -73,7 +73,8 @@ export function moveSection(id: string, by: -1 | 1): void {
 
 /**
  * deleteSection deletes a section and returns a function that restores it. The section's channels
- * keep its id. They are shown in their default sections until the section is restored.
+ * keep its id in their preferences. They are shown in their default sections until the section is
+ * restored.
  */
 export function deleteSection(id: string): () => void {
   const { section, at, rest } = takeOut(id);

@@ -15,7 +15,7 @@ function matching(condition: string): ReadonlySignal<boolean> {
 
 /** Whether the window has room for only one pane. */
 export const narrow = matching("(max-width: 45em)");
-/** Whether the members are drawn over the messages instead of next to them. */
+/** Whether the members pane covers the messages instead of being shown next to them. */
 export const membersCover = matching("(max-width: 68.6875em)");
 /** Whether the user types on an on-screen keyboard, which has no Shift+Enter. */
 export const touch = matching("(hover: none) and (pointer: coarse)");

@@ -3,8 +3,8 @@
  * one build: see `requests.ts`.
  *
  * A worker and its cache belong to one build. The worker of a new build is installed next to the
- * active one and waits, as browsers do by default, until no tab uses the active one. Until then, both
- * caches exist, and every tab finds the files of its own build.
+ * active one. By default, browsers make the new worker wait until no tab uses the active one. Until
+ * then, both caches exist, and every tab finds the files of its own build.
  */
 
 import { kindOf } from "./requests";
@@ -68,7 +68,7 @@ async function page(request: Request): Promise<Response> {
 
 /**
  * asset returns a file from any build's cache, because a tab may use a build whose worker is still
- * waiting. Different files have different names.
+ * waiting. This is safe, because different files never have the same name.
  */
 async function asset(request: Request): Promise<Response> {
   return (await cached(request.url)) ?? fetch(request);
