@@ -85,7 +85,7 @@ func (d *dataDir) serverLog(name string) (*os.File, error) {
 
 func (d *dataDir) close() {
 	for _, f := range d.logs {
-		_ = f.Close() // ignore the error: the server that wrote the log has ended
+		_ = f.Close() // ignore the error: the server that wrote the log has exited
 	}
 	_ = d.lock.Close()
 }

@@ -121,8 +121,8 @@ var usernamePattern = regexp.MustCompile(`^[A-Za-z0-9_.-]+$`)
 // have one of these names.
 var collective = []string{"channel", "here", "all", "everyone"}
 
-// IsCollective reports whether a name is in collective. It ignores case and surrounding '_', '.'
-// and '-'.
+// IsCollective reports whether a name means, or appears to mean, all members of a channel, such as
+// "all". It ignores case and surrounding '_', '.' and '-'.
 func IsCollective(name string) bool {
 	return slices.Contains(collective, strings.ToLower(strings.Trim(name, "_.-")))
 }

@@ -32,7 +32,7 @@ const (
 	MemberJoined   = Kind(event.MemberJoined)   // subject joined channel or was added by actor; payload Member
 	MemberLeft     = Kind(event.MemberLeft)     // subject left channel or was removed by actor; payload Member
 	Unreacted      = Kind(event.Reaction)       // actor removed one of subject's reactions; payload Reaction
-	ChannelUpdated = Kind(event.ChannelUpdated) // the settings of channel changed; payload: the new settings
+	ChannelUpdated = Kind(event.ChannelUpdated) // the channel's settings changed; payload: the new settings
 	DirectOpened   = Kind("direct_opened")      // channel was created by open_direct_channel; payload Direct
 	SessionRevoked = Kind("session_revoked")    // one of subject's sessions ended; payload Session
 	ChannelClosed  = Kind("channel_closed")     // channel was deleted; the payload Users lists the users to notify

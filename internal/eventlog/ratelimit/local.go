@@ -55,8 +55,8 @@ func (l *local) forget(u Use) {
 	delete(l.whole, u)
 }
 
-// roomLocked reports whether writes can be counted for one more limit. If necessary, it first makes
-// room by removing the limits that have refilled completely.
+// roomLocked reports whether there is room for one more limit. If necessary, it first removes the
+// limits that have refilled completely.
 func (l *local) roomLocked(now time.Time) bool {
 	if l.whole == nil {
 		l.whole = make(map[Use]time.Time)

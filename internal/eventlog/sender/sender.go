@@ -66,8 +66,8 @@ func (s *Sender) start(f func()) bool {
 // Submit sends e on behalf of its sender; e must not change until done is called. It calls done
 // exactly once, possibly before Submit returns; done must not block. The error is an *apierr.Error:
 // RateLimited, or any error from the append. A retry of an event that was appended earlier gets the
-// original ack, even if the user has used up the limit. A retry uses up no token and starts no
-// block.
+// original ack, even if the user has used up the limit. A retry does not use up a token and
+// never causes the user to be blocked from sending.
 func (s *Sender) Submit(e *frame.Event, done func(appender.Ack, error)) {
 	if trace := s.traces.Send(context.Background(), e); trace != nil {
 		s.submitTraced(e, trace, nil, done)

@@ -38,7 +38,7 @@ type Question struct {
 	Channel chat.ChannelID
 	User    chat.UserID
 	After   int64 // count only messages above this seq: the member's read position or join, whichever is greater
-	UpTo    int64 // count only messages up to this seq: the last seq that the user gets together with the count
+	UpTo    int64 // count only messages up to this seq, the last one in the same response as the count
 }
 
 // Count is the answer to a Question: the number of unread messages, and the number of unread

@@ -34,7 +34,7 @@ type Part struct {
 	Run  func(ctx context.Context) error
 }
 
-// running is a started part. Its result is sent to done once.
+// running is a part that has been started. Its result is sent to done exactly once.
 type running struct {
 	name string
 	stop context.CancelFunc

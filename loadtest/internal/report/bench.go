@@ -1,5 +1,5 @@
-// Package report runs every scenario and its floor several times, and writes the tables of
-// docs/benchmarks.md.
+// Package report runs every scenario several times, each time together with its floor, a minimal
+// program that does the same job. It writes the tables in docs/benchmarks.md.
 package report
 
 import (
@@ -188,7 +188,7 @@ func (b *Bench) compare(ctx context.Context, s *stage.Stage, say io.Writer, d co
 	return nil
 }
 
-// latencyPicture is the path of the picture of the latency curves, relative to the results page.
+// latencyPicture is the path to the latency chart, relative to the results page.
 const latencyPicture = "images/latency.svg"
 
 // WritePicture writes a picture, and creates its folder if it is missing.

@@ -62,7 +62,7 @@ func faults(r *scenario.Result) float64 {
 type rule struct {
 	scenario, floor  string // keys of the results; floor is "" if there is no floor
 	figure, unit     string
-	value, floorsOwn func(*scenario.Result) float64 // floorsOwn reads the floor's metric if not nil
+	value, floorsOwn func(*scenario.Result) float64 // if not nil, floorsOwn returns the metric of the floor (the minimal program)
 	bar              string
 	met              func(value, ratio float64) bool
 }

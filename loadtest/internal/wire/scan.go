@@ -134,8 +134,8 @@ type cached struct {
 	run     Run
 }
 
-// Run returns the parsed run of a payload, which must begin with a message. The result is valid
-// until the next call.
+// Run returns the parsed messages of a payload. The payload must begin with a message. The result
+// is valid until the next call.
 func (c *Cache) Run(payload []byte) *Run {
 	head, _ := Next(payload)
 	s := &c.slots[uint(Seq(head))%uint(len(c.slots))]

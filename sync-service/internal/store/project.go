@@ -198,8 +198,8 @@ func blankDeleted(ctx context.Context, tx pgx.Tx, channels, messages []pgtype.UU
 	return nil
 }
 
-// blankWaiting removes the text of messages in rows whose deletion was stored before the message.
-// This is very rare, so it first checks an index that is usually empty.
+// blankWaiting removes the text of a message in rows if its deletion was stored before the message
+// itself. This is very rare, so blankWaiting first checks an index that is usually empty.
 func blankWaiting(ctx context.Context, tx pgx.Tx, rows []Row, at []int) error {
 	var any bool
 	if err := tx.QueryRow(ctx, `select exists (select from message_states where waiting)`).Scan(&any); err != nil || !any {

@@ -58,7 +58,7 @@ type Rejected struct {
 	Elsewhere bool
 }
 
-// Why returns the reason and the detail as one text for operators.
+// Why returns the reason and the detail as a single string for operators.
 func (r Rejected) Why() string {
 	if r.Detail == "" {
 		return r.Reason

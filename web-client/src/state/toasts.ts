@@ -26,7 +26,7 @@ const UNDO_MS = 6000;
 const HELD_MS = 1000;
 
 export const toasts = signal<readonly Toast[]>([]);
-/** Whether the pointer or the focus is in the toasts. While it is, no toast disappears. */
+/** Whether the pointer is over a toast or a toast has the focus. While either is true, no toast disappears. */
 export const toastsHeld = signal(false);
 let lastID = 0;
 
