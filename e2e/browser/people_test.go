@@ -241,15 +241,15 @@ func TestJoinPage(t *testing.T) {
 	p.screenshot("join")
 	enter()
 
+	// The preview of a hidden channel has status 404, and requests that are under way when the user
+	// leaves or is removed have status 403.
+	p.expectFailures(true)
 	p.click(find("channel-settings"))
 	p.click(find("leave-channel"))
 	p.until(`location.pathname === "/"`)
 	value[any](p, `(history.back(), null)`)
 	door(p, "open", "You left #tea")
 	enter()
-	// The preview of a hidden channel has status 404, and requests that are under way when the user
-	// is removed have status 403.
-	p.expectFailures(true)
 	remove(tea, "")
 	door(p, "open", "You were removed from #tea")
 	enter()

@@ -273,9 +273,13 @@ func TestPopoverPlace(t *testing.T) {
 	p := w.person("ann")
 	p.logIn("/c/" + tea)
 	p.await(find("message"))
+	texts := []string{"100%", "200%"}
+	if p.variant.textSize != 0 {
+		texts = texts[:1] // it is enlarged already
+	}
 	for _, size := range []struct{ width, height int64 }{{1280, 800}, {640, 400}, {360, 780}, {320, 256}} {
 		p.resize(size.width, size.height)
-		for _, text := range []string{"100%", "200%"} {
+		for _, text := range texts {
 			value[any](p, fmt.Sprintf(`(document.documentElement.style.setProperty("font-size", %s), null)`, quote(text)))
 			for _, row := range []struct{ scroll, name string }{{"0", "first"}, {"list.scrollHeight", "last"}} {
 				p.scroll(`list.scrollTop = ` + row.scroll)
