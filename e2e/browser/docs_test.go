@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
 
@@ -85,6 +86,6 @@ func TestDocs(t *testing.T) {
 		}
 		p.fitsWidth(where)
 	}
-	p.click(".menu")
+	p.do("click the menu", chromedp.Click(chromedp.CSS(".menu"))) // p.click uses a script
 	p.await("#contents:popover-open")
 }

@@ -201,10 +201,11 @@ func find(testid string, more ...string) string {
 	return fmt.Sprintf(`[data-testid="%s"]%s`, testid, strings.Join(more, ""))
 }
 
-// click waits for the first control that the selector matches, and clicks it.
+// click waits for the first control that the selector matches to be shown and to stop moving, and
+// clicks it.
 func (p *person) click(selector string) {
 	p.t.Helper()
-	p.await(selector)
+	p.still(selector)
 	p.do("click "+selector, chromedp.Click(chromedp.CSS(selector)))
 }
 
@@ -331,18 +332,25 @@ func (p *person) emulate() {
 // hover moves the mouse over an element, once the element has stopped moving.
 func (p *person) hover(selector string) {
 	p.t.Helper()
+	at := p.still(selector)
+	p.do("point at "+selector, chromedp.MouseEvent(chromedp.MouseMoved, at[0], at[1]))
+}
+
+// still waits until an element is shown and has stopped moving, and returns its center. Frames may
+// not be drawn in a tab in the background.
+func (p *person) still(selector string) (center []float64) {
+	p.t.Helper()
 	p.await(selector)
-	at := value[[]float64](p, fmt.Sprintf(`(async () => {
+	return value[[]float64](p, fmt.Sprintf(`(async () => {
 		for (let last = "";;) {
 			const e = document.querySelector(%s);
 			e?.scrollIntoView({ block: "nearest" });
-			await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
+			await new Promise(done => { setTimeout(done, 100); requestAnimationFrame(() => requestAnimationFrame(done)) });
 			const r = e?.isConnected ? e.getBoundingClientRect() : undefined;
 			const now = r && [r.x + r.width / 2, r.y + r.height / 2];
 			if (now && String(now) === last) return now;
 			last = String(now);
 		} })()`, quote(selector)))
-	p.do("point at "+selector, chromedp.MouseEvent(chromedp.MouseMoved, at[0], at[1]))
 }
 
 // painted waits until the window has painted the document.

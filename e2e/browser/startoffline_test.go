@@ -114,6 +114,7 @@ func TestStartOffline(t *testing.T) {
 		}
 	}
 	p.expectFailures(true)
+	two.expectFailures(true)
 	w.proxy.sever()
 	p.open("/c/" + tea)
 	p.await(find("login"))
