@@ -329,16 +329,17 @@ func (p *person) emulate() {
 	}})
 }
 
-// hover moves the mouse over an element, once the element has stopped moving.
+// hover moves the mouse over an element, once the element has stopped moving. It points at the left
+// part, because the toolbar of the message below may cover the right half in a narrow window.
 func (p *person) hover(selector string) {
 	p.t.Helper()
 	at := p.still(selector)
 	p.do("point at "+selector, chromedp.MouseEvent(chromedp.MouseMoved, at[0], at[1]))
 }
 
-// still waits until an element is shown and has stopped moving, and returns its center. Frames may
-// not be drawn in a tab in the background.
-func (p *person) still(selector string) (center []float64) {
+// still waits until an element is shown and has stopped moving, and returns a point in its left
+// part. Frames may not be drawn in a tab in the background.
+func (p *person) still(selector string) (point []float64) {
 	p.t.Helper()
 	p.await(selector)
 	return value[[]float64](p, fmt.Sprintf(`(async () => {
@@ -347,7 +348,7 @@ func (p *person) still(selector string) (center []float64) {
 			e?.scrollIntoView({ block: "nearest" });
 			await new Promise(done => { setTimeout(done, 100); requestAnimationFrame(() => requestAnimationFrame(done)) });
 			const r = e?.isConnected ? e.getBoundingClientRect() : undefined;
-			const now = r && [r.x + r.width / 2, r.y + r.height / 2];
+			const now = r && [r.x + r.width / 4, r.y + r.height / 2];
 			if (now && String(now) === last) return now;
 			last = String(now);
 		} })()`, quote(selector)))

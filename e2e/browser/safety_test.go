@@ -274,7 +274,7 @@ func TestSmallThings(t *testing.T) {
 
 	// Dropping a file says something, and the toast does not cover the send button.
 	p.dropFile()
-	value[any](p, `(document.querySelector('[data-testid="toast"] button').focus(), null)`) // keeps it shown
+	p.focusOn(find("toast") + " button") // keeps it shown
 	p.clearOfToasts(find("send"), p.variant.width)
 
 	// Signing out inside a channel must not claim an invitation, or a sign-out on another device.
