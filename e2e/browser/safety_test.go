@@ -280,6 +280,10 @@ func TestSmallThings(t *testing.T) {
 	// Signing out inside a channel must not claim an invitation, or a sign-out on another device.
 	p.openSettings("sessions")
 	p.await(find("session", `[data-current]`))
+	other := find("session", ":not([data-current])")
+	p.click(other + " " + find("revoke-session"))
+	p.gone(other + " " + find("revoke-session"))
+	p.await(other) // its row stays, so that no other button moves under the pointer
 	p.expectFailures(true)
 	p.click(find("log-out"))
 	p.await(find("login"))

@@ -5,7 +5,6 @@
 
 import type { Ban, Invitation, Page, Paging } from "@parley/client";
 import type { ComponentChildren, JSX } from "preact";
-import { useState } from "preact/hooks";
 
 import { t } from "../i18n";
 import type { ChannelState } from "../state/channel-state";
@@ -16,6 +15,7 @@ import { learn, learnMember, nameOf, person } from "../state/people";
 import { testids } from "../testids";
 import { Avatar } from "./avatar";
 import { Button } from "./button";
+import { Once } from "./once";
 import { type Pages, usePages } from "./pages";
 
 export function Outsiders({ state }: { readonly state: ChannelState }): JSX.Element {
@@ -94,32 +94,6 @@ function BannedRow({ state, ban }: { readonly state: ChannelState; readonly ban:
         {t().members.liftBan}
       </Once>
     </Row>
-  );
-}
-
-interface OnceProps {
-  readonly children: ComponentChildren;
-  readonly label: string;
-  readonly testid: string;
-  /** act returns false if the server refused. */
-  readonly act: () => Promise<boolean>;
-  /** The text that replaces the button. */
-  readonly done: string;
-}
-
-/**
- * Once is a button that is replaced by a short status when its action has succeeded. Its row stays
- * until the list is reloaded for another reason. If the row disappeared immediately, the next row
- * would move under the pointer, and a double click would also act on the person in that row.
- */
-function Once({ children, label, testid, act, done }: OnceProps): JSX.Element {
-  const [acted, setActed] = useState(false);
-  return acted ? (
-    <span class="role">{done}</span>
-  ) : (
-    <Button onClick={() => void act().then(setActed)} label={label} testid={testid}>
-      {children}
-    </Button>
   );
 }
 

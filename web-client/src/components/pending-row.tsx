@@ -29,7 +29,7 @@ interface PendingRowProps {
 export function PendingRow({ row, stop }: PendingRowProps): JSX.Element {
   const { pending, head, ms } = row;
   const failed = pending.status === "failed";
-  const held = pending.status === "pending" && !pending.transmitted && connection.value.name !== "up-to-date";
+  const waits = pending.status === "pending" && connection.value.name !== "up-to-date";
   const name = nameOf(person(myID()).value);
   return (
     <div
@@ -54,10 +54,10 @@ export function PendingRow({ row, stop }: PendingRowProps): JSX.Element {
         <div class={onlyEmoji(pending.body) ? "row-body row-emoji" : "row-body"} data-testid={testids.messageBody}>
           <MessageText body={pending.body} mentioned={NOT_YET_KNOWN} reachable={stop} />
         </div>
-        {held && (
+        {waits && (
           <div class="row-failure row-held">
-            <span>{t().message.held}</span>
-            <Discard pending={pending} />
+            <span>{pending.transmitted ? t().message.unconfirmed : t().message.held}</span>
+            {!pending.transmitted && <Discard pending={pending} />}
           </div>
         )}
         {failed && (

@@ -5,6 +5,7 @@ import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 
 import { Button } from "../components/button";
+import { Once } from "../components/once";
 import { t } from "../i18n";
 import { agoLabel } from "../lib/dates";
 import { deviceOf } from "../lib/device";
@@ -15,22 +16,9 @@ import { testids } from "../testids";
 
 export function SessionSettings(): JSX.Element {
   const [sessions, setSessions] = useState<readonly Session[] | undefined>(undefined);
-  const read = async (): Promise<void> => setSessions((await sdk().rest.listSessions()).items);
   useEffect(() => {
-    read().catch(showError);
+    sdk().rest.listSessions().then(({ items }) => setSessions(items), showError);
   }, []);
-  const revoke = (id: string): void => {
-    void attempt(async () => {
-      await sdk().rest.revokeSession(id);
-      await read();
-    });
-  };
-  const revokeOthers = (): void => {
-    void attempt(async () => {
-      await sdk().rest.revokeOtherSessions();
-      await read();
-    });
-  };
   return (
     <>
       <p class="hint">{t().sessions.about}</p>
@@ -47,9 +35,9 @@ export function SessionSettings(): JSX.Element {
               {s.current ? (
                 <span class="role">{t().sessions.thisDevice}</span>
               ) : (
-                <Button onClick={() => revoke(s.id)} label={t().sessions.signOutOf(deviceOf(s.user_agent))} testid={testids.revokeSession}>
+                <Once act={() => succeeds(() => sdk().rest.revokeSession(s.id))} done={t().sessions.signedOut} label={t().sessions.signOutOf(deviceOf(s.user_agent))} testid={testids.revokeSession}>
                   {t().common.signOut}
-                </Button>
+                </Once>
               )}
             </span>
           </li>
@@ -57,14 +45,24 @@ export function SessionSettings(): JSX.Element {
       </ul>
       <div class="actions">
         {sessions !== undefined && sessions.length > 1 && (
-          <Button onClick={revokeOthers} testid={testids.revokeOtherSessions}>
+          <Once act={() => succeeds(() => sdk().rest.revokeOtherSessions())} done={t().sessions.signedOutOthers} testid={testids.revokeOtherSessions}>
             {t().sessions.signOutOthers}
-          </Button>
+          </Once>
         )}
-        <Button tone="primary" onClick={() => void attempt(logOut)} testid={testids.logOut}>
-          {t().common.signOut}
+        <Button onClick={() => void attempt(logOut)} testid={testids.logOut}>
+          {t().sessions.signOutHere}
         </Button>
       </div>
     </>
+  );
+}
+
+/** succeeds makes a request and returns whether it succeeded. If not, it shows the error. */
+async function succeeds(request: () => Promise<unknown>): Promise<boolean> {
+  return (
+    (await attempt(async () => {
+      await request();
+      return true;
+    })) === true
   );
 }

@@ -244,6 +244,7 @@ const de: Catalogue = {
     reaction: (emoji, n, who) => `${emoji}, ${n}: ${who}`,
     notSent: "Nicht gesendet.",
     held: "Noch nicht gesendet.",
+    unconfirmed: "Gesendet, aber nicht bestätigt. Sie ist vielleicht angekommen.",
     retry: "Erneut versuchen",
     discard: "Verwerfen",
     editField: "Nachricht bearbeiten",
@@ -392,7 +393,7 @@ const de: Catalogue = {
     last: (channel) => `Du bist das letzte Mitglied von #${channel}. Danach kann niemand den Kanal finden, lesen oder ihm beitreten.`,
     private: (channel) => `#${channel} ist privat. Zurück kommst du nur, wenn dich jemand aus dem Kanal hinzufügt.`,
     role: (channel, role) => `Du kannst #${channel} wieder beitreten, verlierst aber deine Rolle (${role}).`,
-    successor: "Wenn nur du Eigentümer bist, wird der dienstälteste Admin Eigentümer, oder das dienstälteste Mitglied, wenn es keinen Admin gibt.",
+    successor: (name) => `Nur du bist Inhaber: ${name} übernimmt diese Rolle.`,
     left: (channel) => `Du hast #${channel} verlassen.`,
   },
   moveChannel: {
@@ -506,7 +507,10 @@ const de: Catalogue = {
     activeNow: "gerade aktiv",
     thisDevice: "Dieses Gerät",
     signOutOf: (device) => `Abmelden: ${device}`,
+    signedOut: "Abgemeldet",
+    signOutHere: "Auf diesem Gerät abmelden",
     signOutOthers: "Alle anderen Geräte abmelden",
+    signedOutOthers: "Alle anderen Geräte sind abgemeldet.",
   },
   account: {
     operator: (link) => ["Du betreibst diesen Server. ", link("Zustand der Dienste ansehen")],

@@ -257,6 +257,7 @@ export const en = {
     reaction: (emoji: string, n: number, who: string) => `${emoji}, ${n}: ${who}`,
     notSent: "Not sent.",
     held: "Not sent yet.",
+    unconfirmed: "Sent, but not confirmed. It may have arrived.",
     retry: "Retry",
     discard: "Discard",
     editField: "Edit message",
@@ -405,7 +406,7 @@ export const en = {
     last: (channel: string) => `You are the last member of #${channel}. When you leave, nobody can find, read or join it any more.`,
     private: (channel: string) => `#${channel} is private. To come back, someone in the channel must add you.`,
     role: (channel: string, role: string) => `You can join #${channel} again, but you lose your role (${role}).`,
-    successor: "If you are the only owner, the longest-standing admin becomes the owner, or the longest-standing member if there is no admin.",
+    successor: (name: string) => `You are its only owner: ${name} becomes the owner.`,
     left: (channel: string) => `You left #${channel}.`,
   },
   moveChannel: {
@@ -519,7 +520,10 @@ export const en = {
     activeNow: "active now",
     thisDevice: "This device",
     signOutOf: (device: string) => `Sign out ${device}`,
+    signedOut: "Signed out",
+    signOutHere: "Sign out of this device",
     signOutOthers: "Sign out all other devices",
+    signedOutOthers: "All other devices are signed out.",
   },
   account: {
     operator: <N>(link: (words: string) => N): Rich<N> => ["You are an operator. ", link("View the status of the services")],
