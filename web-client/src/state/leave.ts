@@ -1,11 +1,15 @@
 /** Leaving and deleting channels. */
 
+import type { Member } from "@parley/client";
+
 import { t } from "../i18n";
 import type { ChannelState, UnreadMark } from "./channel-state";
-import { addChannel } from "./channels";
+import { addChannel, loadMembers } from "./channels";
 import { sdk } from "./client";
 import { ask, closeDialog, type Question } from "./dialog";
 import { quit } from "./lifecycle";
+import { myID } from "./me";
+import { nameOf, person } from "./people";
 import { setMark, unreadMarkOf } from "./reading";
 import { navigate, openChannel, route } from "./route";
 import { attempt, toast } from "./toasts";
@@ -22,20 +26,39 @@ export function leaveChannel(state: ChannelState): void {
   if (alone) {
     const alternative = state.role === "owner" ? { alternative: { action: t().channelDialog.delete, choose: () => askToDelete(state) } } : {};
     ask({ ...questionAbout(state), text: texts.last(name), ...alternative });
-  } else if (state.kind === "private") {
-    ask({ ...questionAbout(state), text: withSuccessor(state, texts.private(name)) });
-  } else if (state.role !== "member") {
-    ask({ ...questionAbout(state), text: withSuccessor(state, texts.role(name, t().common.roles[state.role])) });
+  } else if (state.kind === "private" || state.role !== "member") {
+    const text = state.kind === "private" ? texts.private(name) : texts.role(name, t().common.roles[state.role]);
+    if (state.role === "owner") {
+      void attempt(() => askOwner(state, text));
+    } else {
+      ask({ ...questionAbout(state), text });
+    }
   } else {
     void leaveWithUndo(state);
   }
 }
 
+/** askOwner asks for confirmation, and says who becomes the owner if the user is the only one. */
+async function askOwner(state: ChannelState, text: string): Promise<void> {
+  await loadMembers(state);
+  const next = successor(state.members.peek() ?? [], myID());
+  ask({ ...questionAbout(state), text: next === undefined ? text : `${text} ${t().leave.successor(nameOf(person(next.user_id).peek(), next.username))}` });
+}
+
 /**
- * withSuccessor returns a confirmation message, with a sentence about the next owner if the user is
- * an owner.
+ * successor returns the member who becomes the owner if this user leaves: the longest-standing
+ * admin or, if there are no admins, the longest-standing member. It returns undefined if there is
+ * another owner. The server applies the same rule.
  */
-const withSuccessor = (state: ChannelState, text: string): string => (state.role === "owner" ? `${text} ${t().leave.successor}` : text);
+export function successor(members: readonly Member[], me: string): Member | undefined {
+  const others = members.filter((m) => m.user_id !== me);
+  if (others.some((m) => m.role === "owner")) {
+    return undefined;
+  }
+  const admins = others.filter((m) => m.role === "admin");
+  const order = (m: Member): string => `${m.joined_at} ${m.user_id}`;
+  return [...(admins.length > 0 ? admins : others)].sort((a, b) => (order(a) < order(b) ? -1 : 1))[0];
+}
 
 const questionAbout = (state: ChannelState): Omit<Question, "text"> => ({
   title: t().leave.title(state.title.peek()),
