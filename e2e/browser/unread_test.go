@@ -176,8 +176,8 @@ func (w *world) reads(who account, channel string, seq int64) {
 	})
 }
 
-// inView waits until the selector matches an element that is entirely within the message list or, if
-// it is taller than the list, fills the list.
+// inView waits until the selector matches an element that is entirely within the message list or,
+// if it is taller than the list, fills the list.
 func (p *person) inView(selector string) {
 	p.t.Helper()
 	p.until(fmt.Sprintf(`(() => {
