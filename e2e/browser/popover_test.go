@@ -236,8 +236,8 @@ func TestPopoversClose(t *testing.T) {
 	p.gone(find("popover"))
 	p.until(focused(message(last) + " " + find("mention")))
 
-	// A new message leaves it open. Scrolling closes it, but possibly not the first time, if rows are
-	// measured that have not been shown before.
+	// A new message leaves it open. Scrolling closes it, but possibly not the first time, if rows
+	// are measured that have not been shown before.
 	opened()
 	w.say(ann, tea, "one more")
 	p.reads("one more")
