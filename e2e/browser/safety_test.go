@@ -60,6 +60,7 @@ func TestDestroying(t *testing.T) {
 	// A member who can join again can undo leaving.
 	b := w.person("bob")
 	b.logIn("/c/" + tea)
+	b.expectFailures(true) // requests that are under way when the user leaves have status 403
 	b.click(find("channel-settings"))
 	b.click(find("leave-channel"))
 	b.await(find("undo"))
