@@ -30,6 +30,7 @@ func TestToastPlace(t *testing.T) {
 // dropFile drops a file on the messages, which shows a toast.
 func (p *person) dropFile() {
 	p.t.Helper()
+	p.await(find("message-list"))
 	value[any](p, `(() => {
 		const files = new DataTransfer();
 		files.items.add(new File(["x"], "x.png", { type: "image/png" }));
