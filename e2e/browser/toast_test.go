@@ -1,8 +1,11 @@
 package browser_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
+
+	"parley.chat/internal/devkit/testkit"
 )
 
 // TestToastPlace checks that toasts cover neither the newest message, nor the button that jumps to
@@ -19,10 +22,17 @@ func TestToastPlace(t *testing.T) {
 		p.connected()
 		p.reads("message 60")
 		p.dropFile()
-		value[any](p, `(document.querySelector('[data-testid="toast"] button').focus(), null)`) // keeps it shown
+		p.focusOn(find("toast") + " button") // keeps it shown
 		p.clearOfToasts(find("message", `[data-seq="60"]`), width)
 		p.clearOfToasts(find("composer"), width)
-		value[any](p, fmt.Sprintf(`(document.querySelector(%s).scrollTop = 0, null)`, quote(find("message-list"))))
+		testkit.Until(t, testkit.Timeout, func() error { // a list that is still being measured scrolls to its end
+			p.scroll(`list.scrollTop = 0`)
+			p.painted()
+			if !value[bool](p, fmt.Sprintf(`document.querySelector(%s) !== null`, quote(find("jump-to-newest")))) {
+				return errors.New("the list is at its end")
+			}
+			return nil
+		})
 		p.clearOfToasts(find("jump-to-newest"), width)
 	}
 }
