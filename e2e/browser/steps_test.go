@@ -62,7 +62,11 @@ func (p *person) create(name, kind string) string {
 // showList shows the channel list. In a narrow window, an open channel hides it.
 func (p *person) showList() {
 	p.t.Helper()
-	if value[bool](p, fmt.Sprintf(`document.querySelector(%s)?.getClientRects().length > 0`, quote(find("back")))) {
+	shown := func(selector string) string {
+		return fmt.Sprintf(`document.querySelector(%s)?.getClientRects().length > 0`, quote(selector))
+	}
+	p.until(shown(find("back")) + " || " + shown(find("account-menu"))) // neither is shown while a channel is loading
+	if value[bool](p, shown(find("back"))) {
 		p.click(find("back"))
 	}
 }
