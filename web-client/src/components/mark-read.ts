@@ -3,13 +3,12 @@
  * dialog covers them.
  */
 
-import { computed } from "@preact/signals";
 import type { RefObject } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 
 import type { ChannelState } from "../state/channel-state";
 import { placing } from "../state/compose";
-import { dialog, question } from "../state/dialog";
+import { covered } from "../state/dialog";
 import { sawMessages } from "../state/reading";
 
 /**
@@ -19,7 +18,6 @@ import { sawMessages } from "../state/reading";
 const THRESHOLDS = [0, ...Array.from({ length: 11 }, (_, i) => 0.5 ** i)];
 
 const pageFocused = (): boolean => document.visibilityState === "visible" && document.hasFocus();
-const covered = computed(() => dialog.value !== undefined || question.value !== undefined);
 
 /** A message is on screen if half of it is visible, or if it fills half of the view. */
 function onScreen({ isIntersecting, boundingClientRect, intersectionRect, rootBounds }: IntersectionObserverEntry): boolean {

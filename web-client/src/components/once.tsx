@@ -1,7 +1,7 @@
 /** A button for an action that removes its row from a list. */
 
 import type { ComponentChildren, JSX } from "preact";
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 
 import { Button } from "./button";
 
@@ -23,10 +23,18 @@ interface OnceProps {
  */
 export function Once({ children, label, testid, act, done }: OnceProps): JSX.Element {
   const [acted, setActed] = useState(false);
+  const busy = useRef(false);
+  const onClick = async (): Promise<void> => {
+    if (!busy.current) {
+      busy.current = true; // the second click of a double click must not act again
+      setActed(await act());
+      busy.current = false;
+    }
+  };
   return acted ? (
     <span class="role">{done}</span>
   ) : (
-    <Button onClick={() => void act().then(setActed)} label={label} testid={testid}>
+    <Button onClick={() => void onClick()} label={label} testid={testid}>
       {children}
     </Button>
   );

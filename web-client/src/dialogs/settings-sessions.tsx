@@ -11,11 +11,17 @@ import { agoLabel } from "../lib/dates";
 import { deviceOf } from "../lib/device";
 import { sdk } from "../state/client";
 import { logOut } from "../state/session";
-import { attempt, showError } from "../state/toasts";
+import { attempt, showError, succeeds } from "../state/toasts";
 import { testids } from "../testids";
 
 export function SessionSettings(): JSX.Element {
   const [sessions, setSessions] = useState<readonly Session[] | undefined>(undefined);
+  const [othersEnded, setOthersEnded] = useState(false);
+  const endOthers = async (): Promise<boolean> => {
+    const ended = await succeeds(() => sdk().rest.revokeOtherSessions());
+    setOthersEnded(ended);
+    return ended;
+  };
   useEffect(() => {
     sdk().rest.listSessions().then(({ items }) => setSessions(items), showError);
   }, []);
@@ -34,6 +40,8 @@ export function SessionSettings(): JSX.Element {
             <span class="result-actions">
               {s.current ? (
                 <span class="role">{t().sessions.thisDevice}</span>
+              ) : othersEnded ? (
+                <span class="role">{t().sessions.signedOut}</span>
               ) : (
                 <Once act={() => succeeds(() => sdk().rest.revokeSession(s.id))} done={t().sessions.signedOut} label={t().sessions.signOutOf(deviceOf(s.user_agent))} testid={testids.revokeSession}>
                   {t().common.signOut}
@@ -45,7 +53,7 @@ export function SessionSettings(): JSX.Element {
       </ul>
       <div class="actions">
         {sessions !== undefined && sessions.length > 1 && (
-          <Once act={() => succeeds(() => sdk().rest.revokeOtherSessions())} done={t().sessions.signedOutOthers} testid={testids.revokeOtherSessions}>
+          <Once act={endOthers} done={t().sessions.signedOutOthers} testid={testids.revokeOtherSessions}>
             {t().sessions.signOutOthers}
           </Once>
         )}
@@ -54,15 +62,5 @@ export function SessionSettings(): JSX.Element {
         </Button>
       </div>
     </>
-  );
-}
-
-/** succeeds makes a request and returns whether it succeeded. If not, it shows the error. */
-async function succeeds(request: () => Promise<unknown>): Promise<boolean> {
-  return (
-    (await attempt(async () => {
-      await request();
-      return true;
-    })) === true
   );
 }

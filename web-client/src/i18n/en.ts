@@ -406,6 +406,7 @@ export const en = {
     last: (channel: string) => `You are the last member of #${channel}. When you leave, nobody can find, read or join it any more.`,
     private: (channel: string) => `#${channel} is private. To come back, someone in the channel must add you.`,
     role: (channel: string, role: string) => `You can join #${channel} again, but you lose your role (${role}).`,
+    someSuccessor: "If you are its only owner, the longest-standing admin becomes the owner, or the longest-standing member if there is no admin.",
     successor: (name: string) => `You are its only owner: ${name} becomes the owner.`,
     left: (channel: string) => `You left #${channel}.`,
   },

@@ -3,7 +3,7 @@
  * confirmation are open.
  */
 
-import { signal } from "@preact/signals";
+import { computed, signal } from "@preact/signals";
 
 import type { LoggedMessage } from "../lib/log";
 import { closePopover } from "./popover";
@@ -44,6 +44,8 @@ export interface Question {
 
 export const dialog = signal<DialogRequest | undefined>(undefined);
 export const question = signal<Question | undefined>(undefined);
+/** Whether a dialog or a question covers the messages. */
+export const covered = computed(() => dialog.value !== undefined || question.value !== undefined);
 
 /** openDialog shows a dialog. It replaces any dialog or popover that is open. */
 export const openDialog = (request: DialogRequest): void => {

@@ -12,7 +12,7 @@ import { myID } from "./me";
 import { nameOf, person } from "./people";
 import { setMark, unreadMarkOf } from "./reading";
 import { navigate, openChannel, route } from "./route";
-import { attempt, toast } from "./toasts";
+import { attempt, succeeds, toast } from "./toasts";
 
 /**
  * leaveChannel leaves a channel. It asks for confirmation if the user could not simply join again:
@@ -41,8 +41,14 @@ export function leaveChannel(state: ChannelState): void {
 /** askOwner asks for confirmation, and says who becomes the owner if the user is the only one. */
 async function askOwner(state: ChannelState, text: string): Promise<void> {
   await loadMembers(state);
-  const next = successor(state.members.peek() ?? [], myID());
-  ask({ ...questionAbout(state), text: next === undefined ? text : `${text} ${t().leave.successor(nameOf(person(next.user_id).peek(), next.username))}` });
+  const members = state.members.peek() ?? [];
+  const texts = t().leave;
+  let about = texts.someSuccessor; // the list of a large channel is not complete
+  if (members.length >= (state.details.peek()?.member_count ?? 0)) {
+    const next = successor(members, myID());
+    about = next === undefined ? "" : texts.successor(nameOf(person(next.user_id).peek(), next.username));
+  }
+  ask({ ...questionAbout(state), text: `${text} ${about}`.trim() });
 }
 
 /**
@@ -69,11 +75,7 @@ const questionAbout = (state: ChannelState): Omit<Question, "text"> => ({
 async function leaveWithUndo(state: ChannelState): Promise<void> {
   const name = state.title.peek();
   const unread = unreadMarkOf(state);
-  const left = await attempt(async () => {
-    await quitAndClose(state, () => sdk().rest.leaveChannel(state.id));
-    return true;
-  });
-  if (left === true) {
+  if (await succeeds(() => quitAndClose(state, () => sdk().rest.leaveChannel(state.id)))) {
     toast(t().leave.left(name), "info", { label: t().common.undo, run: () => void rejoin(state.id, unread) });
   }
 }

@@ -12,7 +12,7 @@ import { channels, channelsLoaded, ensureChannel, forgetChannels, groupsVersion,
 import { dropClient, sdk } from "./client";
 import { connection, startedOffline } from "./connection";
 import { forgetDepartures, recordDeparture } from "./departures";
-import { closeDialog, dialog } from "./dialog";
+import { closeDialog, covered } from "./dialog";
 import { forgetGroups, loadGroups } from "./groups";
 import { fold, followedFrom, reloadAfter } from "./history";
 import { invitations, loadInvitations } from "./invitations";
@@ -233,7 +233,7 @@ function handleEvent(state: ChannelState, event: ChannelEvent, userID: string): 
  * page has no focus or a dialog covers the messages.
  */
 function markNewMessages(state: ChannelState, event: ChannelEvent): void {
-  const away = !document.hasFocus() || dialog.peek() !== undefined;
+  const away = !document.hasFocus() || covered.peek();
   if (!event.mine && openState.peek() === state && away && state.newAfter.peek() === undefined) {
     state.newAfter.value = event.seq - 1;
   }

@@ -6,7 +6,7 @@ import { t } from "../i18n";
 import type { ChannelState } from "./channel-state";
 import { loadMembers } from "./channels";
 import { sdk } from "./client";
-import { attempt, toast, type ToastAction } from "./toasts";
+import { attempt, succeeds, toast, type ToastAction } from "./toasts";
 
 /** addPerson adds a user. It returns the user's new state, or undefined if the server refused. */
 export async function addPerson(state: ChannelState, userID: string, role?: Role): Promise<CandidateState | undefined> {
@@ -101,10 +101,7 @@ export async function liftBan(state: ChannelState, userID: string, name: string)
  * done sends a request and reports whether it succeeded. After a failure, the lists are read again.
  */
 async function done(state: ChannelState, request: () => Promise<unknown>): Promise<boolean> {
-  const succeeded = (await attempt(async () => {
-    await request();
-    return true;
-  })) === true;
+  const succeeded = await succeeds(request);
   if (!succeeded) {
     state.outsidersVersion.value++;
   }

@@ -66,6 +66,11 @@ const sentence = (words: string): string => words.charAt(0).toUpperCase() + word
 
 export const showError = (error: unknown): void => toast(errorText(error), "error");
 
+/** succeeds runs an action and reports whether it succeeded. It shows the error if it did not. */
+export async function succeeds(work: () => Promise<unknown>): Promise<boolean> {
+  return (await attempt(() => work().then(() => true))) === true;
+}
+
 /** attempt runs an action. If the action fails, attempt shows the error and returns undefined. */
 export async function attempt<T>(work: () => Promise<T>): Promise<T | undefined> {
   try {
