@@ -163,7 +163,7 @@ func (w *world) scene(s story) scene {
 	for _, l := range s.lines {
 		w.say(made.accounts[l.by], made.main, strings.NewReplacer(mentions...).Replace(l.body))
 	}
-	made.own = w.lastSeq(ann, made.main)
+	made.own, _ = w.seqs(ann, made.main)
 	w.call("PUT", "/v1/channels/"+made.main+"/cursor", ann.Token, map[string]any{"read_seq": made.own}, nil)
 	w.call("PUT", "/v1/channels/"+made.main+"/cursor", bob.Token, map[string]any{"read_seq": made.own}, nil)
 	w.call("PUT", "/v1/channels/"+made.main+"/cursor", cleo.Token, map[string]any{"delivered_seq": made.own, "read_seq": made.own - 4}, nil)
@@ -178,12 +178,13 @@ func (w *world) described(by account, name, topic string) string {
 	return id
 }
 
-// lastSeq returns the seq of the newest event in a channel.
-func (w *world) lastSeq(who account, channel string) int64 {
+// seqs returns the seq of the newest event in a channel, and the seq up to which the user has read.
+func (w *world) seqs(who account, channel string) (last, read int64) {
 	w.t.Helper()
-	var end struct {
-		LastSeq int64 `json:"last_seq"`
+	var in struct {
+		LastSeq     int64 `json:"last_seq"`
+		LastReadSeq int64 `json:"last_read_seq"`
 	}
-	w.call("GET", "/v1/channels/"+channel, who.Token, nil, &end)
-	return end.LastSeq
+	w.call("GET", "/v1/channels/"+channel, who.Token, nil, &in)
+	return in.LastSeq, in.LastReadSeq
 }

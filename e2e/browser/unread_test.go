@@ -160,11 +160,8 @@ func (w *world) unreadChannel(by, reader account, count, read int) string {
 // readSeq returns the seq up to which the user has read, according to the server.
 func (w *world) readSeq(who account, channel string) int64 {
 	w.t.Helper()
-	var c struct {
-		LastReadSeq int64 `json:"last_read_seq"`
-	}
-	w.call("GET", "/v1/channels/"+channel, who.Token, nil, &c)
-	return c.LastReadSeq
+	_, read := w.seqs(who, channel)
+	return read
 }
 
 // reads waits until the user has read up to a seq, according to the server.
