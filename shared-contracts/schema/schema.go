@@ -2,7 +2,7 @@
 package schema
 
 // Version is the number of the newest migration. A test in shared-migrations verifies this.
-const Version = 33
+const Version = 34
 
 // VersionTable is the table that stores the database's schema version. It has one row, with the
 // column version.

@@ -441,7 +441,7 @@ CREATE INDEX invitations_user_id_idx ON public.invitations USING btree (user_id,
 
 CREATE INDEX message_states_waiting_idx ON public.message_states USING btree (channel_id) WHERE waiting;
 
-CREATE INDEX messages_edits_idx ON public.messages USING btree (channel_id, target) WHERE (kind = 'edit'::text);
+CREATE INDEX messages_changes_idx ON public.messages USING btree (channel_id, target, kind, seq) WHERE (kind = ANY (ARRAY['edit'::text, 'delete'::text, 'reaction'::text]));
 
 CREATE INDEX messages_member_name_idx ON public.messages USING btree (target) WHERE ((data ->> 'username'::text) IS NOT NULL);
 
