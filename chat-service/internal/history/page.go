@@ -135,7 +135,11 @@ func (s *Service) page(ctx context.Context, r reader, sp span, limit int) ([]api
 			return nil, false, err
 		}
 	}
-	return nil, false, apierr.New(apierr.Unavailable, "Your membership is changing. Please try again.")
+	return nil, false, errMembershipChanging()
+}
+
+func errMembershipChanging() error {
+	return apierr.New(apierr.Unavailable, "Your membership is changing. Please try again.")
 }
 
 // readPage reads the stored messages of a page and the items in the tail that may not be stored

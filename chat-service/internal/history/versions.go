@@ -2,6 +2,8 @@ package history
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 
 	"github.com/uptrace/bun"
@@ -9,19 +11,24 @@ import (
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
+
+	"parley.chat/chat-service/internal/channel"
 )
 
 // hideOldVersions removes the text of messages and edits that a later edit had already replaced
 // when the user joined the channel. Earlier members may have seen these versions. Their sender and
 // the moderators of the channel may always read them.
-func (s *Service) hideOldVersions(ctx context.Context, channel chat.ChannelID, user chat.UserID, events []frame.Event, items []event.Item) error {
+func (s *Service) hideOldVersions(ctx context.Context, in chat.ChannelID, user chat.UserID, events []frame.Event, items []event.Item) error {
 	var me struct {
 		JoinedSeq int64     `bun:"joined_seq"`
 		Role      chat.Role `bun:"role"`
 	}
-	err := s.cfg.DB.NewRaw("select joined_seq, role from channel_members where channel_id = ? and user_id = ?", channel, user).Scan(ctx, &me)
+	err := s.cfg.DB.NewRaw("select joined_seq, role from channel_members where channel_id = ? and user_id = ?", in, user).Scan(ctx, &me)
+	if errors.Is(err, sql.ErrNoRows) { // the user has just left
+		return s.refusal(ctx, in, user)
+	}
 	if err != nil {
-		return fmt.Errorf("read membership of channel %s: %w", channel, err)
+		return fmt.Errorf("read membership of channel %s: %w", in, err)
 	}
 	if me.Role.May(chat.Moderate) {
 		return nil
@@ -35,7 +42,7 @@ func (s *Service) hideOldVersions(ctx context.Context, channel chat.ChannelID, u
 	if len(messages) == 0 {
 		return nil
 	}
-	newest, err := s.newestEdits(ctx, channel, messages, me.JoinedSeq, items)
+	newest, err := s.newestEdits(ctx, in, messages, me.JoinedSeq, items)
 	if err != nil {
 		return err
 	}
@@ -46,6 +53,14 @@ func (s *Service) hideOldVersions(ctx context.Context, channel chat.ChannelID, u
 		}
 	}
 	return nil
+}
+
+// refusal returns the reason why a user who was a member a moment ago may not read a channel.
+func (s *Service) refusal(ctx context.Context, in chat.ChannelID, user chat.UserID) error {
+	if _, err := channel.Admit(ctx, s.cfg.DB, in, user); err != nil {
+		return err
+	}
+	return errMembershipChanging() // the user has joined again
 }
 
 // newestEdits returns, for each message, the seq of its newest edit at or below upTo. Messages that
