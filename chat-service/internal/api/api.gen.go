@@ -503,7 +503,7 @@ type MentionAll = chat.MentionAll
 
 // Message Example: {"body":"The kettle is on, @bob.","channel_id":"5b6f0f5e-6a1c-4b54-9d0e-0a4c2f1d7e11","client_id":"6e1d0d6e-3a55-4f0e-8a3e-000000000001","deleted_at":null,"edited_at":null,"id":"0198f3b4-1c20-7c33-a111-000000000001","mentions":["0198f3b2-7c00-7b20-8000-0000000000b2"],"reactions":[{"count":1,"emoji":"👍","user_ids":["0198f3b2-7c00-7b20-8000-0000000000b2"]}],"reply_to":null,"sender_id":"0198f3b2-7c00-7a10-8000-0000000000a1","sender_name":"ann","sent_at":"2026-01-02T03:04:05.006Z","seq":42}
 type Message struct {
-	// Body Empty if the message is deleted.
+	// Body Empty if the message is deleted or the caller may not see this version of it (see listMessages).
 	Body string `json:"body"`
 
 	// ChannelID Example: 5b6f0f5e-6a1c-4b54-9d0e-0a4c2f1d7e11
@@ -549,7 +549,9 @@ type MessageCreation struct {
 
 // MessagePage defines model for MessagePage.
 type MessagePage struct {
-	Items []Message `json:"items"`
+	// AsOfSeq The point of the page, if the request had `as_of_seq` or `as_of` or continues such a list.
+	AsOfSeq *int64    `json:"as_of_seq,omitempty"`
+	Items   []Message `json:"items"`
 
 	// NextCursor Null on the last page.
 	NextCursor *NextCursor `json:"next_cursor"`
@@ -1049,6 +1051,15 @@ type RemoveMemberParams struct {
 
 // ListMessagesParams defines parameters for ListMessages.
 type ListMessagesParams struct {
+	// AsOfSeq Return the messages as they were when the event with this seq was the newest. Cannot be combined with `as_of`.
+	AsOfSeq *Seq `form:"as_of_seq,omitempty" json:"as_of_seq,omitempty"`
+
+	// AsOf Return the messages as they were at this time, which is in the format of RFC 3339. Percent-encode the `+` of a
+	// time zone. The point is the newest message, edit, deletion or reaction that was sent at or before this time. The
+	// response contains its seq as `as_of_seq`. If the clocks of the servers disagree, the point may be off by the
+	// difference.
+	AsOf *string `form:"as_of,omitempty" json:"as_of,omitempty"`
+
 	// BeforeSeq Return the newest messages before this seq.
 	BeforeSeq *Seq `form:"before_seq,omitempty" json:"before_seq,omitempty"`
 
@@ -1842,6 +1853,20 @@ func (w *ServerInterfaceWrapper) ListMessages(ctx echo.Context) error {
 
 	// Parameter object where we will unmarshal all parameters from the context
 	var params ListMessagesParams
+	// ------------- Optional query parameter "as_of_seq" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "as_of_seq", ctx.QueryParams(), &params.AsOfSeq, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter as_of_seq: %s", err))
+	}
+
+	// ------------- Optional query parameter "as_of" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "as_of", ctx.QueryParams(), &params.AsOf, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter as_of: %s", err))
+	}
+
 	// ------------- Optional query parameter "before_seq" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "before_seq", ctx.QueryParams(), &params.BeforeSeq, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})

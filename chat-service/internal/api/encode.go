@@ -17,8 +17,10 @@ import (
 func encode(buf *bytes.Buffer, v any) error {
 	switch page := v.(type) {
 	case ListMessages200JSONResponse:
-		writePage(buf, page.Items, page.NextCursor, 512, appendMessage)
-		return nil
+		if page.AsOfSeq == nil { // pages at an earlier point are rare
+			writePage(buf, page.Items, page.NextCursor, 512, appendMessage)
+			return nil
+		}
 	case ListChannels200JSONResponse:
 		writePage(buf, page.Items, page.NextCursor, 384, appendChannel)
 		return nil

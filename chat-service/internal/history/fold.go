@@ -18,10 +18,12 @@ import (
 	"parley.chat/chat-service/internal/api"
 )
 
-// folding computes the current state of messages from the changes that PostgreSQL and the tail
-// contain. The result does not depend on the order in which changes are added. Adding a change
-// again has no effect.
+// folding computes the state of messages at a point from the changes that PostgreSQL and the tail
+// contain. It ignores edits and reactions after the point. A deletion takes effect at every point,
+// because deleted text is never shown again. The result does not depend on the order in which
+// changes are added. Adding a change again has no effect.
 type folding struct {
+	upTo           int64 // the point
 	events         []frame.Event
 	states         map[chat.EventID]*messageState
 	deletedSenders map[chat.UserID]bool // senders whose accounts are deleted
@@ -29,6 +31,8 @@ type folding struct {
 
 // messageState is the accumulated state of one message.
 type messageState struct {
+	upTo      int64 // edits and reactions with a higher seq are ignored
+	ignored   bool  // an edit or reaction was ignored
 	editSeq   int64 // of the newest edit, 0 for none
 	editedAt  chat.Time
 	body      string
@@ -49,25 +53,32 @@ type vote struct {
 	removed bool
 }
 
-func newFolding(events []frame.Event) *folding {
-	f := &folding{states: make(map[chat.EventID]*messageState, len(events)), deletedSenders: map[chat.UserID]bool{}}
+func newFolding(events []frame.Event, upTo int64) *folding {
+	f := &folding{upTo: upTo, states: make(map[chat.EventID]*messageState, len(events)), deletedSenders: map[chat.UserID]bool{}}
 	f.setEvents(events)
 	return f
 }
 
-// setEvents sets the messages whose current state is wanted. It keeps all changes added so far.
+// setEvents sets the messages whose state is wanted. It keeps all changes added so far.
 func (f *folding) setEvents(events []frame.Event) {
 	f.events = events
 	fresh := make([]messageState, len(events))
 	for i := range events {
 		if f.states[events[i].ID] == nil {
+			fresh[i].upTo = f.upTo
 			f.states[events[i].ID] = &fresh[i]
 		}
 	}
 }
 
+// counts reports whether an edit or reaction with the given seq takes effect.
+func (t *messageState) counts(seq int64) bool {
+	t.ignored = t.ignored || seq > t.upTo
+	return seq <= t.upTo
+}
+
 func (t *messageState) edit(seq int64, at chat.Time, body string, mentions []chat.UserID) {
-	if seq > t.editSeq {
+	if t.counts(seq) && seq > t.editSeq {
 		t.editSeq, t.editedAt, t.body, t.mentions = seq, at, body, mentions
 	}
 }
@@ -83,6 +94,9 @@ func (t *messageState) remove(seq int64, at chat.Time) {
 func (t *messageState) react(r reaction, s vote) {
 	if emoji, ok := text.Emoji(r.emoji); ok {
 		r.emoji = emoji
+	}
+	if !t.counts(s.seq) {
+		return
 	}
 	if t.reactions == nil {
 		t.reactions = map[reaction]vote{}
@@ -119,8 +133,9 @@ func (f *folding) addItems(items []event.Item) error {
 	return nil
 }
 
-// change is a result row of the query in addChanges. It comes from message_states or
-// message_reactions, or contains the id of a user whose account has been deleted.
+// change is a result row of the queries in addChanges and addEarlier. It describes the edit and
+// deletion of a message, or a reaction to it, or contains the id of a user whose account has been
+// deleted.
 type change struct {
 	MessageID *chat.EventID   `bun:"message_id,type:uuid"`
 	Seq       int64           `bun:"seq"`
@@ -158,6 +173,48 @@ func (s *Service) addChanges(ctx context.Context, channel chat.ChannelID, f *fol
 	if err != nil {
 		return fmt.Errorf("read changes of %d messages of channel %s: %w", len(ids), channel, err)
 	}
+	return f.add(changes)
+}
+
+// addEarlier adds the edits and reactions up to the folding's point of those messages that were
+// changed after it. The tables that addChanges reads contain only the last edit and the last change
+// to each reaction; if these are after the point, the log contains the earlier ones. The query also
+// reads deletions, because the text of an edit may have been removed since the rows were read.
+func (s *Service) addEarlier(ctx context.Context, channel chat.ChannelID, f *folding) error {
+	var ids []chat.EventID
+	for id, t := range f.states {
+		if t.ignored && t.deleteSeq == 0 {
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	var changes []change
+	if err := s.selectEarlier(channel, ids, f.upTo).Scan(ctx, &changes); err != nil {
+		return fmt.Errorf("read earlier changes of %d messages of channel %s: %w", len(ids), channel, err)
+	}
+	return f.add(changes)
+}
+
+func (s *Service) selectEarlier(channel chat.ChannelID, ids []chat.EventID, upTo int64) *bun.RawQuery {
+	return s.cfg.DB.NewRaw(`select message_id, 0::bigint as seq, null::timestamptz as at, null::text as body, null::jsonb as mentions,
+			delete_seq, deleted_at, null::text as emoji, null::uuid as user_id, false as removed
+		from message_states where channel_id = ? and message_id in (?) and delete_seq is not null
+		union all
+		select id, e.seq, e.sent_at, e.body, e.mentions, null, null, null, null, false
+		from unnest(array[?]::uuid[]) as m (id) cross join lateral (
+			select seq, sent_at, body, data -> 'mentions' as mentions from messages
+			where channel_id = ? and target = m.id and kind = 'edit' and seq <= ? order by seq desc limit 1) e
+		union all
+		(select distinct on (target, sender_id, data ->> 'emoji') target, seq, null, null, null, null, null, data ->> 'emoji', sender_id,
+			coalesce((data ->> 'remove')::boolean, false)
+		from messages where channel_id = ? and target in (?) and kind = 'reaction' and seq <= ?
+		order by target, sender_id, data ->> 'emoji', seq desc)`,
+		channel, bun.List(ids), bun.List(ids), channel, upTo, channel, bun.List(ids), upTo)
+}
+
+func (f *folding) add(changes []change) error {
 	for i := range changes {
 		if err := f.addChange(&changes[i]); err != nil {
 			return fmt.Errorf("message %s: %w", changes[i].MessageID, err)
@@ -214,7 +271,23 @@ func (t *messageState) addState(editSeq int64, editedAt *time.Time, body *string
 	return nil
 }
 
-// messages returns the messages in their current state, as the given reader sees them.
+// version returns the event that contains the text of a message at the folding's point: the message
+// itself or its newest edit.
+func (f *folding) version(e *frame.Event) frame.Event {
+	t := f.states[e.ID]
+	if t.editSeq == 0 {
+		return *e
+	}
+	return frame.Event{Type: event.Edit, ChannelID: e.ChannelID, Seq: t.editSeq, SenderID: e.SenderID, MessageID: &e.ID, Body: t.body, Mentions: t.mentions}
+}
+
+// removeText removes the text of a message.
+func (f *folding) removeText(e *frame.Event) {
+	e.RemoveText()
+	f.states[e.ID].body, f.states[e.ID].mentions = "", nil
+}
+
+// messages returns the messages at the folding's point, as the given reader sees them.
 func (f *folding) messages(reader chat.UserID) []api.Message {
 	list := make([]api.Message, len(f.events))
 	for i := range f.events {

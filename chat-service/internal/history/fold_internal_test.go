@@ -10,7 +10,7 @@ import (
 
 func TestFold_reactionsAreBounded(t *testing.T) {
 	id, reader := chat.NewEventID(), chat.NewUserID()
-	f := newFolding([]frame.Event{{ID: id}})
+	f := newFolding([]frame.Event{{ID: id}}, now)
 	state := f.states[id]
 	seq := int64(0)
 	react := func(emoji string, user chat.UserID, removed bool) {

@@ -17,22 +17,24 @@ const (
 	listEvents   = "listEvents"
 )
 
-// position is the start of the next page. Exactly one field is set, depending on the direction of
-// the list.
+// position is the start of the next page, and the point of a list that does not show the current
+// state. Either Before or After is set, depending on the direction of the list.
 type position struct {
-	Before int64 `json:"b,omitempty"`
-	After  int64 `json:"a,omitempty"`
+	Before int64  `json:"b,omitempty"`
+	After  int64  `json:"a,omitempty"`
+	Point  *int64 `json:"p,omitempty"`
 }
 
 // request describes the requested part of a channel's history.
 type request struct {
 	before, after, around *int64
+	point                 point
 	limit                 int
 }
 
 // ListMessages handles GET /v1/channels/{id}/messages.
 func (s *Service) ListMessages(ctx context.Context, in api.ListMessagesRequestObject) (api.ListMessagesResponseObject, error) {
-	r := reader{in.ID, httpapi.UserOf(ctx).UserID}
+	r := reader{in.ID, httpapi.UserOf(ctx).UserID, now}
 	asked, err := requestOf(&in.Params)
 	if err != nil {
 		if _, refused := channel.Admit(ctx, s.cfg.DB, r.channel, r.user); refused != nil {
@@ -40,12 +42,19 @@ func (s *Service) ListMessages(ctx context.Context, in api.ListMessagesRequestOb
 		}
 		return nil, err
 	}
+	if r.upTo, err = s.resolve(ctx, r, asked.point); err != nil {
+		return nil, err
+	}
 	messages, next, err := s.answer(ctx, r, asked)
 	if err != nil {
 		return nil, err
 	}
 	page := api.ListMessages200JSONResponse{Items: messages}
+	if r.upTo != now {
+		page.AsOfSeq = &r.upTo
+	}
 	if next != nil {
+		next.Point = page.AsOfSeq
 		page.NextCursor = httpapi.Cursor(listMessages, next)
 	}
 	return page, nil
@@ -83,6 +92,10 @@ func (s *Service) ListEvents(ctx context.Context, in api.ListEventsRequestObject
 
 func requestOf(p *api.ListMessagesParams) (request, error) {
 	in := request{before: p.BeforeSeq, after: p.AfterSeq, around: p.Around, limit: httpapi.Limit(p.Limit)}
+	var err error
+	if in.point, err = pointOf(p); err != nil {
+		return in, err
+	}
 	var pos position
 	given, err := httpapi.DecodeCursor(listMessages, p.Cursor, &pos)
 	if err != nil {
@@ -99,14 +112,17 @@ func requestOf(p *api.ListMessagesParams) (request, error) {
 		return in, apierr.Invalid("before_seq", apierr.Violates(apierr.FieldCombination, "cannot be combined with after_seq or around"))
 	case !given:
 		return in, nil
-	case (pos.Before > 0) == (pos.After > 0) || pos.Before < 0 || pos.After < 0:
+	case (pos.Before > 0) == (pos.After > 0) || pos.Before < 0 || pos.After < 0 || pos.Point != nil && *pos.Point <= 0:
 		return in, httpapi.ErrCursor()
 	case directions > 0 && (in.after != nil) != (pos.After > 0):
 		return in, apierr.Invalid("cursor", apierr.Violates(apierr.FieldCursor, "belongs to a list in the other direction; repeat the parameter that began the list, or leave it out"))
 	}
 	// A request with a cursor may repeat the parameter that set the start of the list, but the
 	// cursor determines the position.
-	in = request{limit: in.limit}
+	in = request{limit: in.limit, point: in.point}
+	if err := in.point.fixed(pos.Point); err != nil {
+		return in, err
+	}
 	if pos.After > 0 {
 		in.after = &pos.After
 	} else {

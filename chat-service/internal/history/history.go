@@ -6,6 +6,9 @@
 // which part of the tail is needed. The query for the rows scans one range of the primary key,
 // regardless of the channel's size. Edits, deletions and reactions are read together with the rows
 // or after them, so a concurrent deletion is never missed.
+//
+// A page at an earlier point is read in the same way. Only the messages that were changed after the
+// point need another query, which finds their earlier edits and reactions in the log.
 package history
 
 import (

@@ -43,10 +43,11 @@ func pageSQL(order string) string {
 
 var newestSQL, oldestSQL = pageSQL("seq desc"), pageSQL("seq")
 
-// reader identifies the channel and the user who reads it.
+// reader identifies the channel, the user who reads it, and the point at which they read it.
 type reader struct {
 	channel chat.ChannelID
 	user    chat.UserID
+	upTo    int64
 }
 
 // storedPage is the part of a page that is in PostgreSQL.
@@ -119,10 +120,13 @@ func (p *storedPage) scan(rows pgx.Rows, channel chat.ChannelID, n int) error {
 	return nil
 }
 
-// page returns up to limit messages in a span, in their current state, and reports whether there
-// are more.
+// page returns up to limit messages in a span, as they were at the reader's point, and reports
+// whether there are more.
 func (s *Service) page(ctx context.Context, r reader, sp span, limit int) ([]api.Message, bool, error) {
 	sp.kind = event.Message
+	if r.upTo < sp.before {
+		sp.before = r.upTo + 1
+	}
 	for range 3 { // try again if the user joins between the page query and the call of Admit
 		p, items, err := s.readPage(ctx, r, sp, limit)
 		if err != nil {
@@ -167,13 +171,13 @@ func (s *Service) readPage(ctx context.Context, r reader, sp span, limit int) (s
 	return p, items, err
 }
 
-// fold combines the rows and the tail into messages in their current state.
+// fold combines the rows and the tail into messages at the reader's point.
 func (s *Service) fold(ctx context.Context, r reader, sp span, limit int, p storedPage, items []event.Item) ([]api.Message, bool, error) {
 	fresh, err := eventsOf(items, sp)
 	if err != nil {
 		return nil, false, fmt.Errorf("read tail of channel %s: %w", r.channel, err)
 	}
-	f := newFolding(p.events)
+	f := newFolding(p.events, r.upTo)
 	for i := range p.states {
 		if err := f.addStored(&p.events[i], &p.states[i]); err != nil {
 			return nil, false, fmt.Errorf("message %s: %w", p.events[i].ID, err)
@@ -198,6 +202,12 @@ func (s *Service) fold(ctx context.Context, r reader, sp span, limit int, p stor
 		if err := s.addChanges(ctx, r.channel, f); err != nil {
 			return nil, false, err
 		}
+	}
+	if err := s.addEarlier(ctx, r.channel, f); err != nil {
+		return nil, false, err
+	}
+	if err := s.hideReplaced(ctx, r, f, items); err != nil {
+		return nil, false, err
 	}
 	return f.messages(r.user), more, nil
 }

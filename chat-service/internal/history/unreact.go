@@ -87,7 +87,7 @@ func (s *Service) reactionsTo(ctx context.Context, channel chat.ChannelID, id ch
 	if !exists {
 		return nil, apierr.New(apierr.NotFound, "This message does not exist in this channel.")
 	}
-	f := newFolding([]frame.Event{{ID: id}})
+	f := newFolding([]frame.Event{{ID: id}}, now)
 	if err := f.addItems(items); err != nil {
 		return nil, fmt.Errorf("read tail of channel %s: %w", channel, err)
 	}

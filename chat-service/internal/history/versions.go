@@ -23,7 +23,7 @@ func (s *Service) hideOldVersions(ctx context.Context, in chat.ChannelID, user c
 		JoinedSeq int64     `bun:"joined_seq"`
 		Role      chat.Role `bun:"role"`
 	}
-	err := s.cfg.DB.NewRaw("select joined_seq, role from channel_members where channel_id = ? and user_id = ?", in, user).Scan(ctx, &me)
+	err := s.selectMembership(in, user).Scan(ctx, &me)
 	if errors.Is(err, sql.ErrNoRows) { // the user has just left
 		return s.refusal(ctx, in, user)
 	}
@@ -63,6 +63,27 @@ func (s *Service) refusal(ctx context.Context, in chat.ChannelID, user chat.User
 	return errMembershipChanging() // the user has joined again
 }
 
+// hideReplaced removes the text of those messages in f whose version at the reader's point had been
+// replaced when the reader joined; see hideOldVersions. The current version was never replaced.
+func (s *Service) hideReplaced(ctx context.Context, r reader, f *folding, items []event.Item) error {
+	if r.upTo == now || len(f.events) == 0 {
+		return nil
+	}
+	versions := make([]frame.Event, len(f.events))
+	for i := range f.events {
+		versions[i] = f.version(&f.events[i])
+	}
+	if err := s.hideOldVersions(ctx, r.channel, r.user, versions, items); err != nil {
+		return err
+	}
+	for i := range versions {
+		if versions[i].Body == "" {
+			f.removeText(&f.events[i])
+		}
+	}
+	return nil
+}
+
 // newestEdits returns, for each message, the seq of its newest edit at or below upTo. Messages that
 // have no edit at or below upTo are missing from the result.
 func (s *Service) newestEdits(ctx context.Context, channel chat.ChannelID, messages []chat.EventID, upTo int64, items []event.Item) (map[chat.EventID]int64, error) {
@@ -70,9 +91,7 @@ func (s *Service) newestEdits(ctx context.Context, channel chat.ChannelID, messa
 		Target chat.EventID `bun:"target,type:uuid"`
 		Seq    int64        `bun:"seq"`
 	}
-	err := s.cfg.DB.NewRaw(`select target, max(seq) as seq from messages
-		where channel_id = ? and kind = 'edit' and target in (?) and seq <= ? group by target`, channel, bun.List(messages), upTo).Scan(ctx, &rows)
-	if err != nil {
+	if err := s.selectNewestEdits(channel, messages, upTo).Scan(ctx, &rows); err != nil {
 		return nil, fmt.Errorf("read edits of channel %s: %w", channel, err)
 	}
 	newest := make(map[chat.EventID]int64, len(rows))
@@ -92,4 +111,13 @@ func (s *Service) newestEdits(ctx context.Context, channel chat.ChannelID, messa
 		}
 	}
 	return newest, nil
+}
+
+func (s *Service) selectNewestEdits(channel chat.ChannelID, messages []chat.EventID, upTo int64) *bun.RawQuery {
+	return s.cfg.DB.NewRaw(`select target, max(seq) as seq from messages
+		where channel_id = ? and kind = 'edit' and target in (?) and seq <= ? group by target`, channel, bun.List(messages), upTo)
+}
+
+func (s *Service) selectMembership(channel chat.ChannelID, user chat.UserID) *bun.RawQuery {
+	return s.cfg.DB.NewRaw("select joined_seq, role from channel_members where channel_id = ? and user_id = ?", channel, user)
 }

@@ -448,7 +448,7 @@ export interface Message {
   readonly sender_name: string;
   /** Whether the sender's account is deleted. */
   readonly sender_deleted?: boolean;
-  /** Empty if the message is deleted. */
+  /** Empty if the message is deleted or the caller may not see this version of it (see listMessages). */
   readonly body: string;
   readonly reply_to: NullableEventID;
   /** Members the body mentions by @username. The id of the channel stands for @channel. */
@@ -477,6 +477,8 @@ export interface ReactionsRemoved {
 export interface MessagePage {
   readonly items: readonly Message[];
   readonly next_cursor: NextCursor;
+  /** The point of the page, if the request had `as_of_seq` or `as_of` or continues such a list. */
+  readonly as_of_seq?: number;
 }
 
 export interface MessageCreation {
