@@ -52,7 +52,8 @@ func TestCursors(t *testing.T) {
 		"listGroupMembers": "/v1/groups/" + group.ID + "/members?", "listGroupChannels": "/v1/groups/" + group.ID + "/channels?",
 		"listChannels": "/v1/channels?", "listMembers": "/v1/channels/" + channel + "/members?",
 		"listMessages": "/v1/channels/" + channel + "/messages?after_seq=0", "listEvents": "/v1/channels/" + channel + "/events?after_seq=0",
-		"listBans": "/v1/channels/" + channel + "/bans?", "listInvitations": "/v1/invitations?sent=true",
+		"listChanges": "/v1/channels/" + channel + "/changes?from_seq=0&to_seq=1000",
+		"listBans":    "/v1/channels/" + channel + "/bans?", "listInvitations": "/v1/invitations?sent=true",
 		"listChannelInvitations": "/v1/channels/" + channel + "/invitations?",
 		"listReceipts":           "/v1/channels/" + channel + "/messages/" + receipted.ID + "/receipts?",
 	}

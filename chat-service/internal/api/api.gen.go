@@ -536,6 +536,37 @@ type Message struct {
 	Seq    Seq  `json:"seq"`
 }
 
+// MessageChange The difference between a message at two points.
+//
+// Example: {"created":true,"deleted":false,"edited":false,"message":{"body":"The kettle is on, @bob.","channel_id":"5b6f0f5e-6a1c-4b54-9d0e-0a4c2f1d7e11","client_id":"6e1d0d6e-3a55-4f0e-8a3e-000000000001","deleted_at":null,"edited_at":null,"id":"0198f3b4-1c20-7c33-a111-000000000001","mentions":["0198f3b2-7c00-7b20-8000-0000000000b2"],"reactions":[{"count":1,"emoji":"👍","user_ids":["0198f3b2-7c00-7b20-8000-0000000000b2"]}],"reply_to":null,"sender_id":"0198f3b2-7c00-7a10-8000-0000000000a1","sender_name":"ann","sent_at":"2026-01-02T03:04:05.006Z","seq":42},"reactions_added":[{"count":1,"emoji":"👍","user_ids":["0198f3b2-7c00-7b20-8000-0000000000b2"]}],"reactions_removed":[]}
+type MessageChange struct {
+	// Created Whether the message was sent between the two points.
+	Created bool `json:"created"`
+
+	// Deleted Whether the message was deleted between the two points.
+	Deleted bool `json:"deleted"`
+
+	// Edited Whether the message was edited between the two points. False for a deleted message.
+	Edited bool `json:"edited"`
+
+	// Message Example: {"body":"The kettle is on, @bob.","channel_id":"5b6f0f5e-6a1c-4b54-9d0e-0a4c2f1d7e11","client_id":"6e1d0d6e-3a55-4f0e-8a3e-000000000001","deleted_at":null,"edited_at":null,"id":"0198f3b4-1c20-7c33-a111-000000000001","mentions":["0198f3b2-7c00-7b20-8000-0000000000b2"],"reactions":[{"count":1,"emoji":"👍","user_ids":["0198f3b2-7c00-7b20-8000-0000000000b2"]}],"reply_to":null,"sender_id":"0198f3b2-7c00-7a10-8000-0000000000a1","sender_name":"ann","sent_at":"2026-01-02T03:04:05.006Z","seq":42}
+	Message Message `json:"message"`
+
+	// ReactionsAdded Reactions that exist at the later point, but not at the earlier one.
+	ReactionsAdded []Reaction `json:"reactions_added"`
+
+	// ReactionsRemoved Reactions that exist at the earlier point, but not at the later one.
+	ReactionsRemoved []Reaction `json:"reactions_removed"`
+}
+
+// MessageChangePage defines model for MessageChangePage.
+type MessageChangePage struct {
+	Items []MessageChange `json:"items"`
+
+	// NextCursor Null on the last page.
+	NextCursor *NextCursor `json:"next_cursor"`
+}
+
 // MessageCreation Example: {"body":"The kettle is on, @bob."}
 type MessageCreation struct {
 	// Body At most 16 KiB of UTF-8, not blank, without control characters except newline and tab. CRLF and CR are
@@ -1013,6 +1044,21 @@ type GetCandidatesParams struct {
 	Ids string `form:"ids" json:"ids"`
 }
 
+// ListChangesParams defines parameters for ListChanges.
+type ListChangesParams struct {
+	// FromSeq The earlier point. The event with this seq is not part of the comparison.
+	FromSeq Seq `form:"from_seq" json:"from_seq"`
+
+	// ToSeq The later point. The event with this seq is part of the comparison.
+	ToSeq Seq `form:"to_seq" json:"to_seq"`
+
+	// Cursor The `next_cursor` of the previous page.
+	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit The maximum number of items on a page.
+	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
 // ListEventsParams defines parameters for ListEvents.
 type ListEventsParams struct {
 	// AfterSeq Return events after this seq. The default is to start at the first event. Ignored if a cursor is given.
@@ -1258,6 +1304,9 @@ type ServerInterface interface {
 	// GetCandidates Find out whether adding users would add or invite them
 	// (GET /v1/channels/{id}/candidates)
 	GetCandidates(ctx echo.Context, id ChannelPath, params GetCandidatesParams) error
+	// ListChanges Compare a channel's messages at two points
+	// (GET /v1/channels/{id}/changes)
+	ListChanges(ctx echo.Context, id ChannelPath, params ListChangesParams) error
 	// MoveCursor Move my delivered and read positions
 	// (PUT /v1/channels/{id}/cursor)
 	MoveCursor(ctx echo.Context, id ChannelPath) error
@@ -1613,6 +1662,52 @@ func (w *ServerInterfaceWrapper) GetCandidates(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetCandidates(ctx, id, params)
+	return err
+}
+
+// ListChanges converts echo context to params.
+func (w *ServerInterfaceWrapper) ListChanges(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id ChannelPath
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListChangesParams
+	// ------------- Required query parameter "from_seq" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "from_seq", ctx.QueryParams(), &params.FromSeq, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from_seq: %s", err))
+	}
+
+	// ------------- Required query parameter "to_seq" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, true, "to_seq", ctx.QueryParams(), &params.ToSeq, runtime.BindQueryParameterOptions{Type: "integer", Format: "int64"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter to_seq: %s", err))
+	}
+
+	// ------------- Optional query parameter "cursor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "cursor", ctx.QueryParams(), &params.Cursor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter cursor: %s", err))
+	}
+
+	// ------------- Optional query parameter "limit" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListChanges(ctx, id, params)
 	return err
 }
 
@@ -2724,6 +2819,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/v1/channels/:id/messages", wrapper.ListMessages, options.OperationMiddlewares["listMessages"]...)
 	router.POST(options.BaseURL+"/v1/channels/:id/messages", wrapper.SendMessage, options.OperationMiddlewares["sendMessage"]...)
 	router.GET(options.BaseURL+"/v1/channels/:id/events", wrapper.ListEvents, options.OperationMiddlewares["listEvents"]...)
+	router.GET(options.BaseURL+"/v1/channels/:id/changes", wrapper.ListChanges, options.OperationMiddlewares["listChanges"]...)
 	router.DELETE(options.BaseURL+"/v1/channels/:id/messages/:message_id/reactions", wrapper.RemoveReactions, options.OperationMiddlewares["removeReactions"]...)
 	router.GET(options.BaseURL+"/v1/channels/:id/messages/:message_id/receipts", wrapper.ListReceipts, options.OperationMiddlewares["listReceipts"]...)
 	router.PUT(options.BaseURL+"/v1/channels/:id/cursor", wrapper.MoveCursor, options.OperationMiddlewares["moveCursor"]...)
@@ -3063,6 +3159,44 @@ type GetCandidatesdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetCandidatesdefaultApplicationProblemPlusJSONResponse) VisitGetCandidatesResponse(w http.ResponseWriter) error {
+	var buf bytes.Buffer
+	if err := encode(&buf, response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListChangesRequestObject struct {
+	ID     ChannelPath `json:"id"`
+	Params ListChangesParams
+}
+
+type ListChangesResponseObject interface {
+	VisitListChangesResponse(w http.ResponseWriter) error
+}
+
+type ListChanges200JSONResponse MessageChangePage
+
+func (response ListChanges200JSONResponse) VisitListChangesResponse(w http.ResponseWriter) error {
+	var buf bytes.Buffer
+	if err := encode(&buf, response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListChangesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListChangesdefaultApplicationProblemPlusJSONResponse) VisitListChangesResponse(w http.ResponseWriter) error {
 	var buf bytes.Buffer
 	if err := encode(&buf, response.Body); err != nil {
 		return err
@@ -4946,6 +5080,9 @@ type StrictServerInterface interface {
 	// GetCandidates Find out whether adding users would add or invite them
 	// (GET /v1/channels/{id}/candidates)
 	GetCandidates(ctx context.Context, request GetCandidatesRequestObject) (GetCandidatesResponseObject, error)
+	// ListChanges Compare a channel's messages at two points
+	// (GET /v1/channels/{id}/changes)
+	ListChanges(ctx context.Context, request ListChangesRequestObject) (ListChangesResponseObject, error)
 	// MoveCursor Move my delivered and read positions
 	// (PUT /v1/channels/{id}/cursor)
 	MoveCursor(ctx context.Context, request MoveCursorRequestObject) (MoveCursorResponseObject, error)
@@ -5379,6 +5516,32 @@ func (sh *strictHandler) GetCandidates(ctx echo.Context, id ChannelPath, params 
 		return err
 	} else if validResponse, ok := response.(GetCandidatesResponseObject); ok {
 		return validResponse.VisitGetCandidatesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListChanges operation middleware
+func (sh *strictHandler) ListChanges(ctx echo.Context, id ChannelPath, params ListChangesParams) error {
+	var request ListChangesRequestObject
+
+	request.ID = id
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListChanges(ctx.Request().Context(), request.(ListChangesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListChanges")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListChangesResponseObject); ok {
+		return validResponse.VisitListChangesResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -35,7 +35,8 @@ const (
 // TestPast_costsLittleMore compares the statements of a page as of the middle of a million events
 // with those of the plain page of the same messages. They may read at most three times as many
 // blocks. In this test, every message was changed before and after the point, and the reader joined
-// after the point.
+// after the point. It also checks that finding the point of a time, and the messages that a list of
+// changes has already contained, reads few blocks.
 func TestPast_costsLittleMore(t *testing.T) {
 	t.Parallel()
 	const limit, middle = 51, 500_003
@@ -68,7 +69,7 @@ func TestPast_costsLittleMore(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Release()
-	for _, prepare := range []string{"set plan_cache_mode = force_generic_plan", "prepare page (uuid, uuid, int, bigint, bigint, bigint) as " + newestSQL} {
+	for _, prepare := range []string{"set plan_cache_mode = force_generic_plan", "prepare page (uuid, uuid, int, bigint, bigint, bigint) as " + newestSQL, "prepare point (uuid, timestamptz, bigint, bigint) as " + seqAtSQL} {
 		if _, err := conn.Exec(t.Context(), prepare); err != nil {
 			t.Fatal(err)
 		}
@@ -88,6 +89,13 @@ func TestPast_costsLittleMore(t *testing.T) {
 	t.Logf("a plain page reads %d blocks, a page as of a point %d: %.2f times as many", plain, past, float64(past)/float64(plain))
 	if past > 3*plain {
 		t.Errorf("a page as of a point reads %d blocks, more than three times the %d of a plain page", past, plain)
+	}
+	changed := s.selectChanged(channel, ids, 1000, middle).String()
+	if n, p := blocks(changed), explain(t, conn, changed); n > 20*limit || p.find("messages_changes_idx") == nil {
+		t.Errorf("%d blocks are read to find out which messages of a page were changed before: %+v", n, p)
+	}
+	if n := blocks(fmt.Sprintf("execute point ('%s', '2026-01-06T12:00:00Z', 1000699, %d)", channel, 1<<19)); n > 400 {
+		t.Errorf("%d blocks are read to find the point of a time", n)
 	}
 	if n := blocks(fmt.Sprintf("execute page ('%s', '%s', 0, 0, %d, %d)", channel, w.ID("bob"), math.MaxInt64, limit)); n > 2*plain {
 		t.Errorf("the newest page reads %d blocks, a page in the middle %d: the comparison is not fair", n, plain)

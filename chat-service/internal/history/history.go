@@ -81,22 +81,29 @@ func (s *Service) read(ctx context.Context, at markedChannel, sp span, limit int
 	if err != nil {
 		return nil, nil, false, err
 	}
+	events, more, err = s.union(ctx, at.channel, sp, items, limit)
+	return events, items, more, err
+}
+
+// union returns up to limit events in a span from the rows and from items, sorted by ascending seq,
+// and reports whether there are more.
+func (s *Service) union(ctx context.Context, channel chat.ChannelID, sp span, items []event.Item, limit int) (events []frame.Event, more bool, err error) {
 	fresh, err := eventsOf(items, sp)
 	if err != nil {
-		return nil, nil, false, fmt.Errorf("read tail of channel %s: %w", at.channel, err)
+		return nil, false, fmt.Errorf("read tail of channel %s: %w", channel, err)
 	}
-	rows, err := s.rows(ctx, at.channel, sp, limit+1)
+	rows, err := s.rows(ctx, channel, sp, limit+1)
 	if err != nil {
-		return nil, nil, false, err
+		return nil, false, err
 	}
 	events = merge(rows, fresh)
 	switch {
 	case len(events) <= limit:
-		return events, items, false, nil
+		return events, false, nil
 	case sp.oldest:
-		return events[:limit], items, true, nil
+		return events[:limit], true, nil
 	}
-	return events[len(events)-limit:], items, true, nil
+	return events[len(events)-limit:], true, nil
 }
 
 func count(items []event.Item, sp span) (n int) {
@@ -139,6 +146,11 @@ func (s *Service) rows(ctx context.Context, channel chat.ChannelID, sp span, n i
 	if err := s.selectRows(channel, sp, n).Scan(ctx, &rows); err != nil {
 		return nil, fmt.Errorf("read history of channel %s: %w", channel, err)
 	}
+	return decoded(rows)
+}
+
+// decoded returns the events in rows.
+func decoded(rows []eventrow.Row) ([]frame.Event, error) {
 	events := make([]frame.Event, 0, len(rows))
 	for i := range rows {
 		e, err := rows[i].Event()

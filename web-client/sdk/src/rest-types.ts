@@ -481,6 +481,26 @@ export interface MessagePage {
   readonly as_of_seq?: number;
 }
 
+/** The difference between a message at two points. */
+export interface MessageChange {
+  readonly message: Message;
+  /** Whether the message was sent between the two points. */
+  readonly created: boolean;
+  /** Whether the message was edited between the two points. False for a deleted message. */
+  readonly edited: boolean;
+  /** Whether the message was deleted between the two points. */
+  readonly deleted: boolean;
+  /** Reactions that exist at the later point, but not at the earlier one. */
+  readonly reactions_added: readonly Reaction[];
+  /** Reactions that exist at the earlier point, but not at the later one. */
+  readonly reactions_removed: readonly Reaction[];
+}
+
+export interface MessageChangePage {
+  readonly items: readonly MessageChange[];
+  readonly next_cursor: NextCursor;
+}
+
 export interface MessageCreation {
   /** At most 16 KiB of UTF-8, not blank, without control characters except newline and tab. CRLF and CR are converted to LF first. */
   readonly body: string;

@@ -26,6 +26,10 @@ export interface MessageQuery extends Paging {
   readonly before_seq?: number | undefined;
   readonly after_seq?: number | undefined;
   readonly around?: number | undefined;
+  /** Return the messages as they were when the event with this seq was the newest. */
+  readonly as_of_seq?: number | undefined;
+  /** Return the messages as they were at this time (RFC 3339). Not together with `as_of_seq`. */
+  readonly as_of?: string | undefined;
 }
 
 export interface Page<T> {
@@ -304,6 +308,10 @@ export class Rest {
   }
   listEvents(id: string, query: Paging & { readonly after_seq?: number } = {}): Promise<Page<api.Event>> {
     return this.get(path`/v1/channels/${id}/events`, query);
+  }
+  /** Lists the messages that changed between two points. Pass the same points with each cursor. */
+  listChanges(id: string, query: Paging & { readonly from_seq: number; readonly to_seq: number }): Promise<Page<api.MessageChange>> {
+    return this.get(path`/v1/channels/${id}/changes`, query);
   }
   /**
    * Removes other users' reactions: all of them, or those that match the query. Only owners and
