@@ -152,7 +152,8 @@ type Channel struct {
 	} `json:"peer"` // the other user in a direct channel
 }
 
-// Message is the current state of a message, with edits, deletion and reactions applied.
+// Message is a message with edits, deletion and reactions applied. It shows the current state, or
+// the state at the point that a HistoryOption sets.
 type Message struct {
 	ID         chat.EventID   `json:"id"`
 	ChannelID  chat.ChannelID `json:"channel_id"`
@@ -166,11 +167,25 @@ type Message struct {
 	SentAt     chat.Time      `json:"sent_at"`
 	EditedAt   chat.Time      `json:"edited_at"`
 	DeletedAt  chat.Time      `json:"deleted_at"`
-	Reactions  []struct {
-		Emoji string        `json:"emoji"`
-		Count int           `json:"count"`
-		Users []chat.UserID `json:"user_ids"`
-	} `json:"reactions"`
+	Reactions  []Reaction     `json:"reactions"`
+}
+
+// Reaction is an emoji with which users have reacted to a message. Users contains at most 20 of
+// them.
+type Reaction struct {
+	Emoji string        `json:"emoji"`
+	Count int           `json:"count"`
+	Users []chat.UserID `json:"user_ids"`
+}
+
+// MessageChange is the difference between a message at two points.
+type MessageChange struct {
+	Message          Message    `json:"message"` // at the later point
+	Created          bool       `json:"created"`
+	Edited           bool       `json:"edited"` // false for a deleted message
+	Deleted          bool       `json:"deleted"`
+	ReactionsAdded   []Reaction `json:"reactions_added"`
+	ReactionsRemoved []Reaction `json:"reactions_removed"`
 }
 
 // page is one page of a list.
@@ -258,25 +273,51 @@ func (a *API) FindUsers(ctx context.Context, prefix string) ([]User, error) {
 	return p.Items, err
 }
 
+// HistoryOption sets the point of the history that Newest, Before and After show.
+type HistoryOption func(url.Values)
+
+// AsOfSeq shows the messages as they were when the event with the given seq was the newest.
+// Messages that were deleted later are shown as deleted. A version of a message that had already
+// been replaced when the user joined has an empty body.
+func AsOfSeq(seq int64) HistoryOption {
+	return func(query url.Values) { query.Set("as_of_seq", strconv.FormatInt(seq, 10)) }
+}
+
+// AsOf is like AsOfSeq, with the newest message, edit, deletion or reaction at a time.
+func AsOf(t time.Time) HistoryOption {
+	return func(query url.Values) { query.Set("as_of", t.UTC().Format(time.RFC3339Nano)) }
+}
+
 // Newest returns the newest messages in a channel, oldest first. limit is at most PageSize.
-func (a *API) Newest(ctx context.Context, id chat.ChannelID, limit int) ([]Message, error) {
-	return a.messages(ctx, id, "limit="+strconv.Itoa(limit))
+func (a *API) Newest(ctx context.Context, id chat.ChannelID, limit int, options ...HistoryOption) ([]Message, error) {
+	return a.messages(ctx, id, url.Values{}, limit, options)
 }
 
 // Before returns the newest messages before a seq, oldest first. limit is at most PageSize.
-func (a *API) Before(ctx context.Context, id chat.ChannelID, seq int64, limit int) ([]Message, error) {
-	return a.messages(ctx, id, fmt.Sprintf("before_seq=%d&limit=%d", seq, limit))
+func (a *API) Before(ctx context.Context, id chat.ChannelID, seq int64, limit int, options ...HistoryOption) ([]Message, error) {
+	return a.messages(ctx, id, url.Values{"before_seq": {strconv.FormatInt(seq, 10)}}, limit, options)
 }
 
 // After returns the first messages after a seq, oldest first. limit is at most PageSize.
-func (a *API) After(ctx context.Context, id chat.ChannelID, seq int64, limit int) ([]Message, error) {
-	return a.messages(ctx, id, fmt.Sprintf("after_seq=%d&limit=%d", seq, limit))
+func (a *API) After(ctx context.Context, id chat.ChannelID, seq int64, limit int, options ...HistoryOption) ([]Message, error) {
+	return a.messages(ctx, id, url.Values{"after_seq": {strconv.FormatInt(seq, 10)}}, limit, options)
 }
 
-func (a *API) messages(ctx context.Context, id chat.ChannelID, query string) ([]Message, error) {
+func (a *API) messages(ctx context.Context, id chat.ChannelID, query url.Values, limit int, options []HistoryOption) ([]Message, error) {
+	query.Set("limit", strconv.Itoa(limit))
+	for _, set := range options {
+		set(query)
+	}
 	var p page[Message]
-	err := a.call(ctx, http.MethodGet, "/v1/channels/"+id.String()+"/messages?"+query, nil, &p)
+	err := a.call(ctx, http.MethodGet, "/v1/channels/"+id.String()+"/messages?"+query.Encode(), nil, &p)
 	return p.Items, err
+}
+
+// Changes returns the messages that are different at the seq to than at the seq from, in the order
+// of their first change. It reads all pages; the number of requests grows with the number of events
+// between the two points.
+func (a *API) Changes(ctx context.Context, id chat.ChannelID, from, to int64) ([]MessageChange, error) {
+	return all[MessageChange](ctx, a, fmt.Sprintf("/v1/channels/%s/changes?from_seq=%d&to_seq=%d&limit=%d", id, from, to, PageSize))
 }
 
 // RemoveReactions removes other users' reactions to a message. Only the channel's owners and admins

@@ -173,6 +173,16 @@ func TestAPI_requests(t *testing.T) {
 		{"GET " + at + "/messages?limit=15", func(ctx context.Context) error { _, err := api.Newest(ctx, c, 15); return err }},
 		{"GET " + at + "/messages?before_seq=41&limit=15", func(ctx context.Context) error { _, err := api.Before(ctx, c, 41, 15); return err }},
 		{"GET " + at + "/messages?after_seq=41&limit=15", func(ctx context.Context) error { _, err := api.After(ctx, c, 41, 15); return err }},
+		{"GET " + at + "/messages?as_of_seq=9&limit=15", func(ctx context.Context) error { _, err := api.Newest(ctx, c, 15, client.AsOfSeq(9)); return err }},
+		{"GET " + at + "/messages?as_of_seq=0&before_seq=41&limit=15", func(ctx context.Context) error {
+			_, err := api.Before(ctx, c, 41, 15, client.AsOfSeq(0))
+			return err
+		}},
+		{"GET " + at + "/messages?after_seq=41&as_of=2026-01-02T02%3A04%3A05.006Z&limit=15", func(ctx context.Context) error {
+			_, err := api.After(ctx, c, 41, 15, client.AsOf(time.Date(2026, 1, 2, 3, 4, 5, 6e6, time.FixedZone("", 3600))))
+			return err
+		}},
+		{"GET " + at + "/changes?from_seq=3&to_seq=41&limit=200", func(ctx context.Context) error { _, err := api.Changes(ctx, c, 3, 41); return err }},
 		{"GET " + at + "/events?after_seq=41&limit=200", func(ctx context.Context) error { _, err := api.Events(ctx, c, 41); return err }},
 		{"GET " + at + "/messages/" + message.String() + "/receipts?limit=1", func(ctx context.Context) error { _, _, _, err := api.Receipts(ctx, c, message); return err }},
 		{"DELETE " + at + "/messages/" + message.String() + "/reactions?", func(ctx context.Context) error {
@@ -231,6 +241,10 @@ func TestAPI_answers(t *testing.T) {
 			_, _ = io.WriteString(w, `{"member_count":9,"delivered_count":7,"read_count":4}`)
 		case strings.HasSuffix(r.URL.Path, "/reactions"):
 			_, _ = io.WriteString(w, `{"removed":100,"more":true}`)
+		case strings.HasSuffix(r.URL.Path, "/changes"):
+			next := map[bool]string{true: `"more"`, false: "null"}[r.URL.Query().Get("cursor") == ""]
+			fmt.Fprintf(w, `{"items":[{"message":{"seq":3,"body":"hi"},"created":true,"edited":true,"deleted":true,`+
+				`"reactions_added":[{"emoji":"👍","count":30,"user_ids":[%q]}],"reactions_removed":[{"emoji":"🎉","count":1}]}],"next_cursor":%s}`, ann, next)
 		default:
 			fmt.Fprintf(w, `{"items":[{"seq":3,"body":"hi","deleted_at":null,"edited_at":"2026-01-02T03:04:05.006Z","reply_to":null,`+
 				`"reactions":[{"emoji":"👍","count":30,"user_ids":[%q]}]}]}`, ann)
@@ -242,6 +256,14 @@ func TestAPI_answers(t *testing.T) {
 	}
 	if removed, more, err := api.RemoveReactions(t.Context(), c, m, "", ann); removed != 100 || !more || err != nil {
 		t.Errorf("reactions: %d removed, more %v, %v", removed, more, err)
+	}
+	changes, err := api.Changes(t.Context(), c, 1, 9)
+	if err != nil || len(changes) != 2 {
+		t.Fatalf("%+v, %v, want the changes of both pages", changes, err)
+	}
+	if got := changes[1]; got.Message.Seq != 3 || got.Message.Body != "hi" || !got.Created || !got.Edited || !got.Deleted ||
+		got.ReactionsAdded[0].Count != 30 || got.ReactionsAdded[0].Users[0] != ann || got.ReactionsRemoved[0].Emoji != "🎉" {
+		t.Errorf("change: %+v", got)
 	}
 	page, err := api.Newest(t.Context(), c, 1)
 	if err != nil || len(page) != 1 {
