@@ -9,8 +9,8 @@ import type { Ack, Pending } from "./pending.js";
 import type { Online, Presence, Typing } from "./presence.js";
 import type { OwnMessage, Reach, Reached } from "./reach.js";
 import type { Receipts } from "./receipts.js";
-import type { Rest } from "./rest.js";
-import type { Message } from "./rest-types.js";
+import { allPages, type Rest } from "./rest.js";
+import type { Message, MessageChange } from "./rest-types.js";
 import { newClientID, normalizeBody, type Send } from "./send.js";
 import type { Subscriptions } from "./subscriptions.js";
 import type { UnreadCounts } from "./unread.js";
@@ -36,6 +36,14 @@ export interface HistoryQuery {
   readonly after?: number;
   /** Return messages around this seq: half of them up to and including it, half after it. */
   readonly around?: number;
+  /**
+   * Return the messages as they were when the event with this seq was the newest. Messages that
+   * were deleted later are shown as deleted. A version of a message that had already been replaced
+   * when the user joined has an empty body.
+   */
+  readonly asOfSeq?: number;
+  /** Return the messages as they were at this time. Set at most one of asOf and asOfSeq. */
+  readonly asOf?: Date;
   /** At most 200; default 50. */
   readonly limit?: number;
 }
@@ -247,9 +255,25 @@ export class Channel {
    * applied.
    */
   async history(query: HistoryQuery = {}): Promise<readonly Message[]> {
-    const { before, after, around, limit } = query;
-    const page = await this.rest.listMessages(this.id, { before_seq: before, after_seq: after, around, limit });
+    const { before, after, around, asOfSeq, asOf, limit } = query;
+    const page = await this.rest.listMessages(this.id, {
+      before_seq: before,
+      after_seq: after,
+      around,
+      as_of_seq: asOfSeq,
+      as_of: asOf?.toISOString(),
+      limit,
+    });
     return page.items;
+  }
+
+  /**
+   * Returns the messages that are different at the seq `to` than at the seq `from`, in the order of
+   * their first change. It reads all pages; the number of requests grows with the number of events
+   * between the two points.
+   */
+  changes(from: number, to: number): Promise<readonly MessageChange[]> {
+    return allPages((paging) => this.rest.listChanges(this.id, { ...paging, from_seq: from, to_seq: to, limit: 200 }));
   }
 }
 

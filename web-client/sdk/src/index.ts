@@ -72,6 +72,7 @@ export type {
   MemberAddition,
   MemberCursor,
   Message,
+  MessageChange,
   MentionAll,
   MessageCreation,
   OpsFigures,

@@ -56,6 +56,37 @@ describe("two people in a channel", () => {
     await expect(bob.client.channel(id).edit(first.id, "mine now")).rejects.toMatchObject({ code: "forbidden" });
   });
 
+  it("can read the history at an earlier point, and what changed since then", async () => {
+    const { ann, bob, id } = await two();
+    const channel = ann.client.channel(id);
+    const first = await channel.send("helo").settled;
+    const second = await channel.send("oops").settled;
+    const edited = await channel.edit(first.id, "hello");
+    await channel.react(first.id, "👍");
+    const deleted = await channel.delete(second.id);
+
+    const reader = bob.client.channel(id);
+    const then = await reader.history({ asOfSeq: second.seq, after: first.seq - 1 });
+    expect(then).toMatchObject([
+      { id: first.id, body: "helo", edited_at: null, reactions: [] },
+      { id: second.id, body: "", deleted_at: deleted.sentAt },
+    ]);
+    expect(await reader.history({ asOf: new Date(Date.now() + 3_600_000) })).toEqual(await reader.history());
+    expect(await reader.history({ asOf: new Date(0) })).toEqual([]);
+    expect(await reader.changes(second.seq, deleted.seq)).toMatchObject([
+      {
+        message: { id: first.id, body: "hello", edited_at: edited.sentAt },
+        created: false,
+        edited: true,
+        deleted: false,
+        reactions_added: [{ emoji: "👍", count: 1, user_ids: [ann.id] }],
+        reactions_removed: [],
+      },
+      { message: { id: second.id, body: "" }, created: false, edited: false, deleted: true },
+    ]);
+    expect(await reader.changes(second.seq, second.seq)).toEqual([]);
+  });
+
   it("see who is typing and who is online", async () => {
     const { ann, bob, id } = await two();
     const channel = ann.client.channel(id);
