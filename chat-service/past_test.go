@@ -1,6 +1,7 @@
 package chatservice_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"parley.chat/internal/eventlog"
 	"parley.chat/shared-contracts/chat"
 	"parley.chat/shared-contracts/event"
 	"parley.chat/shared-contracts/frame"
@@ -429,9 +431,8 @@ func TestPast_points(t *testing.T) {
 	}
 }
 
-// TestPast_clocks checks that membership changes and tombstones do not change the point of a time,
-// although their times may be far from those of their neighbors, and that neither holes in the log
-// nor several epochs do.
+// TestPast_clocks checks that membership changes, tombstones and holes in the log do not change the
+// point of a time, although their times may be far from those of their neighbors.
 func TestPast_clocks(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -461,6 +462,50 @@ func TestPast_clocks(t *testing.T) {
 		}
 		if seqs := len(page.Items); want > 0 && (seqs != 1 || page.Items[0].Seq != want) {
 			t.Errorf("minute %d: %+v, want message %d", minute, page.Items, want)
+		}
+	}
+}
+
+// TestPast_severalEpochs checks points of a channel whose counter was repaired after Redis had lost
+// events: before, among and after the lost events.
+func TestPast_severalEpochs(t *testing.T) {
+	t.Parallel()
+	w, ann, _, c := newPair(t)
+	say := func(e frame.Event) frame.Event {
+		e.ChannelID, e.SenderID = c.ID, ann.ID
+		return w.gateway()(e)
+	}
+	first := say(frame.Event{Type: event.Message, Body: "one"})
+	heads, err := w.Log.Heads(t.Context(), []chat.ChannelID{c.ID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := eventlog.Head{Seq: 6, Epoch: heads[0].Epoch}
+	if _, err := w.Log.Repair(t.Context(), c.ID, heads[0], known, func(context.Context, chat.ChannelID) (int64, error) { return 0, nil }); err != nil {
+		t.Fatal(err)
+	}
+	edit := say(frame.Event{Type: event.Edit, MessageID: &first.ID, Body: "one!"})
+	last := say(frame.Event{Type: event.Message, Body: "two"})
+	if first.Seq != 3 || edit.Seq != 8 || last.Seq != 9 {
+		t.Fatalf("seqs %d, %d and %d; the gap event has seq 7", first.Seq, edit.Seq, last.Seq)
+	}
+	for _, stored := range []bool{false, true} {
+		if stored {
+			for _, e := range []frame.Event{first, edit, last} {
+				w.persist(e)
+			}
+			w.mark(c.ID, last.Seq, true)
+		}
+		for n, want := range []string{"", "", "", "one", "one", "one", "one", "one", "one!", "one! two"} {
+			var page pastPage
+			w.get(fmt.Sprintf("%s/messages?as_of_seq=%d", path(c.ID), n), ann.Token).into(t, 200, &page)
+			var bodies []string
+			for _, m := range page.Items {
+				bodies = append(bodies, m.Body)
+			}
+			if got := strings.Join(bodies, " "); got != want {
+				t.Errorf("stored %v, as of %d: %q, want %q", stored, n, got, want)
+			}
 		}
 	}
 }
