@@ -87,7 +87,8 @@ func TestScenarios(t *testing.T) {
 			if tt.figure != "" && r.Figures[tt.figure] == 0 {
 				t.Errorf("no %s in %v", tt.figure, r.Figures)
 			}
-			if r.Figures["not_stored"]+r.Figures["cursors_behind"]+r.Figures["lag_growing"] > 0 {
+			// Whether the backlog grew says how fast the machine is, so it is not checked.
+			if r.Figures["not_stored"]+r.Figures["cursors_behind"] > 0 {
 				t.Errorf("not everything is stored: %v", r.Figures)
 			}
 			if raw, err := os.ReadFile(profile); tt.name == "mixed" && (err != nil || !bytes.HasPrefix(raw, []byte{0x1f, 0x8b})) { // gzip
