@@ -99,19 +99,9 @@ func TestChanges_model(t *testing.T) {
 	for round := range 3 {
 		seed := rand.Uint64()
 		p := newPast(w, users, seed, 90)
-		when := fmt.Sprintf("seed %d, nothing stored", seed)
-		for stored := range 3 {
-			switch {
-			case stored == 1:
-				p.storeSome(0.5, round%2 == 0)
-				when = fmt.Sprintf("seed %d, a part stored", seed)
-			case stored == 2:
-				for _, e := range p.log {
-					p.persist(e)
-				}
-				p.mark(p.channel, int64(len(p.log)), true)
-				when = fmt.Sprintf("seed %d, everything stored", seed)
-			}
+		for stored, store := range p.stages(round%2 == 0) {
+			store()
+			when := fmt.Sprintf("seed %d, %s stored", seed, []string{"nothing", "a part", "everything"}[stored])
 			for range 12 {
 				u, to := users[p.rand.IntN(len(users))], p.rand.Int64N(int64(len(p.log))+3)
 				from, limit := p.rand.Int64N(to+1), []int{1, 3, 200}[p.rand.IntN(3)]

@@ -29,8 +29,8 @@ type past struct {
 	log     []frame.Event // the complete log; log[i] has seq i+1
 }
 
-// newPast returns a channel with n events or slightly more, none of which are stored. Each version
-// of each message has a text of its own.
+// newPast returns a channel with at least n events, and stores none of them. No two versions of
+// messages have the same text.
 func newPast(w *world, users []user, seed uint64, n int) *past {
 	w.T.Helper()
 	p := &past{world: w, rand: rand.New(rand.NewPCG(seed, 0)), users: users, joined: map[chat.UserID]int64{}, names: map[chat.UserID]string{}}
@@ -112,6 +112,21 @@ func (p *past) storeSome(later float64, cut bool) {
 		}
 	}
 	p.mark(p.channel, int64(mark), cut)
+}
+
+// stages returns the steps in which a test stores the log: nothing, a part of it, and everything.
+// cut is as in storeSome.
+func (p *past) stages(cut bool) []func() {
+	return []func(){
+		func() {},
+		func() { p.storeSome(0.5, cut) },
+		func() {
+			for _, e := range p.log {
+				p.persist(e)
+			}
+			p.mark(p.channel, int64(len(p.log)), true)
+		},
+	}
 }
 
 // version is a message at a point, as the model computes it.
@@ -271,19 +286,9 @@ func TestPast_model(t *testing.T) {
 	for round := range 4 {
 		seed := rand.Uint64()
 		p := newPast(w, users, seed, 90)
-		when := fmt.Sprintf("seed %d, nothing stored", seed)
-		for stored := range 3 {
-			switch {
-			case stored == 1:
-				p.storeSome(0.5, round%2 == 0)
-				when = fmt.Sprintf("seed %d, a part stored", seed)
-			case stored == 2:
-				for _, e := range p.log {
-					p.persist(e)
-				}
-				p.mark(p.channel, int64(len(p.log)), true)
-				when = fmt.Sprintf("seed %d, everything stored", seed)
-			}
+		for stored, store := range p.stages(round%2 == 0) {
+			store()
+			when := fmt.Sprintf("seed %d, %s stored", seed, []string{"nothing", "a part", "everything"}[stored])
 			for range 12 {
 				n, u := p.rand.Int64N(int64(len(p.log))+3), users[p.rand.IntN(len(users))]
 				seq := p.rand.Int64N(int64(len(p.log)) + 3)
@@ -431,8 +436,8 @@ func TestPast_points(t *testing.T) {
 	}
 }
 
-// TestPast_clocks checks that membership changes, tombstones and holes in the log do not change the
-// point of a time, although their times may be far from those of their neighbors.
+// TestPast_clocks checks that membership changes, tombstones and holes in the log do not change
+// which point is found for a time. Their own times may be far from those of the events around them.
 func TestPast_clocks(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

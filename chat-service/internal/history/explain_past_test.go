@@ -33,10 +33,10 @@ const (
 )
 
 // TestPast_costsLittleMore compares the statements of a page as of the middle of a million events
-// with those of the plain page of the same messages. They may read at most three times as many
-// blocks. In this test, every message was changed before and after the point, and the reader joined
-// after the point. It also checks that finding the point of a time, and the messages that a list of
-// changes has already contained, reads few blocks.
+// with those of the plain page of the same messages. The page as of the middle may read at most
+// three times as many blocks. In this test, every message was changed before and after the point,
+// and the reader joined after the point. It also checks that finding the point of a time, and the
+// messages that a list of changes has already contained, reads few blocks.
 func TestPast_costsLittleMore(t *testing.T) {
 	t.Parallel()
 	const limit, middle = 51, 500_003
